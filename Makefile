@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: MIT
+#
+# Builds Kindling. `make help` lists the targets, section 2 says how to add a file.
+#
+#   make                         build/lkvm
+#   make static                  build/lkvm-static, against musl
+#   make ARCH=arm64              build/arm64/lkvm, with aarch64-linux-gnu-gcc on another host
+#   make CC=clang V=1 WERROR=1   another compiler, commands shown, warnings fatal
+#   make CONFIG=configs/tiny     another selection of options (default: .config, else configs/default)
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+VERSION := 0.1
+
+# The first rule is what plain `make` does.
+.PHONY: all
+all: lkvm
+
+# ---------------------------------------------------------------------------------------------
+# 1. Where and with what
+
+arch-name = $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$1))
+HOSTARCH := $(call arch-name,$(shell uname -m))
+ARCH ?= $(HOSTARCH)
+override ARCH := $(call arch-name,$(ARCH))
+ifeq ($(filter $(ARCH),x86 arm64),)
+$(error ARCH=$(ARCH) is no port of Kindling: x86 and arm64 are)
+endif
+
+# x86 lives in build/, any other port in build/ARCH/. The sanitizer builds set BUILD themselves.
+BUILD ?= build$(if $(filter-out x86,$(ARCH)),/$(ARCH))
+obj := $(BUILD)/obj
+musl := $(BUILD)/musl
+gen := $(BUILD)/gen
+
+cross-x86 := x86_64-linux-gnu-
+cross-arm64 := aarch64-linux-gnu-
+CROSS_COMPILE ?= $(if $(filter-out $(HOSTARCH),$(ARCH)),$(cross-$(ARCH)))
+ifeq ($(origin CC),default)
+CC := $(CROSS_COMPILE)gcc
+endif
+ifeq ($(origin AR),default)
+AR := $(CROSS_COMPILE)ar
+endif
+
+# V=1 shows the commands, else one short line for each: $(call say,CC,vm/mem.o)
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' '$1' '$2'
+endif
+
+# The options. Strings are unquoted, so that $(CONFIG_X) can be used as it is.
+CONFIG ?= $(firstword $(wildcard .config) configs/default)
+include $(CONFIG)
+$(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
+
+# ---------------------------------------------------------------------------------------------
+# 2. What is built: one name a line or a group, sorted by folder.
+#
+#    A file:         obj-y += FOLDER/NAME.o            (obj-x86, obj-arm64: of one port)
+#    An option's:    obj-$(CONFIG_X) += FOLDER/NAME.o  (and config X in Kconfig, configs/*)
+#    A device type:  device-$(CONFIG_X) += NAME        (defines struct device_type NAME_type)
+#    A payload:      payload-x86 += NAME               (guest/payload/x86/NAME.c)
+#    A library:      lib-y += fdt                      (and lib-headers, for musl)
+
+obj-y += util/log.o util/buf.o util/loop.o util/file.o
+
+obj-y += host/disk.o
+
+obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/vcpu.o vm/device.o vm/verdict.o
+
+obj-y += term/uart16550.o term/tty.o term/scan.o
+
+obj-y += guest/image.o guest/payloads.o
+obj-x86 += guest/bzimage.o guest/elf.o
+
+obj-x86 += x86/port.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
+
+obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o
+obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
+obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
+obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
+
+obj-y += machine.o
+
+obj-y += cmd/run.o cmd/options.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o
+obj-$(CONFIG_DOCTOR) += cmd/doctor.o
+
+obj-y += main.o
+
+device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
+device-$(CONFIG_VIRTIO_BLK) += virtio_blk
+device-$(CONFIG_VIRTIO_RNG) += virtio_rng
+
+payload-x86 += hello exit end timer smp probe badreg
+
+# Libraries by their names, and the headers that musl's compiler does not find by itself.
+lib-arm64 += fdt
+lib-headers-arm64 += libfdt.h libfdt_env.h fdt.h
+
+objects := $(sort $(obj-y) $(obj-$(ARCH)) gen/device-types.o gen/payload-table.o gen/payload-data.o)
+devices := $(device-y) $(device-$(ARCH))
+payloads := $(if $(filter y,$(CONFIG_PAYLOADS)),$(payload-y) $(payload-$(ARCH)))
+libs := $(lib-y) $(lib-$(ARCH))
+lib-headers := $(lib-headers-y) $(lib-headers-$(ARCH))
+unit-tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*.c))
+payload-tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/payload/*.c))
+
+# ---------------------------------------------------------------------------------------------
+# 3. Flags. CFLAGS and LDFLAGS are the user's, ours stand before them.
+
+CFLAGS ?= -O2 -g
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	$(if $(filter 1,$(WERROR)),-Werror)
+base-flags := -std=gnu17 $(warnings) -fstack-protector-strong -D_GNU_SOURCE -I. -pthread
+sanitize-flags := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
+	$(if $(findstring undefined,$(SANITIZE)),-fno-sanitize-recover=undefined))
+cc-flags := $(strip $(base-flags) $(CFLAGS) $(sanitize-flags))
+ld-flags := $(strip -pthread -Wl,-z,relro,-z,now $(sanitize-flags) $(LDFLAGS))
+dep-flags = -MMD -MP -MF $(@:.o=.d)
+
+# musl. A native build has the musl-gcc wrapper; for another port, unpack Debian's musl-dev (and
+# libfdt-dev) of that port somewhere and say MUSL=that/folder. The kernel's headers are found
+# through a folder of links: all of /usr/include would bring glibc's with it (video/ is there for
+# asm/bootparam.h, which wants its edid.h).
+musl-include := $(BUILD)/musl-include
+ifeq ($(ARCH),$(HOSTARCH))
+MUSL_CC ?= musl-gcc
+multiarch = $(shell gcc -print-multiarch)
+musl-uapi = $(addprefix /usr/include/,linux asm-generic video) \
+	$(firstword $(wildcard /usr/include/$(multiarch)/asm /usr/include/asm))
+musl-libdir = /usr/lib/$(multiarch)
+musl-libinc = /usr/include
+else
+MUSL_CC ?= $(CC)
+MUSL ?= $(BUILD)/musl-root
+triple-x86 := x86_64-linux
+triple-arm64 := aarch64-linux
+musl-uapi = $(addprefix /usr/$(triple-$(ARCH))-gnu/include/,linux asm-generic asm video)
+musl-libdir = $(MUSL)/usr/lib/$(triple-$(ARCH))-gnu
+musl-libinc = $(MUSL)/usr/include
+musl-lib = $(MUSL)/usr/lib/$(triple-$(ARCH))-musl
+musl-system = -nostdinc -isystem $(MUSL)/usr/include/$(triple-$(ARCH))-musl \
+	-isystem $(shell $(MUSL_CC) -print-file-name=include)
+musl-begin = -nostdlib $(addprefix $(musl-lib)/,crt1.o crti.o)
+musl-end = $(musl-lib)/libc.a $(shell $(MUSL_CC) -print-libgcc-file-name) \
+	$(addprefix $(musl-lib)/,libc.a crtn.o)
+endif
+musl-flags = $(strip $(musl-system) -isystem $(musl-include) $(base-flags) $(CFLAGS))
+
+# Payloads know no operating system, and neither musl, glibc nor a sanitizer.
+payload-flags-x86 := -mno-red-zone -mgeneral-regs-only -mcmodel=small
+payload-flags-arm64 := -mgeneral-regs-only
+payload-flags := -std=gnu17 $(warnings) -I. -Os -ffreestanding -fno-pic -fno-stack-protector \
+	-fno-asynchronous-unwind-tables $(payload-flags-$(ARCH))
+# (-static is no PIE already; clang warns of a -no-pie beside it)
+payload-ld-flags := -nostdlib -static -s -Wl,--build-id=none -Wl,-z,norelro \
+	-Wl,-z,noexecstack,-z,max-page-size=4096
+
+# Only cmd/version.o knows the version: a commit must not rebuild everything.
+commit := $(if $(wildcard .git),$(shell git rev-parse --short HEAD 2>/dev/null))
+version := $(VERSION)$(if $(commit),-g$(commit))
+$(obj)/cmd/version.o $(musl)/cmd/version.o: private extra-flags = -DLKVM_VERSION='"$(version)"'
+
+# Stamps: a file that holds what something was made with and is rewritten when that changes.
+# Each is compared while this file is read, so that a build with nothing to do starts nothing.
+stamp = $(if $(call same,$(file <$1),$($2)),,FORCE) | $(dir $1)
+same = $(and $(findstring x$(strip $1)x,x$(strip $2)x),$(findstring x$(strip $2)x,x$(strip $1)x))
+
+made-cc = $(CC) $(cc-flags)
+made-musl = $(MUSL_CC) $(musl-flags)
+made-payload = $(CC) $(payload-flags) $(payload-ld-flags)
+made-link = $(objects) $(libs) $(ld-flags)
+made-tables = $(devices) / $(payloads)
+made-version = $(version)
+
+stamps := $(BUILD)/stamp
+$(stamps)/cc: $(call stamp,$(stamps)/cc,made-cc)
+$(stamps)/musl: $(call stamp,$(stamps)/musl,made-musl)
+$(stamps)/payload: $(call stamp,$(stamps)/payload,made-payload)
+$(stamps)/link: $(call stamp,$(stamps)/link,made-link)
+$(stamps)/tables: $(call stamp,$(stamps)/tables,made-tables)
+$(stamps)/version: $(call stamp,$(stamps)/version,made-version)
+$(stamps)/%:
+	@printf '%s\n' '$(subst ','\'',$(made-$*))' > $@
+
+.PHONY: FORCE
+FORCE:
+
+%/:
+	@mkdir -p $@
+
+# ---------------------------------------------------------------------------------------------
+# 4. The binaries
+
+.PHONY: lkvm static
+lkvm: $(BUILD)/lkvm			## build/lkvm, what plain `make` builds
+static: $(BUILD)/lkvm-static		## build/lkvm-static, linked against musl
+
+glibc-objects := $(addprefix $(obj)/,$(objects))
+musl-objects := $(addprefix $(musl)/,$(objects))
+
+$(BUILD)/lkvm: $(glibc-objects) $(stamps)/link
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $(glibc-objects) $(addprefix -l,$(libs))
+
+$(BUILD)/lkvm-static: $(musl-objects) $(stamps)/link
+	$(call say,LINK,$@)
+	$(Q)$(MUSL_CC) -static $(CFLAGS) $(LDFLAGS) -o $@ $(musl-begin) $(musl-objects) \
+		$(patsubst %,$(musl-libdir)/lib%.a,$(libs)) $(musl-end)
+
+# What tests link with: everything but main().
+$(BUILD)/liblkvm-core.a: $(filter-out %/main.o,$(glibc-objects)) $(stamps)/link
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+$(obj)/%.o: %.c $(stamps)/cc Makefile
+	$(call say,CC,$*.o)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cc-flags) $(extra-flags) $(dep-flags) -c -o $@ $<
+
+$(obj)/gen/%.o: $(gen)/%.c $(stamps)/cc Makefile
+	$(call say,CC,gen/$*.o)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cc-flags) $(dep-flags) -c -o $@ $<
+
+$(obj)/gen/%.o: $(gen)/%.S $(stamps)/cc Makefile
+	$(call say,AS,gen/$*.o)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cc-flags) -c -o $@ $<
+
+$(musl)/%.o: %.c $(stamps)/musl Makefile $(musl-include)/linked
+	$(call say,MUSLCC,$*.o)
+	@mkdir -p $(@D)
+	$(Q)$(MUSL_CC) $(musl-flags) $(extra-flags) $(dep-flags) -c -o $@ $<
+
+$(musl)/gen/%.o: $(gen)/%.c $(stamps)/musl Makefile $(musl-include)/linked
+	$(call say,MUSLCC,gen/$*.o)
+	@mkdir -p $(@D)
+	$(Q)$(MUSL_CC) $(musl-flags) $(dep-flags) -c -o $@ $<
+
+$(musl)/gen/%.o: $(gen)/%.S $(stamps)/musl Makefile
+	$(call say,MUSLAS,gen/$*.o)
+	@mkdir -p $(@D)
+	$(Q)$(MUSL_CC) $(musl-flags) -c -o $@ $<
+
+$(musl-include)/linked: Makefile
+	$(Q)mkdir -p $(@D)
+	$(Q)ln -sfn $(musl-uapi) $(addprefix $(musl-libinc)/,$(lib-headers)) $(@D)/
+	$(Q)touch $@
+
+$(obj)/cmd/version.o $(musl)/cmd/version.o: $(stamps)/version
+
+# ---------------------------------------------------------------------------------------------
+# 5. What is generated: the table of device types and the table of payloads
+
+$(gen)/device-types.c: $(stamps)/tables Makefile | $(gen)/
+	$(call say,GEN,$@)
+	@{ echo '/* Generated by the Makefile from the device-y list. */'; \
+	echo '#include "vm/device.h"'; \
+	for d in $(devices); do echo "extern const struct device_type $${d}_type;"; done; \
+	echo 'const struct device_type *const device_types[] = {'; \
+	for d in $(devices); do echo "	&$${d}_type,"; done; \
+	echo '	NULL'; echo '};'; } > $@
+
+# A name may hold a dash, a symbol may not.
+symbol-of = payload_$(subst -,_,$1)
+
+$(gen)/payload-table.c: $(stamps)/tables Makefile | $(gen)/
+	$(call say,GEN,$@)
+	@{ echo '/* Generated by the Makefile from the payload-y list. */'; \
+	echo '#include <stddef.h>'; \
+	echo '#include "guest/payloads.h"'; \
+	$(foreach p,$(payloads),echo 'extern const char $(call symbol-of,$p)[], $(call symbol-of,$p)_end[];';) \
+	echo 'const struct payload payloads[] = {'; \
+	$(foreach p,$(payloads),echo '	{ "$p", $(call symbol-of,$p), $(call symbol-of,$p)_end },';) \
+	echo '	{ NULL, NULL, NULL }'; echo '};'; } > $@
+
+$(gen)/payload-data.S: $(stamps)/tables Makefile | $(gen)/
+	$(call say,GEN,$@)
+	@{ echo '/* Generated by the Makefile from the payload-y list. */'; \
+	echo '	.section .rodata'; \
+	$(foreach p,$(payloads),echo '	.balign 16'; \
+		echo '	.globl $(call symbol-of,$p), $(call symbol-of,$p)_end'; \
+		echo '$(call symbol-of,$p):'; \
+		echo '	.incbin "$(BUILD)/payload/$p.elf"'; \
+		echo '$(call symbol-of,$p)_end:';) \
+	echo '	.section .note.GNU-stack,"",%progbits'; } > $@
+
+payload-elfs := $(patsubst %,$(BUILD)/payload/%.elf,$(payloads))
+payload-src := guest/payload/$(ARCH)
+payload-obj := $(BUILD)/payload/obj
+payload-common := $(payload-obj)/start.o $(payload-obj)/lib.o
+
+$(obj)/gen/payload-data.o $(musl)/gen/payload-data.o: $(payload-elfs)
+
+$(payload-elfs): $(BUILD)/payload/%.elf: $(payload-obj)/%.o $(payload-common) $(payload-src)/payload.lds
+	$(call say,PAYLOAD,$*.elf)
+	$(Q)$(CC) $(payload-ld-flags) -Wl,-T,$(payload-src)/payload.lds -o $@ $(filter %.o,$^)
+
+$(payload-obj)/%.o: $(payload-src)/%.c $(stamps)/payload Makefile | $(payload-obj)/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(payload-flags) $(dep-flags) -c -o $@ $<
+
+$(payload-obj)/%.o: $(payload-src)/%.S $(stamps)/payload Makefile | $(payload-obj)/
+	$(call say,AS,$<)
+	$(Q)$(CC) $(payload-flags) $(dep-flags) -c -o $@ $<
+
+# ---------------------------------------------------------------------------------------------
+# 6. Tests: every tests/unit/*.c and tests/payload/*.c is a program of its own
+
+.PHONY: tests check bars check-asan check-tsan layers
+tests: $(unit-tests) $(payload-tests)	## the test programs, build/tests/
+
+$(unit-tests) $(payload-tests): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/liblkvm-core.a
+	$(call say,LINK,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(addprefix -l,$(libs))
+
+# musl has no sanitizers.
+under-test := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static) $(unit-tests) $(payload-tests)
+
+check: $(under-test)			## run everything this machine can run (short)
+	$(Q)KINDLING_BUILD=$(BUILD) tests/run
+
+bars: $(under-test)			## the full counts and the measured ratios (long)
+	$(Q)KINDLING_BUILD=$(BUILD) tests/bars
+
+check-asan:				## the same as check, with address and undefined sanitizers
+	$(Q)+$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined check
+
+check-tsan:				## the same as check, with the thread sanitizer
+	$(Q)+$(MAKE) BUILD=$(BUILD)/tsan SANITIZE=thread check
+
+layers: $(BUILD)/lkvm			## who includes whom, and how long each folder is
+	$(Q)tests/layers
+
+# ---------------------------------------------------------------------------------------------
+# 7. Options
+
+.PHONY: menuconfig defconfig tinyconfig
+need = @command -v $1 >/dev/null || { echo '$@ needs $1: apt install kconfig-frontends' >&2; exit 1; }
+
+menuconfig:				## choose options, into .config
+	$(call need,kconfig-mconf)
+	@test -f .config || cp configs/default .config
+	$(Q)KCONFIG_CONFIG=.config kconfig-mconf Kconfig
+
+defconfig: from := configs/default
+defconfig:				## .config with everything
+tinyconfig: from := configs/tiny
+tinyconfig:				## .config with what boots on a serial console, no more
+defconfig tinyconfig:
+	$(call need,kconfig-conf)
+	$(Q)KCONFIG_CONFIG=.config kconfig-conf --defconfig=$(from) Kconfig
+
+# ---------------------------------------------------------------------------------------------
+# 8. Documents, installing, cleaning
+
+.PHONY: docs install uninstall clean distclean format format-check help
+PREFIX ?= /usr/local
+bindir := $(DESTDIR)$(PREFIX)/bin
+mandir := $(DESTDIR)$(PREFIX)/share/man/man1
+compdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+
+# Checked in, so that a cross build has them too. Written aside first: a failure must leave the old.
+docs: $(BUILD)/lkvm			## write docs/lkvm.1 and docs/lkvm.bash from the binary's own tables
+	$(if $(filter-out $(HOSTARCH),$(ARCH)),$(error make docs runs the binary: only for ARCH=$(HOSTARCH) here))
+	$(call say,GEN,docs/lkvm.1 docs/lkvm.bash)
+	$(Q)$(BUILD)/lkvm help --mdoc > $(BUILD)/lkvm.1 && mv $(BUILD)/lkvm.1 docs/lkvm.1
+	$(Q)$(BUILD)/lkvm help --bash > $(BUILD)/lkvm.bash && mv $(BUILD)/lkvm.bash docs/lkvm.bash
+
+install: $(BUILD)/lkvm			## to DESTDIR/PREFIX (/usr/local): binary, man page, bash completion
+	install -D -m 755 $(BUILD)/lkvm $(bindir)/lkvm
+	install -D -m 644 docs/lkvm.1 $(mandir)/lkvm.1
+	install -D -m 644 docs/lkvm.bash $(compdir)/lkvm
+
+uninstall:				## what install put there
+	rm -f $(bindir)/lkvm $(mandir)/lkvm.1 $(compdir)/lkvm
+
+# build/lab is the lab's (kernels, initrds): it is slow to make, and only distclean takes it.
+clean:					## what was built; kernels fetched for the lab stay
+	$(Q)if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name lab -exec rm -rf {} +; fi
+
+distclean:				## everything that is not in git's care: build/ and .config
+	$(Q)rm -rf build .config .config.old
+
+CLANG_FORMAT ?= clang-format
+format:					## clang-format every C file in git
+	$(Q)git ls-files '*.c' '*.h' | xargs -r $(CLANG_FORMAT) -i
+
+format-check:				## say which C files in git are not formatted
+	$(Q)git ls-files '*.c' '*.h' | xargs -r $(CLANG_FORMAT) --dry-run -Werror
+
+help:					## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*##[[:space:]]*/\1\t/p' Makefile | while IFS='	' read -r t h; do \
+		printf '  %-14s %s\n' "$$t" "$$h"; done
+	@echo 'Variables: ARCH=$(ARCH) CROSS_COMPILE= CC=$(CC) CONFIG=$(CONFIG) V=1 WERROR=1 DESTDIR= PREFIX='
+
+# ---------------------------------------------------------------------------------------------
+# 9. What each object was made from, as the compiler wrote it down
+
+-include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects))
+-include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests))
+-include $(patsubst %,$(payload-obj)/%.d,start lib $(payloads))

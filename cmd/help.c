@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* lkvm help, and the words that all subcommands share. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "guest/payloads.h"
+#include "util/util.h"
+
+#define TEXT_COLUMN 30
+#define LINE_WIDTH 80
+
+int cmd_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("lkvm: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return STATUS_HOST_FAILED;
+}
+
+/* Levenshtein's distance, of words shorter than 32 characters. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[33], la = strlen(a), lb = strlen(b);
+
+	if (la > 32 || lb > 32)
+		return 99;
+	for (size_t j = 0; j <= lb; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= la; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= lb; j++) {
+			size_t change = diagonal + (a[i - 1] != b[j - 1]);
+			size_t add_or_drop = MIN(row[j], row[j - 1]) + 1;
+
+			diagonal = row[j];
+			row[j] = MIN(change, add_or_drop);
+		}
+	}
+	return row[lb];
+}
+
+const char *cmd_nearest(const char *word, const char *const *names)
+{
+	const char *best = NULL;
+	size_t least = strlen(word) / 3 + 2; /* farther than this helps nobody */
+
+	for (; *names; names++) {
+		size_t d = distance(word, *names);
+
+		if (d < least) {
+			least = d;
+			best = *names;
+		}
+	}
+	return best;
+}
+
+/* Breaks `text` into lines behind TEXT_COLUMN; the cursor stands at `column`. */
+static void print_text(int column, const char *text)
+{
+	printf("%*s", MAX(TEXT_COLUMN - column, 1), "");
+	column = MAX(TEXT_COLUMN, column + 1);
+	while (*text) {
+		int len = (int)strcspn(text, " ");
+
+		if (column > TEXT_COLUMN && column + len > LINE_WIDTH) {
+			printf("\n%*s", TEXT_COLUMN, "");
+			column = TEXT_COLUMN;
+		}
+		printf("%.*s ", len, text);
+		column += len + 1;
+		text += len + (text[len] == ' ');
+	}
+	putchar('\n');
+}
+
+static void print_option(const struct option *p)
+{
+	char left[80];
+	int column;
+
+	if (p->letter)
+		column = snprintf(left, sizeof(left), "  -%c, --%s", p->letter, p->name);
+	else
+		column = snprintf(left, sizeof(left), "      --%s", p->name);
+	if (p->arg)
+		column += snprintf(left + column, sizeof(left) - (size_t)column, " %s", p->arg);
+	fputs(left, stdout);
+	if (column >= TEXT_COLUMN) {
+		putchar('\n');
+		column = 0;
+	}
+	print_text(column, p->help);
+}
+
+static int help_run(void)
+{
+	puts("usage: lkvm run [OPTION]... [KERNEL]\n\n"
+	     "Boots KERNEL (or ./bzImage, arch/x86/boot/bzImage, vmlinux, the host's own) and ends\n"
+	     "with a status that tells the truth: 0 the guest powered off, 123 it died, 124 timeout,\n"
+	     "125 nothing was run.\n");
+	for (const struct option *p = run_option_table; p->name; p++) {
+		if (p->state == OPTION_WORKS)
+			print_option(p);
+	}
+	printf("\nDefaults: -c %d -m %lluM --console serial, and console=ttyS0 panic=-1 for the kernel.\n"
+	       "On a terminal Ctrl-a x leaves, Ctrl-a h helps. More in lkvm(1).\n", DEFAULT_CPUS,
+	       DEFAULT_MEM / MIB);
+	return 0;
+}
+
+static int help_payloads(void)
+{
+	for (const struct payload *p = payloads; p->name; p++)
+		puts(p->name);
+	return 0;
+}
+
+/* "NAME<tab>EXAMPLE" for the test that runs them all. */
+static int help_examples(void)
+{
+	for (const struct option *p = run_option_table; p->name; p++) {
+		if (p->example)
+			printf("%s\t%s\n", p->name, p->example);
+	}
+	return 0;
+}
+
+static int usage(const struct command *table)
+{
+	puts("usage: lkvm COMMAND [OPTION]...\n\nA small virtual machine monitor for Linux's KVM.\n");
+	for (const struct command *c = table; c->name; c++)
+		printf("  %-10s %s\n", c->name, c->help);
+	puts("\nTry lkvm run --help; lkvm run --payload hello; lkvm run -k bzImage -i initrd.cpio.gz");
+	return 0;
+}
+
+int cmd_help(int argc, char **argv, const struct command *table)
+{
+	const char *word = argc > 1 ? argv[1] : NULL;
+
+	if (!word)
+		return usage(table);
+	if (!strcmp(word, "run"))
+		return help_run();
+	if (!strcmp(word, "payloads"))
+		return help_payloads();
+	if (!strcmp(word, "--examples"))
+		return help_examples();
+	if (!strcmp(word, "--mdoc")) {
+		manual_mdoc(table);
+		return 0;
+	}
+	if (!strcmp(word, "--bash")) {
+		manual_bash(table);
+		return 0;
+	}
+	for (const struct command *c = table; c->name; c++) {
+		if (!strcmp(word, c->name)) {
+			printf("usage: lkvm %s\n\n%s.\n", c->name, c->help);
+			return 0;
+		}
+	}
+	return cmd_fail("no help on %s; lkvm help lists the commands", word);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one table of `lkvm run`'s options: parsing, --help, the man page, completion and the tests of
+ * examples all read it. kvmtool's spellings work, and those of its options that are not built yet
+ * are refused by name.
+ */
+#ifndef CMD_OPTIONS_H
+#define CMD_OPTIONS_H
+
+#include "machine.h"
+
+#define DEFAULT_CPUS 1
+#define DEFAULT_MEM (512 * MIB)
+#define DEFAULT_PAYLOAD_MEM (128 * MIB)
+
+struct run_options {
+	struct machine_config machine;
+	const char *initrd;
+	char params[4096]; /* all -p, a space between */
+	const char *console_log;
+	bool nodefaults; /* nothing is added to the command line */
+	bool mem_given;
+};
+
+enum option_state {
+	OPTION_WORKS,
+	OPTION_LATER,	   /* known, not built yet */
+	OPTION_OTHER_PORT, /* arm64's */
+};
+
+struct option {
+	const char *name; /* without its dashes */
+	char letter;	  /* 0: none */
+	const char *arg;  /* what the value is called; NULL: a switch, which --no-NAME turns off */
+	enum option_state state;
+	/* `value` is the argument, or "1" or "0" for a switch. 0 or -errno and a line. */
+	int (*set)(struct run_options *o, const char *value, struct err *err);
+	const char *help;
+	const char *example; /* what follows `lkvm run` in a command line that works */
+};
+
+extern const struct option run_option_table[]; /* ends with a NULL name */
+
+/* argv[1] on: options, and the kernel as a bare word. 0 or -errno and a line. */
+int options_parse(int argc, char **argv, struct run_options *o, struct err *err);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* lkvm run: from the options to a machine, and from its verdict to the exit status. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "cmd/options.h"
+#include "term/tty.h"
+#include "util/util.h"
+
+/* ---- Signals ---- */
+
+/* What handlers act on. A process has one set of handlers, so this belongs to it and not to a VM. */
+static struct {
+	struct machine *_Atomic machine;
+	atomic_int ending;
+} process;
+
+/* To end: once politely, then at once. */
+static void on_end(int sig)
+{
+	struct machine *m = atomic_load(&process.machine);
+	int saved = errno;
+
+	if (!m || atomic_exchange(&process.ending, 1)) {
+		tty_restore();
+		_exit(STATUS_SIGNAL + sig);
+	}
+	machine_stop(m, sig);
+	errno = saved;
+}
+
+/* A bug of ours: leave the terminal usable, then die of it as if nothing had caught it. */
+static void on_crash(int sig)
+{
+	tty_restore();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void on_stop(int sig)
+{
+	int saved = errno;
+
+	(void)sig;
+	tty_restore();
+	raise(SIGSTOP);
+	errno = saved;
+}
+
+static void on_poke(int sig)
+{
+	struct machine *m = atomic_load(&process.machine);
+	int saved = errno;
+
+	(void)sig;
+	if (m)
+		machine_poke(m);
+	errno = saved;
+}
+
+static void set_handler(int sig, void (*handler)(int))
+{
+	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
+	struct sigaction old;
+
+	/* nohup and the like have set it to be ignored, and mean it. */
+	if (handler == on_end && !sigaction(sig, NULL, &old) && old.sa_handler == SIG_IGN)
+		return;
+	sigfillset(&sa.sa_mask);
+	sigaction(sig, &sa, NULL);
+}
+
+static void set_signals(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
+		set_handler(ends[i], on_end);
+	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
+		set_handler(crashes[i], on_crash);
+	set_handler(SIGTSTP, on_stop);
+	set_handler(SIGCONT, on_poke);
+	set_handler(SIGWINCH, on_poke);
+}
+
+/* ---- The command line for the guest ---- */
+
+/* Is there a parameter that begins with `name`, which ends in '='? */
+static bool has_param(const char *params, const char *name)
+{
+	for (const char *p = params; (p = strstr(p, name)); p++) {
+		if (p == params || p[-1] == ' ')
+			return true;
+	}
+	return false;
+}
+
+/* What the user would forget, and nothing else. */
+static int add_defaults(struct run_options *o, struct err *err)
+{
+	enum console_kind kind = o->machine.console;
+	char add[64] = "";
+
+	if (o->nodefaults || o->machine.payload)
+		return 0;
+	if (kind != CONSOLE_NONE && !has_param(o->params, "console="))
+		strcat(add, kind == CONSOLE_VIRTIO ? "console=hvc0 " : "console=ttyS0 ");
+	if (!has_param(o->params, "panic="))
+		strcat(add, "panic=-1 ");
+	if (strlen(add) + strlen(o->params) >= sizeof(o->params))
+		return err_set(err, E2BIG, "--params: too long");
+	memmove(o->params + strlen(add), o->params, strlen(o->params) + 1);
+	memcpy(o->params, add, strlen(add));
+	if (!o->params[strlen(add)] && add[0])
+		o->params[strlen(add) - 1] = 0;
+	return 0;
+}
+
+/* ---- Running ---- */
+
+static int choose_kernel(struct run_options *o, char *buf, size_t size, struct err *err)
+{
+	struct arch_image *image = &o->machine.image;
+
+	if (image->kernel || o->machine.payload)
+		return 0;
+	image->kernel = kernel_find(buf, size);
+	if (!image->kernel)
+		return err_set(err, ENOENT, "no kernel: none here, and %s is not there or not readable; give one "
+			       "with -k", buf);
+	log_at(&o->machine.vm.log, LOG_INFO, "kernel: %s", image->kernel);
+	return 0;
+}
+
+static int open_console_log(struct run_options *o, struct err *err)
+{
+	o->machine.log_fd = -1;
+	if (!o->console_log)
+		return 0;
+	o->machine.log_fd = open(o->console_log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (o->machine.log_fd < 0)
+		return err_set(err, errno, "--console-log %s: %s", o->console_log, strerror(errno));
+	return 0;
+}
+
+static int prepare(int argc, char **argv, struct run_options *o, char *buf, size_t size,
+		   struct err *err)
+{
+	int rc = options_parse(argc, argv, o, err);
+
+	if (!rc)
+		rc = choose_kernel(o, buf, size, err);
+	if (!rc)
+		rc = add_defaults(o, err);
+	if (!rc)
+		rc = open_console_log(o, err);
+	if (!rc && o->machine.payload && !o->mem_given)
+		o->machine.vm.mem = DEFAULT_PAYLOAD_MEM;
+	o->machine.vm.huge = !o->machine.payload;
+	o->machine.image.cmdline = o->params;
+	return rc;
+}
+
+/* Says why only when something is wrong, or -v asks. */
+static void report(const struct run_options *o, const char *why, int status)
+{
+	if (status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED && !o->machine.payload)
+		fprintf(stderr, "lkvm: %s (status %d)\n", why, status);
+	else
+		log_at(&o->machine.vm.log, LOG_INFO, "%s (status %d)", why, status);
+}
+
+static int run_machine(struct run_options *o)
+{
+	struct machine *m;
+	struct err err;
+	const char *why;
+	int status;
+
+	set_signals();
+	if (machine_create(&o->machine, &m, &err))
+		return cmd_fail("%s", err.text);
+	atomic_store(&process.machine, m);
+	status = machine_run(m, &err);
+	why = status < 0 ? err.text : machine_why(m);
+	/* From here on a signal ends the process at once: the console may be waiting for its reader. */
+	atomic_store(&process.machine, NULL);
+	machine_destroy(m);
+	if (status < 0)
+		return cmd_fail("%s", why);
+	report(o, why, status);
+	return status;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	}
+	return false;
+}
+
+int cmd_run(int argc, char **argv, const struct command *table)
+{
+	static char *help[] = { "help", "run", NULL };
+	char buf[128] = "";
+	struct run_options *o;
+	struct err err;
+	int status;
+
+	if (wants_help(argc, argv))
+		return cmd_help(2, help, table);
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return cmd_fail("no memory");
+	o->machine.vm = (struct vm_config){
+		.cpus = DEFAULT_CPUS,
+		.mem = DEFAULT_MEM,
+		.log = { .fd = STDERR_FILENO, .level = LOG_WARNING, .name = "lkvm" },
+	};
+	o->machine.in = STDIN_FILENO;
+	o->machine.out = STDOUT_FILENO;
+	if (prepare(argc, argv, o, buf, sizeof(buf), &err))
+		status = cmd_fail("%s", err.text);
+	else
+		status = run_machine(o);
+	free(o);
+	return status;
+}

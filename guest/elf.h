@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* ELF64 little-endian executables, loaded at their physical addresses; and the PVH note. */
+#ifndef GUEST_ELF_H
+#define GUEST_ELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/log.h"
+#include "vm/mem.h"
+
+struct elf_image {
+	const uint8_t *data; /* the file, borrowed */
+	size_t size;
+	uint64_t entry;
+	uint64_t low, high; /* gpas that its segments span */
+	bool has_pvh;
+	uint32_t pvh_entry; /* XEN_ELFNOTE_PHYS32_ENTRY */
+};
+
+/*
+ * Checks every header, segment and note against the file: no wrap, no overlap, the entries inside a segment.
+ * `machine` is EM_*. -EINVAL and a line for people.
+ */
+int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image *elf,
+	      struct err *err);
+
+/* Copies the segments; the rest of each is zeroed. They must lie in [low, high) of the caller. */
+int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_t high,
+	     struct err *err);
+
+#endif

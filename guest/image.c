@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest/image.h"
+
+#include <elf.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "util/util.h"
+
+/* Offsets in the x86 boot header (Documentation/arch/x86/boot.rst). */
+#define BZ_MAGIC 0x202
+#define BZ_VERSION 0x206
+
+static const struct {
+	enum image_kind kind;
+	size_t offset;
+	const char *bytes;
+	size_t len;
+} magics[] = {
+	{ IMAGE_ARM64, 0x38, "ARM\x64", 4 },
+	{ IMAGE_ZIMAGE, 0x24, "\x18\x28\x6f\x01", 4 },
+	{ IMAGE_GZIP, 0, "\x1f\x8b", 2 },
+	{ IMAGE_XZ, 0, "\xfd" "7zXZ\0", 6 },
+	{ IMAGE_ZSTD, 0, "\x28\xb5\x2f\xfd", 4 },
+	{ IMAGE_LZ4, 0, "\x02\x21\x4c\x18", 4 },
+	{ IMAGE_LZ4, 0, "\x04\x22\x4d\x18", 4 },
+	{ IMAGE_CPIO, 0, "070701", 6 },
+	{ IMAGE_CPIO, 0, "070702", 6 },
+	{ IMAGE_DEB, 0, "!<arch>\n", 8 },
+	{ IMAGE_QCOW2, 0, "QFI\xfb", 4 },
+	{ IMAGE_ISO, 0x8001, "CD001", 5 },
+	{ IMAGE_SCRIPT, 0, "#!", 2 },
+	{ IMAGE_EFI, 0, "MZ", 2 },
+};
+
+static bool has_bytes(const uint8_t *data, size_t size, size_t offset, const char *bytes, size_t len)
+{
+	return range_in(offset, len, size) && !memcmp(data + offset, bytes, len);
+}
+
+static enum image_kind sniff_elf(const uint8_t *data, size_t size)
+{
+	bool elf64 = data[EI_CLASS] == ELFCLASS64;
+	uint16_t machine;
+
+	if (size < sizeof(Elf32_Ehdr) || data[EI_DATA] != ELFDATA2LSB)
+		return IMAGE_ELF_OTHER;
+	machine = get_le16(data + offsetof(Elf64_Ehdr, e_machine));
+	if (machine == EM_X86_64 && elf64)
+		return IMAGE_ELF64_X86;
+	if (machine == EM_386 || machine == EM_X86_64)
+		return IMAGE_ELF32_X86;
+	return machine == EM_AARCH64 ? IMAGE_ELF_ARM64 : IMAGE_ELF_OTHER;
+}
+
+enum image_kind image_sniff(const void *data, size_t size)
+{
+	if (has_bytes(data, size, 0, ELFMAG, SELFMAG) && size > EI_DATA)
+		return sniff_elf(data, size);
+	/* A bzImage with an EFI stub is a PE program too: so before "MZ". */
+	if (has_bytes(data, size, BZ_MAGIC, "HdrS", 4) && size > BZ_VERSION + 2)
+		return get_le16((const uint8_t *)data + BZ_VERSION) < 0x20c ? IMAGE_BZIMAGE_OLD :
+									   IMAGE_BZIMAGE;
+	for (unsigned int i = 0; i < ARRAY_SIZE(magics); i++) {
+		if (has_bytes(data, size, magics[i].offset, magics[i].bytes, magics[i].len))
+			return magics[i].kind;
+	}
+	return IMAGE_UNKNOWN;
+}
+
+const char *image_describe(enum image_kind kind)
+{
+	static const char *const words[] = {
+		[IMAGE_UNKNOWN] = "no kind of image that is known here",
+		[IMAGE_BZIMAGE] = "a Linux kernel for x86 (bzImage)",
+		[IMAGE_BZIMAGE_OLD] = "a Linux kernel for x86, older than 3.8",
+		[IMAGE_ELF64_X86] = "a 64-bit ELF image for x86",
+		[IMAGE_ELF32_X86] = "a 32-bit ELF image for x86",
+		[IMAGE_ELF_ARM64] = "an ELF image for arm64",
+		[IMAGE_ELF_OTHER] = "an ELF image for another architecture",
+		[IMAGE_ARM64] = "a Linux kernel for arm64 (Image)",
+		[IMAGE_ZIMAGE] = "a Linux kernel for 32-bit Arm (zImage)",
+		[IMAGE_EFI] = "an EFI program",
+		[IMAGE_GZIP] = "a gzip archive",
+		[IMAGE_XZ] = "an xz archive",
+		[IMAGE_ZSTD] = "a zstd archive",
+		[IMAGE_LZ4] = "an lz4 archive",
+		[IMAGE_CPIO] = "a cpio archive (an initrd?)",
+		[IMAGE_DEB] = "a Debian package or ar archive",
+		[IMAGE_ISO] = "an ISO 9660 disk image",
+		[IMAGE_QCOW2] = "a qcow2 disk image",
+		[IMAGE_SCRIPT] = "a script",
+	};
+
+	return words[kind];
+}

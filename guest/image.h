@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* What a file is, by its own bytes: for the choice of a loader, and to name it in a refusal. */
+#ifndef GUEST_IMAGE_H
+#define GUEST_IMAGE_H
+
+#include <stddef.h>
+
+enum image_kind {
+	IMAGE_UNKNOWN,
+	IMAGE_BZIMAGE, /* x86 Linux, boot protocol 2.12 or later */
+	IMAGE_BZIMAGE_OLD,
+	IMAGE_ELF64_X86,
+	IMAGE_ELF32_X86,
+	IMAGE_ELF_ARM64,
+	IMAGE_ELF_OTHER,
+	IMAGE_ARM64,  /* Linux arm64 Image */
+	IMAGE_ZIMAGE, /* Linux 32-bit Arm */
+	IMAGE_EFI,    /* a PE program, EFI zboot among them */
+	IMAGE_GZIP,
+	IMAGE_XZ,
+	IMAGE_ZSTD,
+	IMAGE_LZ4,
+	IMAGE_CPIO,
+	IMAGE_DEB,
+	IMAGE_ISO,
+	IMAGE_QCOW2,
+	IMAGE_SCRIPT, /* text that begins with #! */
+};
+
+enum image_kind image_sniff(const void *data, size_t size);
+
+/* "a Linux kernel for arm64 (Image)" */
+const char *image_describe(enum image_kind kind);
+
+#endif

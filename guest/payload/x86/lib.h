@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* What payloads share: port and memory-mapped I/O, a polled serial port, interrupts, their end. */
+#ifndef PAYLOAD_LIB_H
+#define PAYLOAD_LIB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Returns the exit status. `zero_page` is Linux's struct boot_params. */
+int payload_main(const uint8_t *zero_page);
+
+/* The second vCPU, once payload_start_ap() was called; only the smp payload has one of its own. */
+void payload_ap_main(void);
+void payload_start_ap(void);
+
+_Noreturn void payload_exit(int status); /* by the debug-exit port */
+_Noreturn void payload_poweroff(void);	 /* by ACPI's sleep register */
+
+const char *payload_cmdline(const uint8_t *zero_page);
+bool str_eq(const char *a, const char *b);
+void put_str(const char *s);
+void put_hex(uint64_t v);
+
+/*
+ * Catches a vector and counts it. There is no IRET (KVM's instruction emulator lacks it), so
+ * interrupts come only while wait_interrupt() halts, once for each call.
+ */
+void catch_vector(uint8_t vector);
+void wait_interrupt(void);
+extern volatile uint32_t caught;
+
+static inline void outb(uint16_t port, uint8_t v)
+{
+	asm volatile("outb %0, %1" ::"a"(v), "Nd"(port));
+}
+
+static inline void outw(uint16_t port, uint16_t v)
+{
+	asm volatile("outw %0, %1" ::"a"(v), "Nd"(port));
+}
+
+static inline void outl(uint16_t port, uint32_t v)
+{
+	asm volatile("outl %0, %1" ::"a"(v), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t v;
+
+	asm volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline uint32_t inl(uint16_t port)
+{
+	uint32_t v;
+
+	asm volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+	return v;
+}
+
+static inline void write32(uint64_t address, uint32_t v)
+{
+	asm volatile("movl %0, (%1)" ::"r"(v), "r"(address) : "memory");
+}
+
+static inline uint32_t read32(uint64_t address)
+{
+	uint32_t v;
+
+	asm volatile("movl (%1), %0" : "=r"(v) : "r"(address) : "memory");
+	return v;
+}
+
+#endif

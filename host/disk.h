@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A disk image: a raw regular file or a block device, locked while it is open. Of a guest it knows
+ * nothing: it deals in bytes, iovecs and -errno.
+ *
+ * One thread at a time may read, write and flush; the rest is constant.
+ */
+#ifndef HOST_DISK_H
+#define HOST_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "util/log.h"
+
+#define DISK_SECTOR 512u
+
+struct disk_config {
+	const char *path; /* not kept */
+	bool read_only;
+	bool direct; /* past the host's page cache (O_DIRECT) */
+};
+
+struct disk;
+
+/*
+ * Refused with one line in `err`: what can't be opened, is neither file nor block device, is empty,
+ * is no multiple of the block size, or is in use: a disk that somebody writes has one user, in this
+ * process or any other that locks.
+ */
+int disk_open(const struct disk_config *config, struct disk **out, struct err *err);
+void disk_close(struct disk *disk); /* NULL is no disk */
+
+uint64_t disk_size(const struct disk *disk); /* bytes, a multiple of disk_block_size() */
+bool disk_read_only(const struct disk *disk);
+
+/* What offsets and lengths must be multiples of: DISK_SECTOR; more where direct I/O needs it. */
+uint32_t disk_block_size(const struct disk *disk);
+
+/*
+ * All of it, or -errno and an unknown part of it. The range is inside the disk. `iov` is used up
+ * (its entries change); its addresses and lengths may have any alignment.
+ */
+int disk_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
+int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
+
+/* What was written is on stable storage when it returns. */
+int disk_flush(struct disk *disk);
+
+#endif

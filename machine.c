@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Puts a machine together: the one place that sees every device. machine_create() reads from top to
+ * bottom as the machine is built, machine_destroy() takes it down in the other order.
+ */
+#include "machine.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "guest/payloads.h"
+#include "host/disk.h"
+#include "term/scan.h"
+#include "term/tty.h"
+#include "term/uart16550.h"
+#include "util/loop.h"
+#include "util/util.h"
+#include "virtio/blk.h"
+#include "virtio/console.h"
+#include "virtio/mmio.h"
+#include "virtio/rng.h"
+
+struct machine {
+	const struct machine_config *config;
+	struct vm *vm;
+	struct loop *loop;
+	struct tty *tty;
+	struct device_env env;
+	struct device_list devices;
+	unsigned int n_virtio;
+	char names[MACHINE_DISKS][24];
+	int timeout_fd;
+	loop_id timeout_source;
+};
+
+/* ---- What the console tells ---- */
+
+static void console_found(void *opaque, int what)
+{
+	struct machine *m = opaque;
+
+	if (what == SCAN_PANIC)
+		verdict_add(&m->vm->verdict, VERDICT_PANIC, 0);
+	else if (what == SCAN_REBOOT)
+		verdict_announce_reboot(&m->vm->verdict);
+}
+
+static void console_leave(void *opaque)
+{
+	machine_stop(opaque, SIGINT);
+}
+
+static int add_tty(struct machine *m, struct err *err)
+{
+	const struct machine_config *c = m->config;
+	struct tty_config config = {
+		.in = c->in,
+		.out = c->out,
+		.log_fd = c->log_fd,
+		.leave = console_leave,
+		.found = console_found,
+		.opaque = m,
+	};
+
+	return tty_create(&config, m->loop, &m->vm->config.log, &m->tty, err);
+}
+
+/* ---- Devices ---- */
+
+static int add_serial(struct machine *m, struct err *err)
+{
+	const struct arch_place *place = &arch_map.serial;
+	struct uart16550_config config = {
+		.name = "uart0",
+		.is_pio = place->is_pio,
+		.base = place->base,
+		.irq = { .chip = m->vm->chip, .gsi = place->gsi, .trigger = IRQ_EDGE },
+		.tty = m->tty,
+	};
+	struct device *dev;
+	int rc;
+
+	if (m->config->console == CONSOLE_NONE)
+		return 0;
+	rc = uart16550_create(&m->env, &config, &dev, err);
+	if (!rc)
+		device_list_add(&m->devices, dev);
+	return rc;
+}
+
+static int create_virtio(struct machine *m, const char *type_name, const char *name,
+			 const void *config, struct device **dev, struct err *err)
+{
+	const struct device_type *type = device_type_find(type_name);
+
+	if (!type)
+		return err_set(err, ENOTSUP, "%s: left out of this lkvm when it was configured", name);
+	return type->create(&m->env, config, dev, err);
+}
+
+/* Into the next slot. The machine's list owns the device from here on, also when this fails. */
+static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
+{
+	unsigned int slot = m->n_virtio++;
+	struct irq_line irq = {
+		.chip = m->vm->chip,
+		.gsi = arch_map.virtio.gsi + slot,
+		.trigger = IRQ_EDGE,
+	};
+
+	device_list_add(&m->devices, dev);
+	return virtio_mmio_plug(container_of(dev, struct virtio_dev, device),
+				arch_map.virtio.base + slot * arch_map.virtio_step, irq, err);
+}
+
+static int add_virtio(struct machine *m, const char *type_name, const char *name, const void *config,
+		      struct err *err)
+{
+	struct device *dev;
+	int rc = create_virtio(m, type_name, name, config, &dev, err);
+
+	return rc ? rc : plug_virtio(m, dev, err);
+}
+
+static int add_virtio_console(struct machine *m, struct err *err)
+{
+	struct console_config config = { .name = "virtio-console.0", .tty = m->tty };
+
+	if (m->config->console != CONSOLE_VIRTIO)
+		return 0;
+	return add_virtio(m, "virtio_console", config.name, &config, err);
+}
+
+/* One file behind two devices would be two caches of one disk: the guest's file systems break. */
+static int check_twice(const struct machine_config *c, unsigned int i, struct err *err)
+{
+	struct stat mine, other;
+
+	if (stat(c->disks[i].path, &mine))
+		return 0; /* disk_open() will say why */
+	for (unsigned int j = 0; j < i; j++) {
+		if (!stat(c->disks[j].path, &other) && mine.st_dev == other.st_dev &&
+		    mine.st_ino == other.st_ino)
+			return err_set(err, EBUSY, "disk %s is given twice (%s); one device a file",
+				       c->disks[i].path, c->disks[j].path);
+	}
+	return 0;
+}
+
+static int add_disk(struct machine *m, unsigned int i, struct err *err)
+{
+	const struct machine_disk *d = &m->config->disks[i];
+	struct disk_config open = { .path = d->path, .read_only = d->ro, .direct = d->direct };
+	struct blk_config config = { .name = m->names[i], .serial = d->serial };
+	struct device *dev;
+	int rc = check_twice(m->config, i, err);
+
+	if (!rc)
+		rc = disk_open(&open, &config.disk, err);
+	if (rc)
+		return rc;
+	snprintf(m->names[i], sizeof(m->names[i]), "virtio-blk.%u", i);
+	rc = create_virtio(m, "virtio_blk", config.name, &config, &dev, err);
+	if (rc) {
+		disk_close(config.disk); /* else it is the device's */
+		return rc;
+	}
+	return plug_virtio(m, dev, err);
+}
+
+static int add_disks(struct machine *m, struct err *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < m->config->n_disks; i++)
+		rc = add_disk(m, i, err);
+	return rc;
+}
+
+static int add_rng(struct machine *m, struct err *err)
+{
+	struct rng_config config = { .name = "virtio-rng.0" };
+
+	return m->config->rng ? add_virtio(m, "virtio_rng", config.name, &config, err) : 0;
+}
+
+/* Where built-in payloads leave their exit status. */
+static void debug_exit(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
+{
+	struct machine *m = opaque;
+
+	(void)offset;
+	if (is_write)
+		vm_end(m->vm, VERDICT_IMAGE, *(uint8_t *)data);
+	else
+		memset(data, 0xff, len);
+}
+
+static int add_debug_exit(struct machine *m, struct err *err)
+{
+	const struct arch_place *place = &arch_map.debug_exit;
+
+	if (!m->config->payload)
+		return 0;
+	return bus_claim(place->is_pio ? &m->vm->pio : &m->vm->mmio, place->base, 1, debug_exit, m,
+			 "debug-exit", err);
+}
+
+static void timed_out(void *opaque, uint32_t events)
+{
+	struct machine *m = opaque;
+
+	(void)events;
+	loop_set_events(m->loop, m->timeout_source, 0);
+	vm_end(m->vm, VERDICT_TIMEOUT, 0);
+}
+
+static int add_timeout(struct machine *m, struct err *err)
+{
+	struct itimerspec when = { .it_value.tv_sec = m->config->timeout };
+
+	if (!m->config->timeout)
+		return 0;
+	m->timeout_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	if (m->timeout_fd < 0 || timerfd_settime(m->timeout_fd, 0, &when, NULL))
+		return err_set(err, errno, "cannot set a timer: %s", strerror(errno));
+	return loop_add(m->loop, m->timeout_fd, EPOLLIN, timed_out, m, &m->timeout_source);
+}
+
+/* ---- The image ---- */
+
+static int load_image(struct machine *m, struct err *err)
+{
+	struct arch_image image = m->config->image;
+	const struct payload *p;
+
+	if (m->config->payload) {
+		p = payload_find(m->config->payload);
+		if (!p)
+			return err_set(err, ENOENT, "no payload is named %s; lkvm help payloads lists them",
+				       m->config->payload);
+		image.kernel = NULL;
+		image.data = p->data;
+		image.size = (size_t)((const char *)p->end - (const char *)p->data);
+	}
+	return arch_load(m->vm, &image, err);
+}
+
+/* ---- Life ---- */
+
+static int create_vm(struct machine *m, struct err *err)
+{
+	const struct machine_config *c = m->config;
+	struct vm_config config = c->vm;
+	unsigned int n_virtio = c->n_disks + c->rng + (c->console == CONSOLE_VIRTIO);
+
+	if (n_virtio > arch_map.virtio_slots)
+		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u", n_virtio,
+			       arch_map.virtio_slots);
+	config.irq_lines = arch_map.virtio.gsi + n_virtio;
+	return vm_create(&config, &m->vm, err);
+}
+
+static int build(struct machine *m, struct err *err)
+{
+	int rc = create_vm(m, err);
+
+	if (rc)
+		return rc;
+	m->loop = loop_create("lkvm-loop");
+	if (!m->loop)
+		return err_set(err, ENOMEM, "no memory for the event loop");
+	m->env = (struct device_env){
+		.mem = &m->vm->mem,
+		.mmio = &m->vm->mmio,
+		.pio = &m->vm->pio,
+		.chip = m->vm->chip,
+		.loop = m->loop,
+		.log = &m->vm->config.log,
+	};
+	rc = load_image(m, err);
+	if (!rc)
+		rc = add_tty(m, err);
+	if (!rc)
+		rc = add_serial(m, err);
+	if (!rc)
+		rc = add_virtio_console(m, err);
+	if (!rc)
+		rc = add_disks(m, err);
+	if (!rc)
+		rc = add_rng(m, err);
+	if (!rc)
+		rc = add_debug_exit(m, err);
+	if (!rc)
+		rc = add_timeout(m, err);
+	if (!rc)
+		rc = arch_describe(m->vm, &m->devices, err);
+	return rc;
+}
+
+int machine_create(const struct machine_config *config, struct machine **out, struct err *err)
+{
+	struct machine *m = calloc(1, sizeof(*m));
+	int rc;
+
+	*out = NULL;
+	if (!m)
+		return err_set(err, ENOMEM, "no memory for a machine");
+	m->config = config;
+	m->timeout_fd = -1;
+	rc = build(m, err);
+	if (rc)
+		machine_destroy(m);
+	else
+		*out = m;
+	return rc;
+}
+
+static int final_status(const struct machine *m)
+{
+	const struct verdict *v = &m->vm->verdict;
+
+	if (m->config->triple_fault_ok && atomic_load(&v->reasons) == 1u << VERDICT_TRIPLE_FAULT)
+		return 0;
+	return verdict_status(v);
+}
+
+int machine_run(struct machine *m, struct err *err)
+{
+	int rc = vm_run(m->vm, err);
+
+	if (rc)
+		return rc;
+	/* What consoles still hold must pass the scan before the verdict is read. */
+	device_list_quiesce(&m->devices);
+	return final_status(m);
+}
+
+const char *machine_why(const struct machine *m)
+{
+	return verdict_text(&m->vm->verdict);
+}
+
+void machine_stop(struct machine *m, int signal)
+{
+	vm_end(m->vm, VERDICT_SIGNAL, signal);
+}
+
+void machine_poke(struct machine *m)
+{
+	tty_poke(m->tty);
+}
+
+struct vm *machine_vm(struct machine *m)
+{
+	return m->vm;
+}
+
+struct device_list *machine_devices(struct machine *m)
+{
+	return &m->devices;
+}
+
+void machine_destroy(struct machine *m)
+{
+	if (m->timeout_source)
+		loop_remove(m->loop, m->timeout_source);
+	if (m->timeout_fd >= 0)
+		close(m->timeout_fd);
+	device_list_destroy(&m->devices);
+	if (m->tty)
+		tty_destroy(m->tty);
+	else if (m->config->log_fd >= 0)
+		close(m->config->log_fd);
+	loop_destroy(m->loop);
+	vm_destroy(m->vm);
+	free(m);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A whole machine: the VM, its devices, its console. Several may live in one process; the terminal
+ * belongs to at most one of them.
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include <stdbool.h>
+
+#include "util/log.h"
+#include "vm/arch.h"
+#include "vm/vm.h"
+
+#define MACHINE_DISKS 32
+
+enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
+
+struct machine_disk {
+	const char *path;
+	bool ro, direct;
+	const char *serial; /* what GET_ID tells; NULL: none */
+};
+
+struct machine_config {
+	struct vm_config vm; /* irq_lines is filled in by machine_create() */
+	struct arch_image image;
+	const char *payload; /* a built-in guest, instead of image.kernel */
+	enum console_kind console;
+	int in, out;  /* the console's fds, -1 for none; borrowed */
+	int log_fd;   /* --console-log, or -1; owned by the machine from machine_create() on */
+	bool rng;
+	bool triple_fault_ok; /* an image that ends so means it */
+	unsigned int timeout; /* seconds, 0: none */
+	unsigned int n_disks;
+	struct machine_disk disks[MACHINE_DISKS];
+};
+
+struct machine;
+
+/* `config` and what it points to outlive the machine. -errno and a line: nothing was started or left. */
+int machine_create(const struct machine_config *config, struct machine **out, struct err *err);
+
+/*
+ * Runs on the calling thread until the VM has ended and its consoles are drained. The exit status,
+ * as DESIGN.md has it; -errno and a line when it could not be started.
+ */
+int machine_run(struct machine *m, struct err *err);
+
+/* Why it ended, for people; valid after machine_run(). */
+const char *machine_why(const struct machine *m);
+
+/* Ends it from outside with 128 + signal. Any thread; async-signal-safe. */
+void machine_stop(struct machine *m, int signal);
+
+/* The window changed or we were continued. Async-signal-safe. */
+void machine_poke(struct machine *m);
+
+/* Below the devices, for tests and control. */
+struct vm *machine_vm(struct machine *m);
+struct device_list *machine_devices(struct machine *m);
+
+/* Writes out what the console still holds, then frees all. */
+void machine_destroy(struct machine *m);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* lkvm: one table serves dispatch and usage alike. */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "vm/verdict.h"
+
+static const struct command commands[] = {
+	{ "run", cmd_run, "Boot a kernel or another image" },
+	{ "doctor", cmd_doctor, "Say what this host's KVM can do, what is missing, how to mend it" },
+	{ "version", cmd_version, "Say which lkvm this is" },
+	{ "help", cmd_help, "Say how to use lkvm" },
+	{ NULL, NULL, NULL },
+};
+
+/* A closed 0, 1 or 2 would become the next file that is opened: a disk, say, that output goes to. */
+static int open_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return -1;
+	}
+	return 0;
+}
+
+/* What kvmtool has and this lkvm has not yet. */
+static int later(const char *word)
+{
+	static const char *const names[] = { "setup", "sandbox", "list", "stat", "pause", "resume",
+					     "stop", "balloon", "debug", NULL };
+
+	for (const char *const *p = names; *p; p++) {
+		if (!strcmp(word, *p))
+			return cmd_fail("%s is not built yet", word);
+	}
+	return 0;
+}
+
+static int unknown(const char *word)
+{
+	const char *names[sizeof(commands) / sizeof(commands[0]) + 1];
+	const char *near;
+	unsigned int n = 0;
+
+	if (later(word))
+		return STATUS_HOST_FAILED;
+	for (const struct command *c = commands; c->name; c++)
+		names[n++] = c->name;
+	names[n] = NULL;
+	near = cmd_nearest(word, names);
+	if (near)
+		return cmd_fail("unknown command %s; did you mean %s?", word, near);
+	return cmd_fail("unknown command %s; lkvm help lists them", word);
+}
+
+int main(int argc, char **argv)
+{
+	static char *help[] = { "help", NULL };
+	const char *word = argc > 1 ? argv[1] : "help";
+
+	if (open_standard_fds())
+		return STATUS_HOST_FAILED;
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		return cmd_help(1, help, commands);
+	if (!strcmp(word, "--version"))
+		word = "version";
+	for (const struct command *c = commands; c->name; c++) {
+		if (!strcmp(word, c->name))
+			return argc > 1 ? c->run(argc - 1, argv + 1, commands) : c->run(1, help, commands);
+	}
+	return unknown(word);
+}

@@ -1,0 +1,611 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation. Output goes through one ring, filled by tty_write() and emptied by the writer
+ * thread, the only one that may block on the outside. Input is read on the loop into another ring,
+ * which tty_read() empties.
+ *
+ * One lock guards all but what only the writer touches. It is a leaf: no callback is made and no
+ * system call that can block is done with it held, so devices call in with their own locks held.
+ *
+ * When a person's input ring is full (the guest has stopped reading, and 64 KiB were typed or
+ * pasted), the terminal isn't read any more: a paste must not lose bytes. Until the guest reads on,
+ * Ctrl-a x isn't seen then; hanging up and signals still end us.
+ */
+#include "term/tty.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "term/scan.h"
+#include "util/file.h"
+#include "util/util.h"
+
+#define RING_SIZE (64 * 1024)
+#define READ_AHEAD 4096 /* of what isn't a terminal: the rest is left to who reads it after us */
+#define CHUNK 4096	/* what a pipe that polls writable takes without blocking */
+#define PORTS 4
+#define CTRL_A 1
+
+static const char help[] = "\r\n"
+			   "Ctrl-a x  end the virtual machine\r\n"
+			   "Ctrl-a b  send a break (Linux: then a SysRq key)\r\n"
+			   "Ctrl-a a  send Ctrl-a (also: Ctrl-a twice)\r\n"
+			   "Ctrl-a h  this help\r\n";
+static const char hint[] = "\r\n(Ctrl-a h for help)\r\n";
+
+/* What tty_restore() needs; a signal handler can't be handed a pointer. */
+static struct {
+	int fd;
+	struct termios saved;
+	volatile sig_atomic_t active;
+} terminal;
+
+struct ring {
+	uint32_t head, len;
+	uint8_t data[RING_SIZE];
+};
+
+struct port {
+	struct tty_client client;
+	struct scan scan;
+	bool used;
+	bool refused;	   /* room() is owed */
+	unsigned int busy; /* callbacks running */
+};
+
+struct tty {
+	struct tty_config config;
+	struct loop *loop;
+	const struct log *log;
+	bool terminal; /* stdin is one */
+	int poke_fd;
+
+	pthread_mutex_t lock;
+	pthread_cond_t work; /* for the writer, when it sleeps */
+	pthread_cond_t idle; /* a callback has returned */
+	struct port ports[PORTS];
+
+	pthread_t writer;
+	bool started, sleeping, stop;
+	int out, log_fd;    /* -1: gone. Changed by the writer only */
+	const char *notice; /* words of our own for the person, not for the log */
+	struct ring output;
+
+	loop_id in_id, poke_id;
+	int input_port; /* who listens, or -1 */
+	bool eof;
+	bool escape;	   /* Ctrl-a was typed */
+	struct winsize window; /* as the clients know it */
+	struct ring input;
+};
+
+/* Stores at most `len` bytes, as many as fit. */
+static size_t ring_put(struct ring *r, const uint8_t *data, size_t len)
+{
+	uint32_t tail = (r->head + r->len) % RING_SIZE;
+	size_t n = MIN(len, (size_t)(RING_SIZE - r->len));
+	size_t first = MIN(n, (size_t)(RING_SIZE - tail));
+
+	memcpy(r->data + tail, data, first);
+	memcpy(r->data, data + first, n - first);
+	r->len += n;
+	return n;
+}
+
+/* The bytes that lie at the front in one piece. */
+static size_t ring_front(const struct ring *r, const uint8_t **data)
+{
+	*data = r->data + r->head;
+	return MIN(r->len, RING_SIZE - r->head);
+}
+
+/* An empty ring begins again at 0: a quiet console touches one page of it. */
+static void ring_drop(struct ring *r, size_t n)
+{
+	r->len -= n;
+	r->head = r->len ? (r->head + n) % RING_SIZE : 0;
+}
+
+static bool in_foreground(int fd)
+{
+	return tcgetpgrp(fd) == getpgrp();
+}
+
+/*
+ * No key means anything to the terminal any more; output is processed as before. A terminal that is
+ * raw already is left alone, and so is what to restore.
+ */
+static void make_raw(int fd)
+{
+	struct termios now, raw;
+
+	if (tcgetattr(fd, &now))
+		return;
+	raw = now;
+	cfmakeraw(&raw);
+	raw.c_oflag = now.c_oflag;
+	if (raw.c_lflag == now.c_lflag && raw.c_iflag == now.c_iflag && raw.c_cflag == now.c_cflag)
+		return;
+	terminal.active = false;
+	terminal.fd = fd;
+	terminal.saved = now;
+	terminal.active = true;
+	tcsetattr(fd, TCSANOW, &raw);
+}
+
+/* In the background the terminal belongs to another job (and to touch it would stop this one). */
+void tty_restore(void)
+{
+	int saved_errno = errno;
+
+	if (terminal.active && in_foreground(terminal.fd)) {
+		terminal.active = false;
+		tcsetattr(terminal.fd, TCSANOW, &terminal.saved);
+	}
+	errno = saved_errno;
+}
+
+void tty_poke(struct tty *tty)
+{
+	int saved_errno = errno;
+	uint64_t one = 1;
+	/* Only a full counter can fail, and then the loop knows already. */
+	ssize_t rc = write(tty->poke_fd, &one, sizeof(one));
+
+	(void)rc;
+	errno = saved_errno;
+}
+
+/* Calls a client; with the lock held, but not during the call. */
+static void notify(struct tty *tty, struct port *p, void (*fn)(void *opaque))
+{
+	void *opaque = p->client.opaque;
+
+	if (!p->used || !fn)
+		return;
+	p->busy++;
+	pthread_mutex_unlock(&tty->lock);
+	fn(opaque);
+	pthread_mutex_lock(&tty->lock);
+	p->busy--;
+	pthread_cond_broadcast(&tty->idle);
+}
+
+static void offer_input(struct tty *tty)
+{
+	if (tty->input_port >= 0 && tty->input.len)
+		notify(tty, &tty->ports[tty->input_port],
+		       tty->ports[tty->input_port].client.input);
+}
+
+static void offer_room(struct tty *tty)
+{
+	for (unsigned int i = 0; i < PORTS; i++) {
+		struct port *p = &tty->ports[i];
+
+		if (p->refused) {
+			p->refused = false;
+			notify(tty, p, p->client.room);
+		}
+	}
+}
+
+/* A reader that went away is no news; anything else is said once. */
+static void lost(struct tty *tty, int *fd, const char *what, int error)
+{
+	if (error != EPIPE)
+		log_at(tty->log, LOG_WARNING, "%s: %s; what follows is dropped", what,
+		       strerror(error));
+	pthread_mutex_lock(&tty->lock);
+	*fd = -1;
+	pthread_mutex_unlock(&tty->lock);
+}
+
+/* Blocks as long as the reader is slow; poll() is for an fd that the parent made non-blocking. */
+static void write_out(struct tty *tty, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len && tty->out >= 0) {
+		struct pollfd writable = { .fd = tty->out, .events = POLLOUT };
+		ssize_t n = write(tty->out, p, len);
+
+		if (n >= 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			poll(&writable, 1, -1);
+		} else if (errno != EINTR) {
+			lost(tty, &tty->out, "standard output", errno);
+		}
+	}
+}
+
+static void write_log(struct tty *tty, const void *data, size_t len)
+{
+	int rc = tty->log_fd >= 0 ? write_full(tty->log_fd, data, len) : 0;
+
+	if (rc)
+		lost(tty, &tty->log_fd, "the console's log", -rc);
+}
+
+static void wait_for_work(struct tty *tty)
+{
+	while (!tty->output.len && !tty->notice && !tty->stop) {
+		tty->sleeping = true;
+		pthread_cond_wait(&tty->work, &tty->lock);
+	}
+	tty->sleeping = false;
+}
+
+static void *writer_main(void *arg)
+{
+	struct tty *tty = arg;
+
+	pthread_mutex_lock(&tty->lock);
+	for (;;) {
+		const char *notice;
+		const uint8_t *data;
+		size_t n;
+
+		wait_for_work(tty);
+		notice = tty->notice;
+		tty->notice = NULL;
+		n = MIN(ring_front(&tty->output, &data), (size_t)CHUNK);
+		if (!n && !notice)
+			break; /* to stop, and all is written */
+		pthread_mutex_unlock(&tty->lock);
+		if (notice)
+			write_out(tty, notice, strlen(notice));
+		write_log(tty, data, n);
+		write_out(tty, data, n);
+		pthread_mutex_lock(&tty->lock);
+		ring_drop(&tty->output, n);
+		offer_room(tty);
+	}
+	pthread_mutex_unlock(&tty->lock);
+	return NULL;
+}
+
+/* With the lock held: there is work for the writer. False if there can be none. */
+static bool wake_writer(struct tty *tty)
+{
+	sigset_t all, old;
+	int rc;
+
+	if (tty->sleeping) {
+		tty->sleeping = false;
+		pthread_cond_signal(&tty->work);
+	}
+	if (tty->started)
+		return true;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	rc = pthread_create(&tty->writer, NULL, writer_main, tty);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc) {
+		log_at(tty->log, LOG_ERROR, "no thread for the console, its output is lost: %s",
+		       strerror(rc));
+		tty->out = tty->log_fd = -1;
+		return false;
+	}
+	pthread_setname_np(tty->writer, "console");
+	tty->started = true;
+	return true;
+}
+
+size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
+{
+	struct port *p = &tty->ports[port];
+	size_t n = len;
+
+	pthread_mutex_lock(&tty->lock);
+	if (len && (tty->out >= 0 || tty->log_fd >= 0) && wake_writer(tty)) {
+		n = ring_put(&tty->output, data, len);
+		p->refused |= n < len;
+	}
+	pthread_mutex_unlock(&tty->lock);
+	scan_feed(&p->scan, data, n, tty->config.found, tty->config.opaque);
+	return n;
+}
+
+static void say(struct tty *tty, const char *notice)
+{
+	tty->notice = notice;
+	if (tty->out < 0 || !wake_writer(tty))
+		tty->notice = NULL;
+}
+
+/* The key after Ctrl-a. With the lock held, which goes during callbacks. */
+static void escape_key(struct tty *tty, uint8_t c)
+{
+	const uint8_t ctrl_a = CTRL_A;
+
+	switch (c) {
+	case 'x':
+		pthread_mutex_unlock(&tty->lock);
+		tty->config.leave(tty->config.opaque);
+		pthread_mutex_lock(&tty->lock);
+		break;
+	case 'b':
+		offer_input(tty); /* what was typed before comes before it */
+		if (tty->input_port >= 0)
+			notify(tty, &tty->ports[tty->input_port],
+			       tty->ports[tty->input_port].client.interrupt);
+		break;
+	case 'a':
+	case CTRL_A:
+		ring_put(&tty->input, &ctrl_a, 1);
+		break;
+	case 'h':
+	case '?':
+		say(tty, help);
+		break;
+	default:
+		say(tty, hint);
+	}
+}
+
+static void take_input(struct tty *tty, const uint8_t *keys, size_t n)
+{
+	if (!tty->terminal)
+		ring_put(&tty->input, keys, n);
+	for (size_t i = 0; tty->terminal && i < n; i++) {
+		if (tty->escape) {
+			tty->escape = false;
+			escape_key(tty, keys[i]);
+		} else if (keys[i] == CTRL_A) {
+			tty->escape = true;
+		} else {
+			ring_put(&tty->input, keys + i, 1);
+		}
+	}
+}
+
+static size_t input_space(const struct tty *tty)
+{
+	size_t limit = tty->terminal ? RING_SIZE : READ_AHEAD;
+
+	return limit - tty->input.len;
+}
+
+/* Whether `in` may be read now: of a terminal the foreground job only, others would be stopped. */
+static bool may_read(const struct tty *tty)
+{
+	return !tty->eof && input_space(tty) && (!tty->terminal || in_foreground(tty->config.in));
+}
+
+/* With the lock held, after what may_read() looks at has changed. */
+static void watch_input(struct tty *tty)
+{
+	loop_set_events(tty->loop, tty->in_id, may_read(tty) ? EPOLLIN : 0);
+}
+
+/* `in` may be shared with other processes, who may have been faster: poll() just before read(). */
+static void on_input(void *opaque, uint32_t events)
+{
+	struct tty *tty = opaque;
+	struct pollfd readable = { .fd = tty->config.in, .events = POLLIN };
+	uint8_t keys[4096];
+	size_t space;
+	ssize_t n = 0;
+
+	(void)events;
+	pthread_mutex_lock(&tty->lock);
+	space = may_read(tty) ? MIN(input_space(tty), sizeof(keys)) : 0;
+	pthread_mutex_unlock(&tty->lock);
+
+	if (space && poll(&readable, 1, 0) == 1) {
+		n = read(tty->config.in, keys, space);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			space = 0;
+	} else {
+		space = 0;
+	}
+
+	pthread_mutex_lock(&tty->lock);
+	if (n > 0)
+		take_input(tty, keys, (size_t)n);
+	else if (space && may_read(tty)) /* else the EIO of a job that went to the background */
+		tty->eof = true;
+	watch_input(tty);
+	offer_input(tty);
+	pthread_mutex_unlock(&tty->lock);
+}
+
+static bool window_size(const struct tty *tty, struct winsize *window)
+{
+	if (ioctl(tty->config.out, TIOCGWINSZ, window) && ioctl(tty->config.in, TIOCGWINSZ, window))
+		return false;
+	return window->ws_col && window->ws_row;
+}
+
+bool tty_size(struct tty *tty, unsigned int *columns, unsigned int *rows)
+{
+	struct winsize window;
+
+	if (!window_size(tty, &window))
+		return false;
+	*columns = window.ws_col;
+	*rows = window.ws_row;
+	return true;
+}
+
+static void check_size(struct tty *tty)
+{
+	struct winsize now;
+
+	if (!window_size(tty, &now) ||
+	    (now.ws_col == tty->window.ws_col && now.ws_row == tty->window.ws_row))
+		return;
+	tty->window = now;
+	for (unsigned int i = 0; i < PORTS; i++)
+		notify(tty, &tty->ports[i], tty->ports[i].client.resized);
+}
+
+static void on_poke(void *opaque, uint32_t events)
+{
+	struct tty *tty = opaque;
+	uint64_t count;
+	ssize_t rc = read(tty->poke_fd, &count, sizeof(count));
+
+	(void)rc;
+	(void)events;
+	if (tty->terminal && in_foreground(tty->config.in))
+		make_raw(tty->config.in);
+	pthread_mutex_lock(&tty->lock);
+	watch_input(tty);
+	offer_input(tty);
+	check_size(tty);
+	pthread_mutex_unlock(&tty->lock);
+}
+
+int tty_attach(struct tty *tty, const struct tty_client *client)
+{
+	int port = -ENOSPC;
+
+	pthread_mutex_lock(&tty->lock);
+	for (int i = 0; i < PORTS && port < 0; i++) {
+		struct port *p = &tty->ports[i];
+
+		if (!p->used && !p->busy) {
+			*p = (struct port){ .client = *client, .used = true };
+			port = i;
+		}
+	}
+	pthread_mutex_unlock(&tty->lock);
+	return port;
+}
+
+void tty_detach(struct tty *tty, int port)
+{
+	pthread_mutex_lock(&tty->lock);
+	tty->ports[port].used = false;
+	if (tty->input_port == port)
+		tty->input_port = -1;
+	while (tty->ports[port].busy)
+		pthread_cond_wait(&tty->idle, &tty->lock);
+	pthread_mutex_unlock(&tty->lock);
+}
+
+/* With the lock held. A source that is there already stays as it is. */
+static int watch(struct tty *tty, int fd, loop_fn fn, loop_id *id)
+{
+	return *id == LOOP_NONE ? loop_add(tty->loop, fd, EPOLLIN, fn, tty, id) : 0;
+}
+
+void tty_want_input(struct tty *tty, int port)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&tty->lock);
+	if (tty->input_port != port && tty->config.in >= 0) {
+		tty->input_port = port;
+		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
+		if (!rc && tty->input.len) { /* typed before, or for another port */
+			rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
+			tty_poke(tty);
+		}
+	}
+	pthread_mutex_unlock(&tty->lock);
+	if (rc)
+		log_at(tty->log, LOG_WARNING, "standard input can't be watched: %s", strerror(-rc));
+}
+
+size_t tty_read(struct tty *tty, int port, void *data, size_t len)
+{
+	uint8_t *p = data;
+	bool was_full;
+	size_t done = 0;
+
+	pthread_mutex_lock(&tty->lock);
+	was_full = !input_space(tty);
+	while (port == tty->input_port && done < len && tty->input.len) {
+		const uint8_t *front;
+		size_t n = MIN(ring_front(&tty->input, &front), len - done);
+
+		memcpy(p + done, front, n);
+		ring_drop(&tty->input, n);
+		done += n;
+	}
+	if (was_full && done)
+		watch_input(tty);
+	pthread_mutex_unlock(&tty->lock);
+	return done;
+}
+
+/* A person's keys are ours from the start: Ctrl-a must work before the guest listens. */
+static int take_terminal(struct tty *tty)
+{
+	int rc = 0;
+
+	if (tty->terminal || isatty(tty->config.out))
+		rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
+	if (tty->terminal && !rc)
+		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
+	if (tty->terminal && !rc && in_foreground(tty->config.in))
+		make_raw(tty->config.in);
+	return rc;
+}
+
+int tty_create(const struct tty_config *config, struct loop *loop, const struct log *log,
+	       struct tty **out, struct err *err)
+{
+	struct tty *tty = calloc(1, sizeof(*tty));
+	int rc;
+
+	if (!tty)
+		return err_set(err, ENOMEM, "no memory for the console");
+	tty->config = *config;
+	tty->loop = loop;
+	tty->log = log;
+	tty->terminal = isatty(config->in);
+	tty->out = config->out;
+	tty->log_fd = config->log_fd;
+	tty->input_port = -1;
+	pthread_mutex_init(&tty->lock, NULL);
+	pthread_cond_init(&tty->work, NULL);
+	pthread_cond_init(&tty->idle, NULL);
+	window_size(tty, &tty->window);
+	tty->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rc = tty->poke_fd < 0 ? -errno : take_terminal(tty);
+	if (rc) {
+		tty_destroy(tty);
+		return err_set(err, -rc, "the terminal can't be watched: %s", strerror(-rc));
+	}
+	*out = tty;
+	return 0;
+}
+
+/* The terminal first: who waits for a reader that is stuck can then end us with Ctrl-C. */
+void tty_destroy(struct tty *tty)
+{
+	loop_remove(tty->loop, tty->in_id);
+	loop_remove(tty->loop, tty->poke_id);
+	if (tty->terminal)
+		tty_restore();
+	pthread_mutex_lock(&tty->lock);
+	tty->stop = true;
+	pthread_cond_signal(&tty->work);
+	pthread_mutex_unlock(&tty->lock);
+	if (tty->started)
+		pthread_join(tty->writer, NULL);
+	if (tty->config.log_fd >= 0)
+		close(tty->config.log_fd);
+	if (tty->poke_fd >= 0)
+		close(tty->poke_fd);
+	pthread_mutex_destroy(&tty->lock);
+	pthread_cond_destroy(&tty->work);
+	pthread_cond_destroy(&tty->idle);
+	free(tty);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include "util/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Says in one line why `path` can't be the `what`; returns 0 when it can. */
+static int file_judge(int fd, const char *path, const char *what, struct stat *st, struct err *err)
+{
+	if (fstat(fd, st))
+		return err_set(err, errno, "%s %s: %s", what, path, strerror(errno));
+	if (S_ISDIR(st->st_mode))
+		return err_set(err, EISDIR, "%s %s is a directory; give the file itself", what, path);
+	if (!S_ISREG(st->st_mode))
+		return err_set(err, EINVAL, "%s %s is not a regular file", what, path);
+	if (!st->st_size)
+		return err_set(err, EINVAL, "%s %s is empty", what, path);
+	return 0;
+}
+
+int file_map(const char *path, const char *what, struct file_map *map, struct err *err)
+{
+	struct stat st;
+	void *data;
+	/* O_NONBLOCK: a FIFO given by mistake must be refused, not waited for. */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rc;
+
+	if (fd < 0)
+		return err_set(err, errno, "cannot open %s %s: %s", what, path, strerror(errno));
+	rc = file_judge(fd, path, what, &st, err);
+	if (rc) {
+		close(fd);
+		return rc;
+	}
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	rc = errno;
+	close(fd);
+	if (data == MAP_FAILED)
+		return err_set(err, rc, "cannot map %s %s: %s", what, path, strerror(rc));
+	map->data = data;
+	map->size = (size_t)st.st_size;
+	return 0;
+}
+
+void file_unmap(struct file_map *map)
+{
+	if (map->data)
+		munmap((void *)map->data, map->size);
+	map->data = NULL;
+	map->size = 0;
+}
+
+int write_full(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Files, whole: mapped for reading, or written without short counts. */
+#ifndef UTIL_FILE_H
+#define UTIL_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util/log.h"
+
+struct file_map {
+	const uint8_t *data; /* read-only */
+	size_t size;	     /* never 0 */
+};
+
+/*
+ * Maps a regular file privately, for reading. `what` names its part for the error ("kernel").
+ * Missing, unreadable, a directory, not a regular file, or empty: -errno and one line in `err`.
+ * A file that somebody cuts short while it is mapped raises SIGBUS on access.
+ */
+int file_map(const char *path, const char *what, struct file_map *map, struct err *err);
+void file_unmap(struct file_map *map);
+
+/* Writes all of it, across EINTR and short counts. 0 or -errno. */
+int write_full(int fd, const void *data, size_t len);
+
+#endif

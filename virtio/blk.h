@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* A block device (virtio 1.2, section 5.2): one queue, on a loop of its own while it runs. */
+#ifndef VIRTIO_BLK_H
+#define VIRTIO_BLK_H
+
+#include "host/disk.h"
+#include "vm/device.h"
+
+struct blk_config {
+	const char *name;   /* borrowed; "virtio-blk.0" */
+	struct disk *disk;  /* the device's own once create() has succeeded: it closes it */
+	const char *serial; /* copied, the first 20 bytes of it; NULL: none */
+};
+
+extern const struct device_type virtio_blk_type;
+
+#endif

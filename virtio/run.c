@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* What runs of a virtio device: its queues on their loops, notifications both ways. */
+#include <errno.h>
+#include <linux/virtio_mmio.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "virtio/core.h"
+
+/* Interrupts. */
+
+static void interrupt_queue(struct virtio_dev *dev, unsigned int i)
+{
+	atomic_fetch_or(&dev->st.isr, VIRTIO_MMIO_INT_VRING);
+	dev->transport->interrupt(dev, (int)i);
+}
+
+static void interrupt_config(struct virtio_dev *dev)
+{
+	/* Before DRIVER_OK the driver reads the config space anyhow, and expects no interrupt. */
+	if (!atomic_load(&dev->running))
+		return;
+	atomic_fetch_or(&dev->st.isr, VIRTIO_MMIO_INT_CONFIG);
+	dev->transport->interrupt(dev, -1);
+}
+
+void virtio_config_changed(struct virtio_dev *dev)
+{
+	atomic_fetch_add(&dev->st.config_generation, 1);
+	interrupt_config(dev);
+}
+
+static void needs_reset(struct virtio_dev *dev, unsigned int i, const char *why)
+{
+	if (atomic_exchange(&dev->st.needs_reset, 1))
+		return;
+	log_guest(dev->env->log, &dev->complaints, "%s needs a reset by its driver: queue %u: %s",
+		  dev->device.name, i, why);
+	interrupt_config(dev);
+}
+
+/* Kicks. */
+
+void virtio_notify(struct virtio_dev *dev, uint32_t i)
+{
+	uint64_t one = 1;
+	int fd = i < dev->n_queues ? atomic_load(&dev->queues[i].kick_fd) : -1;
+
+	/* A full counter is a kick that is still to be seen: EAGAIN is no loss. */
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+static void clear_notify(struct virtio_queue *vq)
+{
+	uint64_t count;
+
+	/* Before the queue is looked at: a kick that comes after this is seen next time. */
+	if (read(atomic_load(&vq->kick_fd), &count, sizeof(count)) < 0)
+		return;
+}
+
+static void on_kick(void *opaque, uint32_t events)
+{
+	struct virtio_queue *vq = opaque;
+	struct virtio_dev *dev = vq->dev;
+
+	(void)events;
+	clear_notify(vq);
+	if (!atomic_load(&dev->st.needs_reset))
+		dev->ops->kick(dev, vq->index);
+}
+
+bool virtio_wait_notify(struct virtio_dev *dev, unsigned int i, int timeout_ms)
+{
+	struct virtio_queue *vq = &dev->queues[i];
+	struct pollfd pfd = { .fd = atomic_load(&vq->kick_fd), .events = POLLIN };
+
+	if (!vq->active || poll(&pfd, 1, timeout_ms) <= 0)
+		return false;
+	clear_notify(vq);
+	return true;
+}
+
+void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
+		  int64_t (*serve)(struct virtio_dev *dev, const struct chain *c))
+{
+	struct queue *q = &dev->queues[i].ring;
+
+	queue_disable_kicks(q);
+	for (unsigned int turn = 0; turn < q->size; turn++) {
+		int rc = queue_pop(q, c);
+		int64_t written;
+
+		if (!rc && !queue_enable_kicks(q))
+			return;
+		if (!rc) {
+			queue_disable_kicks(q);
+			continue;
+		}
+		written = rc < 0 ? VIRTIO_BROKEN : serve(dev, c);
+		if (written == VIRTIO_BROKEN) {
+			needs_reset(dev, i, rc < 0 ? q->broken : "a malformed request");
+			return;
+		}
+		if (written == VIRTIO_LATER) {
+			queue_unpop(q);
+			return;
+		}
+		queue_push(q, c, (uint32_t)written);
+		if (queue_needs_interrupt(q))
+			interrupt_queue(dev, i);
+	}
+	virtio_notify(dev, i);
+}
+
+/* Starting and stopping. */
+
+static int open_kick_fd(struct virtio_queue *vq)
+{
+	int fd;
+
+	if (atomic_load(&vq->kick_fd) >= 0)
+		return 0;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	atomic_store(&vq->kick_fd, fd);
+	return 0;
+}
+
+static int give_to_loop(struct virtio_queue *vq)
+{
+	struct virtio_dev *dev = vq->dev;
+	int rc = open_kick_fd(vq);
+
+	if (rc)
+		return rc;
+	vq->loop = dev->env->loop;
+	if (dev->ops->activate) {
+		rc = dev->ops->activate(dev, vq->index);
+		if (rc)
+			return rc;
+	}
+	vq->active = true;
+	return loop_add(vq->loop, atomic_load(&vq->kick_fd), EPOLLIN, on_kick, vq, &vq->source);
+}
+
+static void start_queue(struct virtio_queue *vq)
+{
+	struct virtio_dev *dev = vq->dev;
+	int rc;
+
+	if (queue_start(&vq->ring, &dev->st.queues[vq->index], dev->env->mem,
+			virtio_has_feature(dev, VIRTIO_RING_F_EVENT_IDX),
+			virtio_has_feature(dev, VIRTIO_RING_F_INDIRECT_DESC))) {
+		needs_reset(dev, vq->index, vq->ring.broken);
+		return;
+	}
+	rc = give_to_loop(vq);
+	if (rc)
+		needs_reset(dev, vq->index, strerror(-rc));
+	else
+		virtio_notify(dev, vq->index); /* the driver may have filled it before */
+}
+
+void virtio_start(struct virtio_dev *dev)
+{
+	atomic_store(&dev->running, true);
+	for (unsigned int i = 0; i < dev->n_queues; i++) {
+		if (dev->st.queues[i].enabled && !atomic_load(&dev->st.needs_reset))
+			start_queue(&dev->queues[i]);
+	}
+}
+
+void virtio_take_queues(struct virtio_dev *dev)
+{
+	for (unsigned int i = 0; i < dev->n_queues; i++) {
+		struct virtio_queue *vq = &dev->queues[i];
+
+		if (vq->source != LOOP_NONE)
+			loop_remove(vq->loop, vq->source);
+		vq->source = LOOP_NONE;
+	}
+}
+
+void virtio_stop(struct virtio_dev *dev)
+{
+	virtio_take_queues(dev);
+	for (unsigned int i = 0; i < dev->n_queues; i++) {
+		struct virtio_queue *vq = &dev->queues[i];
+
+		if (vq->active && dev->ops->stop)
+			dev->ops->stop(dev, i);
+		vq->active = false;
+	}
+	atomic_store(&dev->running, false);
+}

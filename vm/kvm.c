@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int open_error(const char *path, int code, struct err *err)
+{
+	switch (code) {
+	case ENOENT:
+		return err_set(err, code, "%s is missing: load the module (modprobe kvm_intel or kvm_amd), or "
+			       "enable virtualization in the firmware", path);
+	case EACCES:
+	case EPERM:
+		return err_set(err, code, "no permission for %s: add yourself to its group (usermod -aG kvm "
+			       "$USER, then log in again)", path);
+	case ENODEV:
+	case ENXIO:
+		return err_set(err, code, "%s has no driver behind it: load the module (modprobe kvm_intel or "
+			       "kvm_amd)", path);
+	default:
+		return err_set(err, code, "cannot open %s: %s", path, strerror(code));
+	}
+}
+
+int kvm_open(const char *path, struct err *err)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	int version;
+
+	if (fd < 0)
+		return open_error(path, errno, err);
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version == KVM_API_VERSION)
+		return fd;
+	close(fd);
+	if (version < 0)
+		return err_set(err, ENOTTY, "%s is not KVM; give its device node with --dev", path);
+	return err_set(err, EPROTO, "%s speaks KVM API %d, not %d: the host's kernel is too old", path,
+		       version, KVM_API_VERSION);
+}
+
+int kvm_cap(int fd, int cap)
+{
+	int rc = ioctl(fd, KVM_CHECK_EXTENSION, cap);
+
+	return rc < 0 ? 0 : rc;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm/mem.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "util/util.h"
+
+#define HUGE_PAGE (2 * MIB)
+
+static int open_backing(struct mem *mem, int fd, struct err *err)
+{
+	mem->fd = fd;
+	if (mem->backing != MEM_SHARED)
+		return 0;
+	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	if (mem->fd < 0 || ftruncate(mem->fd, (off_t)mem->size))
+		return err_set(err, errno, "cannot make shared guest memory (memfd): %s",
+			       strerror(errno));
+	return 0;
+}
+
+/*
+ * One mapping whose start is aligned to a huge page: RAM starts at gpas that are too, and where hva
+ * and gpa differ modulo 2 MiB KVM can't map a huge page at all.
+ */
+static int map_ram(struct mem *mem, struct err *err)
+{
+	int flags = mem->backing == MEM_SHARED ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
+	uint8_t *area;
+
+	area = mmap(NULL, mem->size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
+	if (area == MAP_FAILED)
+		return err_set(err, errno, "cannot reserve %llu MiB for the guest: %s; give less with -m",
+			       (unsigned long long)(mem->size / MIB), strerror(errno));
+	mem->ram = (uint8_t *)align_up((uintptr_t)area, HUGE_PAGE);
+	if (mem->ram > area)
+		munmap(area, (size_t)(mem->ram - area));
+	if (mem->ram < area + HUGE_PAGE)
+		munmap(mem->ram + mem->size, (size_t)(area + HUGE_PAGE - mem->ram));
+	if (mem->fd < 0)
+		flags |= MAP_ANONYMOUS;
+	if (mmap(mem->ram, mem->size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, mem->fd, 0) ==
+	    MAP_FAILED)
+		return err_set(err, errno, "cannot map %llu MiB for the guest: %s",
+			       (unsigned long long)(mem->size / MIB), strerror(errno));
+	return 0;
+}
+
+static size_t bitmap_bytes(const struct mem *mem)
+{
+	return align_up(mem->size / MEM_PAGE, 64) / 8;
+}
+
+int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, bool huge,
+	       struct err *err)
+{
+	int rc;
+
+	*mem = (struct mem){ .size = size, .backing = backing, .fd = -1 };
+	if (!size || size % MEM_PAGE || size > UINT64_MAX / 4)
+		return err_set(err, EINVAL, "guest memory of %llu bytes: not a sane number of pages",
+			       (unsigned long long)size);
+	rc = open_backing(mem, fd, err);
+	if (!rc)
+		rc = map_ram(mem, err);
+	if (rc)
+		goto fail;
+	/* Anonymous, so that a bitmap costs only the pages that are marked. */
+	mem->dirty = mmap(NULL, bitmap_bytes(mem), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (mem->dirty == MAP_FAILED) {
+		mem->dirty = NULL;
+		rc = err_set(err, ENOMEM, "no memory for the guest's dirty bitmap");
+		goto fail;
+	}
+	/* Advice: a host without huge pages or core dumps is as good, only slower. */
+	if (huge)
+		madvise(mem->ram, mem->size, MADV_HUGEPAGE);
+	madvise(mem->ram, mem->size, MADV_DONTDUMP);
+	return 0;
+fail:
+	mem_destroy(mem);
+	return rc;
+}
+
+void mem_destroy(struct mem *mem)
+{
+	if (mem->dirty)
+		munmap(mem->dirty, bitmap_bytes(mem));
+	if (mem->ram)
+		munmap(mem->ram, mem->size);
+	if (mem->backing == MEM_SHARED && mem->fd >= 0)
+		close(mem->fd);
+	*mem = (struct mem){ .fd = -1 };
+}
+
+int mem_add_slot(struct mem *mem, uint64_t gpa, uint64_t offset, uint64_t size)
+{
+	if (mem->n_slots == MEM_SLOTS || !size || (gpa | offset | size) % MEM_PAGE ||
+	    !range_in(offset, size, mem->size) || gpa > UINT64_MAX - size)
+		return -EINVAL;
+	for (unsigned int i = 0; i < mem->n_slots; i++) {
+		if (range_overlap(gpa, size, mem->slots[i].gpa, mem->slots[i].size))
+			return -EINVAL;
+	}
+	/* A bitmap word must belong to one slot, as dirty logs are handed out by slot. */
+	if (offset / MEM_PAGE % 64)
+		return -EINVAL;
+	mem->slots[mem->n_slots++] = (struct mem_slot){
+		.gpa = gpa,
+		.size = size,
+		.hva = mem->ram + offset,
+		.dirty = mem->dirty + offset / MEM_PAGE / 64,
+	};
+	return 0;
+}
+
+static const struct mem_slot *find_slot(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	for (unsigned int i = 0; i < mem->n_slots; i++) {
+		const struct mem_slot *s = &mem->slots[i];
+
+		if (gpa >= s->gpa && range_in(gpa - s->gpa, len, s->size))
+			return s;
+	}
+	return NULL;
+}
+
+void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access)
+{
+	const struct mem_slot *s = len ? find_slot(mem, gpa, len) : NULL;
+
+	/* All slots are RAM so far; a read-only one (flash) will refuse MEM_W here. */
+	(void)access;
+	return s ? s->hva + (gpa - s->gpa) : NULL;
+}
+
+int mem_read(const struct mem *mem, uint64_t gpa, void *to, uint64_t len)
+{
+	const void *p = mem_at(mem, gpa, len, MEM_R);
+
+	if (!p)
+		return -EFAULT;
+	memcpy(to, p, len);
+	return 0;
+}
+
+int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len)
+{
+	void *p = mem_at(mem, gpa, len, MEM_W);
+
+	if (!p)
+		return -EFAULT;
+	memcpy(p, from, len);
+	mem_dirty(mem, gpa, len);
+	return 0;
+}
+
+void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	const struct mem_slot *s = len ? find_slot(mem, gpa, len) : NULL;
+	uint64_t first, last;
+
+	if (!s)
+		return;
+	first = (gpa - s->gpa) / MEM_PAGE;
+	last = (gpa - s->gpa + len - 1) / MEM_PAGE;
+	for (uint64_t page = first; page <= last; page++) {
+		uint64_t bit = 1ull << page % 64;
+
+		/* Most are marked already: a load is cheaper than a locked write. */
+		if (!(atomic_load_explicit(&s->dirty[page / 64], memory_order_relaxed) & bit))
+			atomic_fetch_or(&s->dirty[page / 64], bit);
+	}
+}
+
+bool mem_test_dirty(struct mem *mem, uint64_t gpa, bool clear)
+{
+	const struct mem_slot *s = find_slot(mem, gpa, 1);
+	uint64_t page, bit;
+
+	if (!s)
+		return false;
+	page = (gpa - s->gpa) / MEM_PAGE;
+	bit = 1ull << page % 64;
+	if (clear)
+		return atomic_fetch_and(&s->dirty[page / 64], ~bit) & bit;
+	return atomic_load(&s->dirty[page / 64]) & bit;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest memory.
+ *
+ * mem_at() is the only way from a guest-physical address (gpa) to a pointer. Whatever the VMM
+ * writes there must be followed by mem_dirty(), once it is complete: KVM's dirty log sees only what
+ * vCPUs write, and snapshot and migration would lose the rest.
+ *
+ * RAM is one mapping, cut into slots where the machine has holes. Slots are added before the first
+ * vCPU runs and never change; every function but those that build may be called from any thread.
+ */
+#ifndef VM_MEM_H
+#define VM_MEM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/log.h"
+
+#define MEM_PAGE 4096ull
+#define MEM_SLOTS 8
+
+enum mem_access { MEM_R, MEM_W };
+
+enum mem_backing {
+	MEM_ANON,   /* private and anonymous: the default, the fastest */
+	MEM_SHARED, /* a memfd: for those that map guest RAM from outside (vhost-user) */
+	MEM_FILE,   /* a file, mapped privately: for restore */
+};
+
+struct mem_slot {
+	uint64_t gpa, size; /* bytes, multiples of MEM_PAGE */
+	uint8_t *hva;
+	_Atomic uint64_t *dirty; /* a bit a page, set by mem_dirty() */
+};
+
+struct mem {
+	uint8_t *ram; /* the whole mapping's start */
+	uint64_t size;
+	enum mem_backing backing;
+	int fd; /* MEM_SHARED's or MEM_FILE's, else -1 */
+	_Atomic uint64_t *dirty;
+	unsigned int n_slots;
+	struct mem_slot slots[MEM_SLOTS];
+};
+
+/*
+ * Reserves `size` bytes, congruent to gpas modulo 2 MiB, zero-filled. `fd` is for MEM_FILE (kept by the caller, read
+ * from its start); else -1. `huge` asks for transparent huge pages: one touched byte then costs 2 MiB.
+ * A backing that the host lacks is refused by name.
+ */
+int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, bool huge,
+	       struct err *err);
+void mem_destroy(struct mem *mem);
+
+/* The RAM bytes [offset, offset + size) appear at `gpa`. -EINVAL: overlap, misaligned, no room. */
+int mem_add_slot(struct mem *mem, uint64_t gpa, uint64_t offset, uint64_t size);
+
+/* NULL unless all of [gpa, gpa+len) lies in one slot and len > 0. Valid until mem_destroy(). */
+void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access);
+
+/* Copies, for set-up code: -EFAULT when out of RAM. mem_write() marks dirty. */
+int mem_read(const struct mem *mem, uint64_t gpa, void *to, uint64_t len);
+int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len);
+
+/* The VMM has written [gpa, gpa+len), which mem_at() granted. Never sleeps, allocates nothing. */
+void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len);
+
+/* Is the page at `gpa` marked? With `clear`, unmarks it. For tests and dirty tracking. */
+bool mem_test_dirty(struct mem *mem, uint64_t gpa, bool clear);
+
+#endif

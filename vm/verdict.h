@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Why the VM ended, turned into an exit status in one place.
+ *
+ * A verdict starts as failure: only an explicit success makes it one. Reasons are collected from
+ * any thread, and from signal handlers; the gravest wins. It is final when every vCPU has stopped
+ * and every console has been drained through the scan.
+ */
+#ifndef VM_VERDICT_H
+#define VM_VERDICT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* From the gravest down: the first that was given decides. */
+enum verdict_reason {
+	VERDICT_SIGNAL,	      /* lkvm was told to end; value: the signal */
+	VERDICT_HOST,	      /* the host's side failed */
+	VERDICT_PANIC,	      /* the guest kernel said so on a console */
+	VERDICT_KVM,	      /* KVM could not go on: internal error, failed entry */
+	VERDICT_CRASH,	      /* the guest said that it crashed (PSCI, SYSTEM_EVENT) */
+	VERDICT_TRIPLE_FAULT, /* or INIT of the boot CPU: a reset, where one was announced */
+	VERDICT_RESET,	      /* reset by any register; a success only if announced */
+	VERDICT_TIMEOUT,
+	VERDICT_IMAGE,	      /* value: the image's own exit status */
+	VERDICT_POWEROFF,
+	VERDICT_NONE, /* it just stopped: a failure */
+};
+
+enum {
+	STATUS_REPORTED = 122, /* the guest's kernel reported what --fail-on names */
+	STATUS_GUEST_DIED = 123,
+	STATUS_TIMEOUT = 124,
+	STATUS_HOST_FAILED = 125,
+	STATUS_SIGNAL = 128, /* plus the signal's number */
+};
+
+struct verdict {
+	_Atomic uint32_t reasons; /* bit n: enum verdict_reason n */
+	_Atomic int image_status;
+	_Atomic int signal;
+	_Atomic int reboot_announced; /* the guest's kernel said `reboot:` */
+};
+
+/* Thread- and async-signal-safe. Of several signals or image statuses the first counts. */
+void verdict_add(struct verdict *v, enum verdict_reason reason, int value);
+
+/* The guest's kernel says on a console that it is about to reboot: a reset is then a success. */
+void verdict_announce_reboot(struct verdict *v);
+
+int verdict_status(const struct verdict *v);
+
+/* What decided, for people: "the guest kernel panicked". */
+const char *verdict_text(const struct verdict *v);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "util/util.h"
+#include "vm/arch.h"
+#include "vm/kvm.h"
+
+static int open_vm(struct vm *vm, struct err *err)
+{
+	const char *dev = vm->config.dev ? vm->config.dev : KVM_DEFAULT_DEV;
+	int size;
+
+	vm->kvm_fd = kvm_open(dev, err);
+	if (vm->kvm_fd < 0)
+		return vm->kvm_fd;
+	if (!kvm_cap(vm->kvm_fd, KVM_CAP_USER_MEMORY) || !kvm_cap(vm->kvm_fd, KVM_CAP_IMMEDIATE_EXIT))
+		return err_set(err, ENOTSUP, "%s lacks KVM_CAP_IMMEDIATE_EXIT: the host's kernel is older "
+			       "than 4.12", dev);
+	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (size < (int)sizeof(struct kvm_run))
+		return err_set(err, EPROTO, "%s: KVM_GET_VCPU_MMAP_SIZE gives %d", dev, size);
+	vm->run_size = (uint32_t)size;
+	/* EINTR: a signal met the creation, which does not restart by itself. */
+	do {
+		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
+	} while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0)
+		return err_set(err, errno, "KVM cannot create a VM: %s", strerror(errno));
+	return 0;
+}
+
+static int check_cpus(struct vm *vm, struct err *err)
+{
+	int max = kvm_cap(vm->fd, KVM_CAP_MAX_VCPUS);
+
+	if (vm->config.cpus < 1)
+		return err_set(err, EINVAL, "-c 0: a guest needs a CPU");
+	if (max > 0 && vm->config.cpus > (unsigned int)max)
+		return err_set(err, EINVAL, "-c %u: this host's KVM allows %d vCPUs", vm->config.cpus, max);
+	return 0;
+}
+
+static int map_ram(struct vm *vm, struct err *err)
+{
+	struct mem *mem = &vm->mem;
+	int rc = mem_create(mem, vm->config.backing, -1, vm->config.mem, vm->config.huge, err);
+
+	if (!rc)
+		rc = arch_layout(mem, err);
+	for (unsigned int i = 0; !rc && i < mem->n_slots; i++) {
+		struct kvm_userspace_memory_region region = {
+			.slot = i,
+			.guest_phys_addr = mem->slots[i].gpa,
+			.memory_size = mem->slots[i].size,
+			.userspace_addr = (uintptr_t)mem->slots[i].hva,
+		};
+
+		if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region))
+			rc = err_set(err, errno, "KVM refuses guest RAM at 0x%llx: %s",
+				     (unsigned long long)mem->slots[i].gpa, strerror(errno));
+	}
+	return rc;
+}
+
+/* In the order that costs KVM the least: memory slots before what makes each of them wait. */
+static int build(struct vm *vm, struct err *err)
+{
+	int rc = open_vm(vm, err);
+
+	if (!rc)
+		rc = check_cpus(vm, err);
+	if (!rc)
+		rc = map_ram(vm, err);
+	if (!rc && (bus_init(&vm->mmio) || bus_init(&vm->pio) ||
+		    irq_init(&vm->irq, vm->fd, vm->config.irq_lines)))
+		rc = err_set(err, ENOMEM, "no memory for the machine's buses");
+	if (!rc)
+		rc = arch_create(vm, err);
+	return rc;
+}
+
+int vm_create(const struct vm_config *config, struct vm **out, struct err *err)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	int rc;
+
+	*out = NULL;
+	if (!vm)
+		return err_set(err, ENOMEM, "no memory for a VM");
+	vm->config = *config;
+	vm->kvm_fd = vm->fd = -1;
+	pthread_mutex_init(&vm->lock, NULL);
+	pthread_cond_init(&vm->changed, NULL);
+	rc = build(vm, err);
+	if (rc)
+		vm_destroy(vm);
+	else
+		*out = vm;
+	return rc;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (!vm)
+		return;
+	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
+		if (vm->vcpus[i].has_thread)
+			pthread_join(vm->vcpus[i].thread, NULL);
+		vcpu_destroy(&vm->vcpus[i]);
+	}
+	free(vm->vcpus);
+	arch_destroy(vm);
+	if (vm->irq.vm_fd)
+		irq_destroy(&vm->irq);
+	bus_destroy(&vm->pio);
+	bus_destroy(&vm->mmio);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	/* After KVM has let go of it. */
+	mem_destroy(&vm->mem);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
+	pthread_cond_destroy(&vm->changed);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm);
+}
+
+static int create_vcpus(struct vm *vm, struct err *err)
+{
+	int rc = 0;
+
+	vm->vcpus = calloc(vm->config.cpus, sizeof(vm->vcpus[0]));
+	if (!vm->vcpus)
+		return err_set(err, ENOMEM, "no memory for %u vCPUs", vm->config.cpus);
+	for (unsigned int i = 0; i < vm->config.cpus; i++)
+		vm->vcpus[i].fd = -1;
+	vm->n_vcpus = vm->config.cpus;
+	for (unsigned int i = 0; !rc && i < vm->n_vcpus; i++)
+		rc = vcpu_create(vm, i, err);
+	return rc;
+}
+
+static void enter(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->live++;
+	pthread_mutex_unlock(&vm->lock);
+}
+
+static void leave(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->live--;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct vcpu *vcpu = arg;
+
+	vcpu_loop(vcpu);
+	leave(vcpu->vm);
+	return NULL;
+}
+
+static int start_thread(struct vcpu *vcpu, struct err *err)
+{
+	char name[16];
+	int rc;
+
+	enter(vcpu->vm);
+	rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+	if (rc) {
+		leave(vcpu->vm);
+		return err_set(err, rc, "cannot start a thread for vCPU %u: %s", vcpu->id, strerror(rc));
+	}
+	vcpu->has_thread = true;
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
+	pthread_setname_np(vcpu->thread, name);
+	return 0;
+}
+
+static void wait_all_left(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	while (vm->live)
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
+}
+
+int vm_run(struct vm *vm, struct err *err)
+{
+	sigset_t all, kick, old;
+	int rc = create_vcpus(vm, err);
+
+	if (rc)
+		return rc;
+	/* The other vCPUs' threads take no signals: those are for the caller. */
+	sigfillset(&all);
+	sigemptyset(&kick);
+	sigaddset(&kick, VM_KICK_SIGNAL);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned int i = 1; !rc && i < vm->n_vcpus; i++)
+		rc = start_thread(&vm->vcpus[i], err);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_sigmask(SIG_BLOCK, &kick, NULL);
+	if (rc)
+		vm_end(vm, VERDICT_HOST, 0);
+	enter(vm);
+	vcpu_loop(&vm->vcpus[0]);
+	leave(vm);
+	wait_all_left(vm);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
+/* With `want` set. A vCPU that is not kickable yet will look at `want` before it enters KVM. */
+static void kick_all(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->n_vcpus; i++)
+		vcpu_kick(&vm->vcpus[i]);
+}
+
+void vm_end(struct vm *vm, enum verdict_reason reason, int value)
+{
+	verdict_add(&vm->verdict, reason, value);
+	atomic_store(&vm->want, VM_END);
+	kick_all(vm);
+}
+
+int vm_pause(struct vm *vm)
+{
+	int running = VM_RUN;
+	int rc = 0;
+
+	if (!atomic_compare_exchange_strong(&vm->want, &running, VM_PAUSE))
+		return running == VM_PAUSE ? 0 : -ESRCH;
+	kick_all(vm);
+	pthread_mutex_lock(&vm->lock);
+	while (vm->parked < vm->live && atomic_load(&vm->want) == VM_PAUSE)
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	if (!vm->live || atomic_load(&vm->want) != VM_PAUSE)
+		rc = -ESRCH;
+	pthread_mutex_unlock(&vm->lock);
+	return rc;
+}
+
+void vm_resume(struct vm *vm)
+{
+	int paused = VM_PAUSE;
+
+	if (atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN))
+		kick_all(vm);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A virtual machine without its devices: RAM, buses, vCPUs, and the state they are in.
+ *
+ * Life: vm_create() (RAM and interrupt controller), then devices claim their places, then
+ * arch_load() and arch_describe(), then vm_run() once, then vm_destroy(). Several VMs may live in one
+ * process. vm_end() and the pause may come from any thread.
+ *
+ * vm_run() runs vCPU 0 on the calling thread and makes a thread for each other; no process-wide
+ * signal handler is installed: VM_KICK_SIGNAL is blocked in every vCPU thread and let in by KVM_RUN alone.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "util/log.h"
+#include "vm/bus.h"
+#include "vm/irq.h"
+#include "vm/mem.h"
+#include "vm/verdict.h"
+
+#define VM_KICK_SIGNAL SIGRTMIN
+
+struct vm_config {
+	const char *dev;     /* NULL: /dev/kvm */
+	const char *irqchip; /* a port's word for its interrupt controller; NULL: the best there is */
+	unsigned int cpus;
+	uint64_t mem; /* bytes */
+	enum mem_backing backing;
+	bool huge;	    /* transparent huge pages under RAM: for Linux, not for tiny guests */
+	uint32_t irq_lines; /* GSIs that the devices will use: 0 to irq_lines-1 */
+	struct log log;
+};
+
+struct vm;
+struct arch_vm;
+struct arch_vcpu;
+struct kvm_run;
+
+struct vcpu {
+	struct vm *vm;
+	unsigned int id; /* index; what the guest calls it is the port's affair */
+	int fd;
+	struct kvm_run *run; /* shared with KVM */
+	struct arch_vcpu *arch; /* the port's, freed by arch_vcpu_destroy() */
+	pthread_t thread;      /* to be joined, if has_thread */
+	bool has_thread;
+	pthread_t self;	       /* the thread that runs the vCPU, once kickable */
+	_Atomic bool kickable;
+};
+
+enum vm_want { VM_RUN, VM_PAUSE, VM_END };
+
+struct vm {
+	struct vm_config config;
+	int kvm_fd, fd;
+	uint32_t run_size; /* of each struct kvm_run */
+	struct mem mem;
+	struct bus mmio, pio;
+	struct irq irq;
+	struct irq_chip *chip; /* the port's */
+	struct arch_vm *arch;
+	struct verdict verdict;
+	struct ratelimit complaints;
+
+	_Atomic int want; /* enum vm_want */
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* `live` or `parked` */
+	unsigned int live;	/* vCPUs inside their run loop */
+	unsigned int parked;	/* of those: waiting out a pause */
+
+	_Atomic unsigned int n_vcpus; /* set when `vcpus` is valid */
+	struct vcpu *vcpus;
+};
+
+/* 0, or -errno and one line in `err`. */
+int vm_create(const struct vm_config *config, struct vm **out, struct err *err);
+
+/* Runs until something ends the VM. Afterwards vm->verdict knows why. -errno: it could not start. */
+int vm_run(struct vm *vm, struct err *err);
+
+/* Ends the VM for this reason (see verdict.h for `value`). Any thread; async-signal-safe. */
+void vm_end(struct vm *vm, enum verdict_reason reason, int value);
+
+/*
+ * Stops every vCPU between two instructions, all of its I/O completed, so that it may be saved; and
+ * lets them go on. Not from a vCPU thread. -ESRCH: it does not run (any more).
+ */
+int vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
+
+/* vm_run() must have returned. */
+void vm_destroy(struct vm *vm);
+
+/* vm/vcpu.c, for vm.c alone. */
+int vcpu_create(struct vm *vm, unsigned int id, struct err *err);
+void vcpu_destroy(struct vcpu *vcpu);
+void vcpu_loop(struct vcpu *vcpu); /* until VM_END; VM_KICK_SIGNAL is blocked */
+void vcpu_kick(struct vcpu *vcpu); /* async-signal-safe */
+
+#endif

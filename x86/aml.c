@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "x86/aml.h"
+
+#include <string.h>
+
+#include "util/util.h"
+
+#define OP_ZERO 0x00
+#define OP_ONE 0x01
+#define OP_NAME 0x08
+#define OP_BYTE 0x0a
+#define OP_WORD 0x0b
+#define OP_DWORD 0x0c
+#define OP_STRING 0x0d
+#define OP_SCOPE 0x10
+#define OP_BUFFER 0x11
+#define OP_PACKAGE 0x12
+#define OP_EXT 0x5b
+#define OP_EXT_DEVICE 0x82
+
+/*
+ * Package lengths are always written in their three-byte form (up to 1 MiB), so that the space can
+ * be reserved before the contents are known.
+ */
+#define PKG_LENGTH_BYTES 3
+
+static size_t open_package(struct buf *b)
+{
+	size_t mark = b->len;
+
+	buf_put_zeros(b, PKG_LENGTH_BYTES);
+	return mark;
+}
+
+void aml_end(struct buf *b, size_t mark)
+{
+	size_t len = b->len - mark; /* counts the length bytes themselves */
+
+	if (b->failed)
+		return;
+	if (len >= 1u << 20) {
+		b->failed = true;
+		return;
+	}
+	b->data[mark] = (uint8_t)(2u << 6 | (len & 0xf));
+	b->data[mark + 1] = (uint8_t)(len >> 4);
+	b->data[mark + 2] = (uint8_t)(len >> 12);
+}
+
+static void name_seg(struct buf *b, const char *name)
+{
+	char seg[4] = { '_', '_', '_', '_' };
+
+	memcpy(seg, name, MIN(strlen(name), sizeof(seg)));
+	buf_put(b, seg, sizeof(seg));
+}
+
+size_t aml_scope(struct buf *b, const char *path)
+{
+	size_t mark;
+
+	buf_put_u8(b, OP_SCOPE);
+	mark = open_package(b);
+	buf_put_u8(b, '\\');
+	name_seg(b, path);
+	return mark;
+}
+
+size_t aml_device(struct buf *b, const char *name)
+{
+	size_t mark;
+
+	buf_put_u8(b, OP_EXT);
+	buf_put_u8(b, OP_EXT_DEVICE);
+	mark = open_package(b);
+	name_seg(b, name);
+	return mark;
+}
+
+static void name_op(struct buf *b, const char *name)
+{
+	buf_put_u8(b, OP_NAME);
+	name_seg(b, name);
+}
+
+static void integer(struct buf *b, uint32_t value)
+{
+	if (value <= 1) {
+		buf_put_u8(b, value ? OP_ONE : OP_ZERO);
+	} else if (value <= 0xff) {
+		buf_put_u8(b, OP_BYTE);
+		buf_put_u8(b, (uint8_t)value);
+	} else if (value <= 0xffff) {
+		buf_put_u8(b, OP_WORD);
+		buf_put_le16(b, (uint16_t)value);
+	} else {
+		buf_put_u8(b, OP_DWORD);
+		buf_put_le32(b, value);
+	}
+}
+
+void aml_name_int(struct buf *b, const char *name, uint32_t value)
+{
+	name_op(b, name);
+	integer(b, value);
+}
+
+void aml_name_string(struct buf *b, const char *name, const char *value)
+{
+	name_op(b, name);
+	buf_put_u8(b, OP_STRING);
+	buf_put(b, value, strlen(value) + 1);
+}
+
+static uint32_t hex_digit(char c)
+{
+	return (uint32_t)(c <= '9' ? c - '0' : c - 'A' + 10);
+}
+
+/* Three letters of five bits and four hex digits, big-endian (ACPI 6.4, EISAID). */
+void aml_name_eisa(struct buf *b, const char *name, const char *id)
+{
+	uint32_t v = 0;
+
+	for (int i = 0; i < 3; i++)
+		v = v << 5 | ((uint32_t)(id[i] - '@') & 0x1f);
+	for (int i = 3; i < 7; i++)
+		v = v << 4 | hex_digit(id[i]);
+	name_op(b, name);
+	buf_put_u8(b, OP_DWORD);
+	buf_put_le32(b, __builtin_bswap32(v));
+}
+
+void aml_name_package(struct buf *b, const char *name, const uint8_t *values, uint8_t n)
+{
+	size_t mark;
+
+	name_op(b, name);
+	buf_put_u8(b, OP_PACKAGE);
+	mark = open_package(b);
+	buf_put_u8(b, n);
+	for (uint8_t i = 0; i < n; i++)
+		integer(b, values[i]);
+	aml_end(b, mark);
+}
+
+/* The buffer's own size comes before its bytes, as a word that aml_end_buffer() fills in. */
+size_t aml_name_buffer(struct buf *b, const char *name)
+{
+	size_t mark;
+
+	name_op(b, name);
+	buf_put_u8(b, OP_BUFFER);
+	mark = open_package(b);
+	buf_put_u8(b, OP_WORD);
+	buf_put_le16(b, 0);
+	return mark;
+}
+
+void aml_end_buffer(struct buf *b, size_t mark)
+{
+	size_t contents = mark + PKG_LENGTH_BYTES + 3;
+
+	buf_put_u8(b, 0x79); /* end tag; a checksum of zero is not checked */
+	buf_put_u8(b, 0);
+	if (!b->failed)
+		put_le16(b->data + contents - 2, (uint16_t)(b->len - contents));
+	aml_end(b, mark);
+}
+
+void aml_io(struct buf *b, uint16_t port, uint8_t size)
+{
+	buf_put_u8(b, 0x47); /* small item: I/O port, 7 bytes */
+	buf_put_u8(b, 1);    /* all 16 address lines are decoded */
+	buf_put_le16(b, port);
+	buf_put_le16(b, port);
+	buf_put_u8(b, 1);
+	buf_put_u8(b, size);
+}
+
+void aml_memory32(struct buf *b, uint32_t base, uint32_t size)
+{
+	buf_put_u8(b, 0x86); /* large item: 32-bit fixed memory */
+	buf_put_le16(b, 9);
+	buf_put_u8(b, 1); /* writable */
+	buf_put_le32(b, base);
+	buf_put_le32(b, size);
+}
+
+void aml_interrupt(struct buf *b, uint32_t gsi, bool level)
+{
+	buf_put_u8(b, 0x89); /* large item: extended interrupt */
+	buf_put_le16(b, 6);
+	buf_put_u8(b, level ? 0x01 : 0x03); /* consumer, edge in bit 1 */
+	buf_put_u8(b, 1);		    /* one interrupt */
+	buf_put_le32(b, gsi);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest-physical map of the x86 machine.
+ *
+ *   0x0000_0500  GDT                                     (boot data lies where Firecracker
+ *   0x0000_6000  PVH start info, its memory map            puts it: images rely on that)
+ *   0x0000_7000  Linux boot parameters ("zero page")
+ *   0x0000_9000  PML4; 0xa000 PDPT; 0xb000..0xefff page directories: 4 GiB mapped 1:1 by 2 MiB
+ *   0x0002_0000  command line
+ *   0x0009_fc00  end of low RAM
+ *   0x000e_0000  ACPI: RSDP, then all tables
+ *   0x0010_0000  RAM: the kernel, the initrd below its end
+ *   0xc000_0000  end of RAM below 4 GiB; PCI's place, later
+ *   0xd000_0000  virtio-mmio, 4 KiB each
+ *   0xfec0_0000  IOAPIC
+ *   0xfee0_0000  local APICs (KVM)
+ *   0xfffb_c000  KVM's own pages for Intel: identity map and TSS
+ *   0x1_0000_0000  the rest of RAM
+ *
+ * I/O ports: 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x600 ACPI
+ * sleep and reset, 0x604 power-off as QEMU's q35 has it, 0xcf9 reset.
+ *
+ * GSIs: 4 COM1, 5 kept for the power button, 6 up virtio-mmio by slot.
+ */
+#ifndef X86_MAP_H
+#define X86_MAP_H
+
+#define X86_GDT 0x500ull
+#define X86_PVH_INFO 0x6000ull
+#define X86_ZERO_PAGE 0x7000ull
+#define X86_PML4 0x9000ull
+#define X86_PDPT 0xa000ull
+#define X86_PAGE_DIRS 0xb000ull
+#define X86_CMDLINE 0x20000ull
+#define X86_CMDLINE_MAX 0x10000ull /* with its NUL */
+#define X86_LOW_RAM_END 0x9fc00ull
+#define X86_ACPI 0xe0000ull
+#define X86_ACPI_END 0x100000ull
+#define X86_HIGH_RAM 0x100000ull
+#define X86_HOLE 0xc0000000ull
+#define X86_VIRTIO_MMIO 0xd0000000ull
+#define X86_VIRTIO_MMIO_STEP 0x1000ull
+#define X86_IOAPIC 0xfec00000ull
+#define X86_IOAPIC_SIZE 0x1000ull
+#define X86_LAPIC 0xfee00000ull
+#define X86_IDENTITY_MAP 0xfffbc000ull
+#define X86_TSS 0xfffbd000ull
+#define X86_ABOVE_HOLE 0x100000000ull
+
+#define X86_PORT_KBD_COMMAND 0x64
+#define X86_PORT_CMOS 0x70
+#define X86_PORT_COM1 0x3f8
+#define X86_PORT_ACPI 0x600 /* +0 sleep control, +1 sleep status, +2 reset */
+#define X86_PORT_PM1A 0x604
+#define X86_PORT_RESET 0xcf9
+#define X86_PORT_DEBUG_EXIT 0xf4
+
+#define X86_ACPI_RESET_VALUE 1
+#define X86_ACPI_S5 5
+
+#define X86_GSI_COM1 4
+#define X86_GSI_POWER_BUTTON 5
+#define X86_GSI_VIRTIO 6
+#define X86_GSI_MAX 120 /* pins that KVM allows a split IOAPIC */
+
+#endif

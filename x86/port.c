@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/* The x86 port: vm/arch.h, but for loading (x86/boot.c). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "util/util.h"
+#include "vm/kvm.h"
+#include "x86/map.h"
+#include "x86/x86.h"
+
+#define MSR_MTRR_DEF_TYPE 0x2ff
+#define MTRR_ENABLED_WRITE_BACK (1u << 11 | 6)
+#define MSR_MISC_ENABLE 0x1a0
+#define MISC_ENABLE_FAST_STRING 1
+
+#define FULL_LINES 24 /* pins of KVM's own IOAPIC */
+#define MIN_RAM (2 * MIB)
+
+const char *const arch_name = "x86_64";
+
+const char *const arch_kernel_paths[] = {
+	"bzImage", "arch/x86/boot/bzImage", "arch/x86_64/boot/bzImage", "vmlinux", NULL,
+};
+
+const struct arch_map arch_map = {
+	.serial = { .is_pio = true, .base = X86_PORT_COM1, .gsi = X86_GSI_COM1 },
+	.virtio = { .base = X86_VIRTIO_MMIO, .gsi = X86_GSI_VIRTIO },
+	.virtio_step = X86_VIRTIO_MMIO_STEP,
+	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO,
+	.debug_exit = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT },
+};
+
+int arch_layout(struct mem *mem, struct err *err)
+{
+	uint64_t low = MIN(mem->size, X86_HOLE);
+	int rc = -EINVAL;
+
+	if (mem->size >= MIN_RAM)
+		rc = mem_add_slot(mem, 0, 0, low);
+	if (!rc && mem->size > low)
+		rc = mem_add_slot(mem, X86_ABOVE_HOLE, low, mem->size - low);
+	return rc ? err_set(err, EINVAL, "guest memory of %llu KiB is too little: 2 MiB is the least",
+			    (unsigned long long)(mem->size / KIB)) :
+		    0;
+}
+
+/* ---- Interrupt controllers ---- */
+
+static void kvm_line(struct irq_chip *chip, const struct irq_line *line, unsigned int level)
+{
+	struct arch_vm *arch = container_of(chip, struct arch_vm, kvm_chip);
+	struct kvm_irq_level irq = { .irq = line->gsi, .level = level };
+
+	ioctl(arch->vm_fd, KVM_IRQ_LINE, &irq);
+}
+
+static void kvm_chip_raise(struct irq_chip *chip, const struct irq_line *line)
+{
+	kvm_line(chip, line, 1);
+	if (line->trigger == IRQ_EDGE)
+		kvm_line(chip, line, 0);
+}
+
+static void kvm_chip_lower(struct irq_chip *chip, const struct irq_line *line)
+{
+	kvm_line(chip, line, 0);
+}
+
+static int create_full(struct vm *vm, struct err *err)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+	if (vm->config.irq_lines > FULL_LINES)
+		return err_set(err, ENOSPC, "--irqchip full has %u interrupt lines, these devices need %u; "
+			       "use the split one", FULL_LINES, vm->config.irq_lines);
+	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0))
+		return err_set(err, errno, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
+	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit))
+		return err_set(err, errno, "KVM_CREATE_PIT2: %s", strerror(errno));
+	vm->arch->kvm_chip = (struct irq_chip){
+		.lines = FULL_LINES,
+		.raise = kvm_chip_raise,
+		.lower = kvm_chip_lower,
+	};
+	vm->chip = &vm->arch->kvm_chip;
+	return 0;
+}
+
+static int create_split(struct vm *vm, struct err *err)
+{
+	uint32_t pins = MAX(vm->config.irq_lines, 1u);
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args[0] = pins };
+	int rc = ioapic_create(&vm->irq, &vm->mmio, pins, &vm->arch->ioapic, err);
+
+	if (rc)
+		return rc;
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap))
+		return err_set(err, errno, "KVM_CAP_SPLIT_IRQCHIP: %s; try --irqchip full",
+			       strerror(errno));
+	vm->chip = &vm->arch->ioapic->chip;
+	return 0;
+}
+
+static int create_none(struct vm *vm)
+{
+	vm->arch->kvm_chip = (struct irq_chip){ 0 };
+	vm->chip = &vm->arch->kvm_chip;
+	return 0;
+}
+
+static int create_irqchip(struct vm *vm, struct err *err)
+{
+	const char *word = vm->config.irqchip;
+	struct arch_vm *arch = vm->arch;
+
+	if (!word)
+		word = kvm_cap(vm->kvm_fd, KVM_CAP_SPLIT_IRQCHIP) ? "split" : "full";
+	if (!strcmp(word, "split")) {
+		arch->irqchip = X86_IRQCHIP_SPLIT;
+		return create_split(vm, err);
+	}
+	if (!strcmp(word, "full")) {
+		arch->irqchip = X86_IRQCHIP_FULL;
+		return create_full(vm, err);
+	}
+	if (!strcmp(word, "none")) {
+		arch->irqchip = X86_IRQCHIP_NONE;
+		return create_none(vm);
+	}
+	return err_set(err, EINVAL, "--irqchip %s: on x86 it is split, full or none", word);
+}
+
+/* APIC IDs past 254 exist as x2APIC IDs only. */
+static int enable_x2apic(struct vm *vm, struct err *err)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X2APIC_API,
+		.args[0] = KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK,
+	};
+
+	if (vm->config.cpus < 255 || vm->arch->irqchip == X86_IRQCHIP_NONE)
+		return 0;
+	if (ioctl(vm->fd, KVM_ENABLE_CAP, &cap))
+		return err_set(err, errno, "-c %u needs KVM_CAP_X2APIC_API: %s", vm->config.cpus,
+			       strerror(errno));
+	return 0;
+}
+
+int arch_create(struct vm *vm, struct err *err)
+{
+	int rc;
+
+	vm->arch = calloc(1, sizeof(*vm->arch));
+	if (!vm->arch)
+		return err_set(err, ENOMEM, "no memory for the machine");
+	vm->arch->vm_fd = vm->fd;
+	/* For Intel processors that can't run real mode as it is; others ignore it. */
+	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, X86_TSS))
+		return err_set(err, errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
+	rc = create_irqchip(vm, err);
+	if (!rc)
+		rc = enable_x2apic(vm, err);
+	if (!rc)
+		rc = x86_legacy_claim(vm, err);
+	return rc;
+}
+
+void arch_destroy(struct vm *vm)
+{
+	struct arch_vm *arch = vm->arch;
+
+	if (!arch)
+		return;
+	if (arch->ioapic)
+		arch->ioapic->device.ops->destroy(&arch->ioapic->device);
+	free(arch->cpuid);
+	free(arch);
+	vm->arch = NULL;
+}
+
+int arch_describe(struct vm *vm, const struct device_list *devices, struct err *err)
+{
+	return x86_acpi_write(vm, devices, err);
+}
+
+/* ---- vCPUs ---- */
+
+static int set_msrs(struct vcpu *vcpu, struct err *err)
+{
+	struct {
+		struct kvm_msrs info;
+		struct kvm_msr_entry entries[2];
+	} msrs = {
+		.info.nmsrs = 2,
+		/* Without firmware nobody else turns the MTRRs on: all of memory is write-back. */
+		.entries[0] = { .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
+		.entries[1] = { .index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING },
+	};
+
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 1)
+		return err_set(err, errno, "KVM_SET_MSRS of vCPU %u: %s", vcpu->id, strerror(errno));
+	return 0;
+}
+
+int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
+{
+	int rc = 0;
+
+	if (!vcpu->vm->arch->cpuid)
+		rc = x86_cpuid_read(vcpu->vm, err);
+	if (!rc)
+		rc = x86_cpuid_set(vcpu, err);
+	if (!rc)
+		rc = set_msrs(vcpu, err);
+	/* The others wait for INIT and SIPI, as KVM creates them. */
+	if (!rc && vcpu->id == 0 && vcpu->vm->arch->loaded)
+		rc = x86_set_entry(vcpu, err);
+	return rc;
+}
+
+void arch_vcpu_destroy(struct vcpu *vcpu)
+{
+	(void)vcpu; /* nothing beside the fd */
+}
+
+/* `count` accesses for a string instruction, else one. */
+static void io_exit(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	for (uint32_t i = 0; i < run->io.count; i++) {
+		bus_access(&vcpu->vm->pio, run->io.port, data, run->io.size,
+			   run->io.direction == KVM_EXIT_IO_OUT);
+		data += run->io.size;
+	}
+}
+
+bool arch_vcpu_exit(struct vcpu *vcpu)
+{
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_IO:
+		io_exit(vcpu);
+		return true;
+	case KVM_EXIT_IOAPIC_EOI:
+		if (vcpu->vm->arch->ioapic)
+			ioapic_eoi(vcpu->vm->arch->ioapic, vcpu->run->eoi.vector);
+		return true;
+	case KVM_EXIT_HLT:
+		/* Only without local APICs: nothing can wake it, so this is how such an image ends. */
+		vm_end(vcpu->vm, VERDICT_NONE, 0);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* ---- For people ---- */
+
+static void dump_code(struct vcpu *vcpu, uint64_t rip, const struct log *log)
+{
+	struct kvm_translation tr = { .linear_address = rip };
+	const uint8_t *code = NULL;
+	char text[3 * 15 + 1] = "";
+	unsigned int n = 0;
+
+	if (!ioctl(vcpu->fd, KVM_TRANSLATE, &tr) && tr.valid)
+		code = mem_at(&vcpu->vm->mem, tr.physical_address, 1, MEM_R);
+	while (code && n < 15 && mem_at(&vcpu->vm->mem, tr.physical_address, n + 1, MEM_R)) {
+		snprintf(text + 3 * n, sizeof(text) - 3 * n, "%02x ", code[n]);
+		n++;
+	}
+	log_at(log, LOG_ERROR, "  code at rip: %s", n ? text : "not mapped");
+}
+
+void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log)
+{
+	struct kvm_regs r;
+	struct kvm_sregs s;
+
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) || ioctl(vcpu->fd, KVM_GET_SREGS, &s))
+		return;
+#define R(field) ((unsigned long long)(field))
+	log_at(log, LOG_ERROR, "  rip %016llx rsp %016llx rfl %016llx", R(r.rip), R(r.rsp), R(r.rflags));
+	log_at(log, LOG_ERROR, "  rax %016llx rbx %016llx rcx %016llx", R(r.rax), R(r.rbx), R(r.rcx));
+	log_at(log, LOG_ERROR, "  rdx %016llx rsi %016llx rdi %016llx", R(r.rdx), R(r.rsi), R(r.rdi));
+	log_at(log, LOG_ERROR, "  rbp %016llx r8  %016llx r9  %016llx", R(r.rbp), R(r.r8), R(r.r9));
+	log_at(log, LOG_ERROR, "  r10 %016llx r11 %016llx r12 %016llx", R(r.r10), R(r.r11), R(r.r12));
+	log_at(log, LOG_ERROR, "  r13 %016llx r14 %016llx r15 %016llx", R(r.r13), R(r.r14), R(r.r15));
+	log_at(log, LOG_ERROR, "  cr0 %08llx cr2 %016llx cr3 %08llx cr4 %08llx efer %llx cs %04x ss %04x",
+	       R(s.cr0), R(s.cr2), R(s.cr3), R(s.cr4), R(s.efer), s.cs.selector, s.ss.selector);
+#undef R
+	dump_code(vcpu, s.cs.base + r.rip, log);
+}
+
+int arch_doctor(int kvm_fd)
+{
+	static const struct {
+		int cap;
+		const char *name, *what;
+	} caps[] = {
+		{ KVM_CAP_SPLIT_IRQCHIP, "SPLIT_IRQCHIP", "fast start; without it the full irqchip is used" },
+		{ KVM_CAP_TSC_DEADLINE_TIMER, "TSC_DEADLINE", "cheap timers" },
+		{ KVM_CAP_X2APIC_API, "X2APIC_API", "more than 254 vCPUs" },
+		{ KVM_CAP_ADJUST_CLOCK, "ADJUST_CLOCK", "kvmclock that survives a pause" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++)
+		printf("  %-16s %-4s %s\n", caps[i].name, kvm_cap(kvm_fd, caps[i].cap) ? "yes" : "no",
+		       caps[i].what);
+	return 0;
+}
