@@ -55,8 +55,10 @@ static int64_t receive(struct virtio_dev *dev, const struct chain *c)
 
 	if (!c->in_len)
 		return VIRTIO_BROKEN;
-	if (atomic_exchange(&con->breaks, false))
-		return chain_write(c, 0, &sysrq, sizeof(sysrq));
+	if (atomic_exchange(&con->breaks, false)) {
+		chain_write(c, 0, &sysrq, sizeof(sysrq));
+		return sizeof(sysrq);
+	}
 	for (uint32_t i = c->n_out; i < c->n_out + c->n_in; i++) {
 		size_t n = tty_read(con->tty, con->port, c->iov[i].iov_base, c->iov[i].iov_len);
 

@@ -31,7 +31,7 @@
 
 struct virtio_dev;
 
-/* The device half. All but kick() and destroy() may be NULL. */
+/* The device half. All but kick() and destroy() may be NULL, config_read() where config_size is 0. */
 struct virtio_ops {
 	/* Config space; [offset, offset + len) is inside config_size. vCPU thread, under `lock`. */
 	void (*config_read)(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len);

@@ -16,6 +16,11 @@
 #define MSR_MISC_ENABLE 0x1a0
 #define MISC_ENABLE_FAST_STRING 1
 
+#define LAPIC_LINT0 0x350
+#define LAPIC_LINT1 0x360
+#define LVT_EXTINT 0x700
+#define LVT_NMI 0x400
+
 #define FULL_LINES 24 /* pins of KVM's own IOAPIC */
 #define MIN_RAM (2 * MIB)
 
@@ -205,6 +210,25 @@ static int set_msrs(struct vcpu *vcpu, struct err *err)
 	return 0;
 }
 
+/*
+ * What firmware leaves in the local APIC: LINT0 external interrupts, LINT1 NMI. Writing it also makes
+ * KVM recompute its map of APIC IDs, which lacks the newest vCPU until something does.
+ */
+static int set_lapic(struct vcpu *vcpu, struct err *err)
+{
+	struct kvm_lapic_state lapic;
+
+	if (vcpu->vm->arch->irqchip == X86_IRQCHIP_NONE)
+		return 0;
+	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic))
+		return err_set(err, errno, "KVM_GET_LAPIC of vCPU %u: %s", vcpu->id, strerror(errno));
+	put_le32(lapic.regs + LAPIC_LINT0, LVT_EXTINT);
+	put_le32(lapic.regs + LAPIC_LINT1, LVT_NMI);
+	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic))
+		return err_set(err, errno, "KVM_SET_LAPIC of vCPU %u: %s", vcpu->id, strerror(errno));
+	return 0;
+}
+
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 {
 	int rc = 0;
@@ -215,6 +239,8 @@ int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 		rc = x86_cpuid_set(vcpu, err);
 	if (!rc)
 		rc = set_msrs(vcpu, err);
+	if (!rc)
+		rc = set_lapic(vcpu, err);
 	/* The others wait for INIT and SIPI, as KVM creates them. */
 	if (!rc && vcpu->id == 0 && vcpu->vm->arch->loaded)
 		rc = x86_set_entry(vcpu, err);

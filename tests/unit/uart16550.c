@@ -18,7 +18,7 @@ struct tty {
 	struct tty_client client;
 	bool attached;
 	int wanted;	 /* calls of tty_want_input() */
-	size_t accepts;	 /* bytes it takes before it refuses */
+	_Atomic size_t accepts; /* bytes it takes before it refuses */
 	char out[4096];
 	size_t out_len;
 	char in[256];
@@ -59,7 +59,7 @@ size_t tty_read(struct tty *tty, int port, void *data, size_t len)
 
 size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
 {
-	size_t n = MIN(MIN(len, tty->accepts), sizeof(tty->out) - tty->out_len);
+	size_t n = MIN(MIN(len, (size_t)tty->accepts), sizeof(tty->out) - tty->out_len);
 
 	(void)port;
 	memcpy(tty->out + tty->out_len, data, n);
