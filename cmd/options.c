@@ -123,9 +123,11 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 		d->ro = true;
 	else if (!strcmp(word, "direct"))
 		d->direct = true;
+	else if (!strncmp(word, "serial=", 7))
+		d->serial = word + 7;
 	else
-		return err_set(err, ENOTSUP, "--disk %s: '%s' is not built yet; ro and direct are", value,
-			       word);
+		return err_set(err, ENOTSUP, "--disk %s: '%s' is not built yet; ro, direct and serial=NAME are",
+			       value, word);
 	return 0;
 }
 
@@ -277,7 +279,7 @@ const struct option run_option_table[] = {
 	{ "cpus", 'c', "N", WORKS, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given.", "--payload exit -m 64M" },
-	{ "disk", 'd', "FILE[,ro][,direct]", WORKS, set_disk,
+	{ "disk", 'd', "FILE[,ro][,direct][,serial=NAME]", WORKS, set_disk,
 	  "A raw file or a block device as the next virtio disk (vda, vdb ...). ro: read-only. direct: past "
 	  "the host's page cache.",
 	  "--payload exit -d disk.img,ro" },

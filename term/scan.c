@@ -6,6 +6,7 @@
 #include "term/scan.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "util/util.h"
 
@@ -98,8 +99,7 @@ static enum state next(struct scan *scan, uint8_t c)
 	case PREFIX:
 		if (c == ']')
 			return START;
-		return c == ' ' || c == '.' || c == 'T' || c == 'C' || is_digit(c) ? PREFIX
-										   : mid_line(scan, c);
+		return is_digit(c) || memchr(" .TC", c, 4) ? PREFIX : mid_line(scan, c);
 	case STAMP:
 		return stamp(scan, c);
 	case ESCAPE:

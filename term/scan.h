@@ -3,8 +3,8 @@
  * What a guest's kernel prints that decides the verdict: its panic line and its `reboot:` lines,
  * found across any split into writes. It counts at the start of a line (levels "<N>", printk's time
  * stamp and caller, and escape sequences aside), and after a time stamp wherever that stands: a
- * program's prompt may have left the cursor in mid-line. One scan per console: lines of two consoles
- * never mix.
+ * program's prompt may have left the cursor in mid-line. One scan per console: lines of two
+ * consoles never mix.
  */
 #ifndef TERM_SCAN_H
 #define TERM_SCAN_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation. Output goes through one ring, filled by tty_write() and emptied by the writer
- * thread, the only one that may block on the outside. Input is read on the loop into another ring,
- * which tty_read() empties.
+ * Theory of operation. Output goes through one ring, filled by tty_write() and emptied by the
+ * writer thread, the only one that may block on the outside. Input is read on the loop into another
+ * ring, which tty_read() empties.
  *
  * One lock guards all but what only the writer touches. It is a leaf: no callback is made and no
  * system call that can block is done with it held, so devices call in with their own locks held.
@@ -30,11 +30,11 @@
 #include "util/file.h"
 #include "util/util.h"
 
-#define RING_SIZE (64 * 1024)
+#define RING_SIZE  (64 * 1024)
 #define READ_AHEAD 4096 /* of what isn't a terminal: the rest is left to who reads it after us */
-#define CHUNK 4096	/* what a pipe that polls writable takes without blocking */
-#define PORTS 4
-#define CTRL_A 1
+#define CHUNK	   4096 /* what a pipe that polls writable takes without blocking */
+#define PORTS	   4
+#define CTRL_A	   1
 
 static const char help[] = "\r\n"
 			   "Ctrl-a x  end the virtual machine\r\n"
@@ -82,9 +82,9 @@ struct tty {
 	struct ring output;
 
 	loop_id in_id, poke_id;
-	int input_port; /* who listens, or -1 */
+	struct port *listener; /* gets the input, or NULL */
 	bool eof;
-	bool escape;	   /* Ctrl-a was typed */
+	bool escape;	       /* Ctrl-a was typed */
 	struct winsize window; /* as the clients know it */
 	struct ring input;
 };
@@ -183,9 +183,8 @@ static void notify(struct tty *tty, struct port *p, void (*fn)(void *opaque))
 
 static void offer_input(struct tty *tty)
 {
-	if (tty->input_port >= 0 && tty->input.len)
-		notify(tty, &tty->ports[tty->input_port],
-		       tty->ports[tty->input_port].client.input);
+	if (tty->listener && tty->input.len)
+		notify(tty, tty->listener, tty->listener->client.input);
 }
 
 static void offer_room(struct tty *tty)
@@ -339,9 +338,8 @@ static void escape_key(struct tty *tty, uint8_t c)
 		break;
 	case 'b':
 		offer_input(tty); /* what was typed before comes before it */
-		if (tty->input_port >= 0)
-			notify(tty, &tty->ports[tty->input_port],
-			       tty->ports[tty->input_port].client.interrupt);
+		if (tty->listener)
+			notify(tty, tty->listener, tty->listener->client.interrupt);
 		break;
 	case 'a':
 	case CTRL_A:
@@ -391,32 +389,39 @@ static void watch_input(struct tty *tty)
 	loop_set_events(tty->loop, tty->in_id, may_read(tty) ? EPOLLIN : 0);
 }
 
-/* `in` may be shared with other processes, who may have been faster: poll() just before read(). */
+/*
+ * `fd` may be shared with other processes, who may have been faster: poll() just before read().
+ * Bytes, 0 for nothing now, -1 for nothing any more.
+ */
+static ssize_t read_ready(int fd, void *data, size_t len)
+{
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+
+	if (poll(&readable, 1, 0) != 1)
+		return 0;
+	n = read(fd, data, len);
+	if (n > 0)
+		return n;
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+}
+
 static void on_input(void *opaque, uint32_t events)
 {
 	struct tty *tty = opaque;
-	struct pollfd readable = { .fd = tty->config.in, .events = POLLIN };
 	uint8_t keys[4096];
 	size_t space;
-	ssize_t n = 0;
+	ssize_t n;
 
 	(void)events;
 	pthread_mutex_lock(&tty->lock);
 	space = may_read(tty) ? MIN(input_space(tty), sizeof(keys)) : 0;
 	pthread_mutex_unlock(&tty->lock);
-
-	if (space && poll(&readable, 1, 0) == 1) {
-		n = read(tty->config.in, keys, space);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			space = 0;
-	} else {
-		space = 0;
-	}
-
+	n = space ? read_ready(tty->config.in, keys, space) : 0;
 	pthread_mutex_lock(&tty->lock);
 	if (n > 0)
 		take_input(tty, keys, (size_t)n);
-	else if (space && may_read(tty)) /* else the EIO of a job that went to the background */
+	else if (n < 0 && may_read(tty)) /* else the EIO of a job that went to the background */
 		tty->eof = true;
 	watch_input(tty);
 	offer_input(tty);
@@ -489,11 +494,13 @@ int tty_attach(struct tty *tty, const struct tty_client *client)
 
 void tty_detach(struct tty *tty, int port)
 {
+	struct port *p = &tty->ports[port];
+
 	pthread_mutex_lock(&tty->lock);
-	tty->ports[port].used = false;
-	if (tty->input_port == port)
-		tty->input_port = -1;
-	while (tty->ports[port].busy)
+	p->used = false;
+	if (tty->listener == p)
+		tty->listener = NULL;
+	while (p->busy)
 		pthread_cond_wait(&tty->idle, &tty->lock);
 	pthread_mutex_unlock(&tty->lock);
 }
@@ -509,8 +516,8 @@ void tty_want_input(struct tty *tty, int port)
 	int rc = 0;
 
 	pthread_mutex_lock(&tty->lock);
-	if (tty->input_port != port && tty->config.in >= 0) {
-		tty->input_port = port;
+	if (tty->listener != &tty->ports[port] && tty->config.in >= 0) {
+		tty->listener = &tty->ports[port];
 		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
 		if (!rc && tty->input.len) { /* typed before, or for another port */
 			rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
@@ -530,7 +537,7 @@ size_t tty_read(struct tty *tty, int port, void *data, size_t len)
 
 	pthread_mutex_lock(&tty->lock);
 	was_full = !input_space(tty);
-	while (port == tty->input_port && done < len && tty->input.len) {
+	while (tty->listener == &tty->ports[port] && done < len && tty->input.len) {
 		const uint8_t *front;
 		size_t n = MIN(ring_front(&tty->input, &front), len - done);
 
@@ -572,7 +579,6 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	tty->terminal = isatty(config->in);
 	tty->out = config->out;
 	tty->log_fd = config->log_fd;
-	tty->input_port = -1;
 	pthread_mutex_init(&tty->lock, NULL);
 	pthread_cond_init(&tty->work, NULL);
 	pthread_cond_init(&tty->idle, NULL);
@@ -580,6 +586,7 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	tty->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = tty->poke_fd < 0 ? -errno : take_terminal(tty);
 	if (rc) {
+		tty->config.log_fd = -1; /* stays the caller's */
 		tty_destroy(tty);
 		return err_set(err, -rc, "the terminal can't be watched: %s", strerror(-rc));
 	}

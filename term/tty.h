@@ -7,7 +7,8 @@
  * reader that is gone (EPIPE) is dropped: what comes after is scanned and logged only.
  *
  * Input: read on the event loop into a bounded buffer, pulled by the device when the guest has
- * room; the outside is read no faster than that. Input is not touched before tty_want_input().
+ * room; the outside is read no faster than that. A pipe or a file is not touched before
+ * tty_want_input(); of a terminal Ctrl-a is ours: x leaves, h helps, b sends a break.
  *
  * Raw mode: only where stdin is a terminal and we are its foreground job. tty_restore() undoes it
  * and is async-signal-safe; it acts on the terminal that this process set raw, of which there is
@@ -24,7 +25,10 @@
 
 struct tty;
 
-/* What a console device is told. Called on the loop or the writer thread, never from within tty_*(). */
+/*
+ * What a console device is told, on the loop or the writer thread. The tty holds no lock of its own
+ * meanwhile, so these may take the device's lock and call back. tty_*() never calls them itself.
+ */
 struct tty_client {
 	void (*input)(void *opaque);	 /* there is something for tty_read() */
 	void (*room)(void *opaque);	 /* tty_write() accepts again, after it had refused */
@@ -36,45 +40,62 @@ struct tty_client {
 struct tty_config {
 	int in, out; /* fds, -1 for none; never made non-blocking, not closed by the tty */
 	int log_fd;  /* --console-log, or -1; owned by the tty */
-	/* A person left with Ctrl-a x; any thread. */
+	/* A person left with Ctrl-a x; on the loop. */
 	void (*leave)(void *opaque);
-	/* The scan's findings (SCAN_* of term/scan.h), on the thread of tty_write(). */
+	/* The scan's findings (SCAN_* of term/scan.h), from within tty_write(). */
 	void (*found)(void *opaque, int what);
 	void *opaque;
 };
 
-/* Host resources are taken when first used. `loop` is borrowed. */
+/*
+ * Where stdin is a terminal it is ours from here on: raw, and read, for Ctrl-a to work before the
+ * guest listens. Other host resources are taken when first used. `loop` and `log` are borrowed. On
+ * failure log_fd stays the caller's.
+ */
 int tty_create(const struct tty_config *config, struct loop *loop, const struct log *log,
 	       struct tty **out, struct err *err);
 
-/* Waits until what was accepted is written out (or its reader is gone); then frees. */
+/*
+ * Restores the terminal, waits until what was accepted is written out (or its reader is gone), then
+ * frees. No port is used any more.
+ */
 void tty_destroy(struct tty *tty);
 
 /*
- * Another console device on this tty; output of all is merged by chunks of tty_write(). Input goes to the one that called
- * tty_want_input() last. Returns its port (0, 1, ...) or -errno. `client` is copied.
+ * Another console device on this tty; output of all is merged by chunks of tty_write(). Returns its
+ * port (0, 1, ...) or -ENOSPC. `client` is copied.
  */
 int tty_attach(struct tty *tty, const struct tty_client *client);
-/* After it returns no callback of that port runs. Must not be called with a lock that callbacks take. */
+/* After it returns no callback of that port runs. Must not be called with a lock that they take. */
 void tty_detach(struct tty *tty, int port);
 
-/* The guest's driver listens on this port: from now on input is read and comes here. Cheap to repeat. */
+/*
+ * The guest's driver listens on this port: from now on input is read, and comes here, until another
+ * port wants it. Cheap to repeat.
+ */
 void tty_want_input(struct tty *tty, int port);
 
 /* Bytes taken, at most `len`; 0: nothing now, input() will tell. */
 size_t tty_read(struct tty *tty, int port, void *data, size_t len);
 
-/* Bytes accepted, fewer than `len` when the buffer is full: room() will tell. */
+/*
+ * Bytes accepted, fewer than `len` when the buffer is full: room() will tell. For one port, one
+ * call at a time.
+ */
 size_t tty_write(struct tty *tty, int port, const void *data, size_t len);
 
 /* Window size of the outside, where it is a terminal; else false. */
 bool tty_size(struct tty *tty, unsigned int *columns, unsigned int *rows);
 
-/* The window changed (SIGWINCH), and: we were stopped and continue (SIGCONT): raw mode again, as far as we are in the
- * foreground. Async-signal-safe. */
+/*
+ * The window may have changed (SIGWINCH), or we were stopped and continue (SIGCONT): raw mode
+ * again, if we are the foreground job, and input. Async-signal-safe.
+ */
 void tty_poke(struct tty *tty);
 
-/* The terminal as it was. Async-signal-safe, idempotent; needs no struct tty. */
+/*
+ * The terminal as it was, if it is still ours. Async-signal-safe, idempotent; needs no struct tty.
+ */
 void tty_restore(void);
 
 #endif

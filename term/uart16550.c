@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation. The line is infinitely fast: a byte written to THR is gone at once unless the
- * tty refuses it, so the transmit FIFO holds something only while the outside is slow. The receive
- * FIFO is filled from the tty whenever the guest has emptied it; a character time-out, which on a
- * real line comes four characters after the last, comes at once.
+ * Theory of operation. The line is infinitely fast: a byte written to THR is gone at once unless
+ * the tty refuses it, so the transmit FIFO holds something only while the outside is slow. The
+ * receive FIFO is filled from the tty whenever the guest has emptied it; a character time-out,
+ * which on a real line comes four characters after the last, comes at once.
  *
  * One lock guards it all and is held while tty_*() and irq_*() are called. The tty's callbacks take
  * it, so the tty calls them without a lock of its own.
@@ -19,13 +19,13 @@
 
 #include "util/util.h"
 
-#define IER_ALL (UART_IER_RDI | UART_IER_THRI | UART_IER_RLSI | UART_IER_MSI)
+#define IER_ALL	 (UART_IER_RDI | UART_IER_THRI | UART_IER_RLSI | UART_IER_MSI)
 #define IIR_FIFO 0xc0 /* "the FIFOs are on" */
 #define FCR_KEPT (UART_FCR_ENABLE_FIFO | UART_FCR_DMA_SELECT | UART_FCR_TRIGGER_MASK)
-#define MCR_ALL 0x1f
+#define MCR_ALL	 0x1f
 #define LSR_IDLE (UART_LSR_THRE | UART_LSR_TEMT)
 
-#define FIFO 16
+#define FIFO	 16
 
 /*
  * Reads of LSR in a row, all showing an idle transmitter, that make a guest one that waits for
@@ -224,12 +224,13 @@ static uint8_t modem_lines(uint8_t mcr)
 static void write_mcr(struct uart *u, uint8_t v)
 {
 	struct uart_state *s = &u->s;
-	uint8_t old = s->msr & ~UART_MSR_ANY_DELTA;
-	uint8_t new = modem_lines(v);
+	uint8_t lines = modem_lines(v);
+	uint8_t changed = lines ^ (s->msr & ~UART_MSR_ANY_DELTA);
 
+	if (lines & UART_MSR_RI)
+		changed &= ~UART_MSR_RI;
 	s->mcr = v & MCR_ALL;
-	s->msr &= UART_MSR_ANY_DELTA;
-	s->msr |= new | ((old ^ new) & ~(new & UART_MSR_RI)) >> 4;
+	s->msr = lines | (s->msr & UART_MSR_ANY_DELTA) | changed >> 4;
 	rx_refill(u);
 }
 

@@ -54,7 +54,7 @@ static unsigned int memory_map(const struct mem *mem, struct range out[RANGES])
 	unsigned int n = 0;
 
 	out[n++] = (struct range){ 0, X86_LOW_RAM_END, E820_RAM_TYPE };
-	out[n++] = (struct range){ X86_ACPI, X86_ACPI_END - X86_ACPI, E820_RESERVED_TYPE };
+	out[n++] = (struct range){ X86_ACPI, X86_HIGH_RAM - X86_ACPI, E820_RESERVED_TYPE };
 	out[n++] = (struct range){ X86_HIGH_RAM, mem->slots[0].size - X86_HIGH_RAM, E820_RAM_TYPE };
 	if (mem->n_slots > 1)
 		out[n++] = (struct range){ mem->slots[1].gpa, mem->slots[1].size, E820_RAM_TYPE };
@@ -180,6 +180,22 @@ static int bad_image(const struct arch_image *image, int rc, const struct err *w
 		       why->text[0] ? why->text : strerror(-rc));
 }
 
+/*
+ * All the firmware there is. Linux on hardware-reduced ACPI without EFI reboots neither by ACPI nor
+ * by the keyboard controller but goes back to real mode and jumps to where a BIOS begins.
+ */
+static int write_reset_vector(struct mem *mem)
+{
+	static const uint8_t code[] = {
+		0xb0, 0xfe, /* mov $0xfe, %al */
+		0xe6, X86_PORT_KBD_COMMAND, /* out %al, $0x64 */
+		0xf4,	    /* 1: hlt */
+		0xeb, 0xfd, /* jmp 1b */
+	};
+
+	return mem_write(mem, X86_RESET_VECTOR, code, sizeof(code));
+}
+
 static int load_bzimage(struct vm *vm, const struct file_map *file, const struct arch_image *image,
 			struct err *err)
 {
@@ -275,7 +291,7 @@ int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
 		rc = file_map(image->kernel, "kernel", &file, err);
 	if (!rc)
 		rc = load_any(vm, &file, image, err);
-	if (!rc && write_page_tables(&vm->mem))
+	if (!rc && (write_page_tables(&vm->mem) || write_reset_vector(&vm->mem)))
 		rc = err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
 	if (image->kernel)
 		file_unmap(&file);

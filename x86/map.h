@@ -9,6 +9,7 @@
  *   0x0002_0000  command line
  *   0x0009_fc00  end of low RAM
  *   0x000e_0000  ACPI: RSDP, then all tables
+ *   0x000f_fff0  reset vector: a few bytes that reset
  *   0x0010_0000  RAM: the kernel, the initrd below its end
  *   0xc000_0000  end of RAM below 4 GiB; PCI's place, later
  *   0xd000_0000  virtio-mmio, 4 KiB each
@@ -35,7 +36,8 @@
 #define X86_CMDLINE_MAX 0x10000ull /* with its NUL */
 #define X86_LOW_RAM_END 0x9fc00ull
 #define X86_ACPI 0xe0000ull
-#define X86_ACPI_END 0x100000ull
+#define X86_ACPI_END 0xffff0ull
+#define X86_RESET_VECTOR 0xffff0ull
 #define X86_HIGH_RAM 0x100000ull
 #define X86_HOLE 0xc0000000ull
 #define X86_VIRTIO_MMIO 0xd0000000ull

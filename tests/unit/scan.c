@@ -40,7 +40,8 @@ static const struct {
 	{ "[    1.234567] reboot: machine restart\r\n", SCAN_REBOOT },
 	{ "[    1.234567] reboot: Power down\r\n", SCAN_POWEROFF },
 	{ "[    1.234567] reboot: System halted\r\n", SCAN_HALT },
-	{ "[    1.200000][    T1] Kernel panic - not syncing: Attempted to kill init!", SCAN_PANIC },
+	{ "[    1.200000][    T1] Kernel panic - not syncing: Attempted to kill init!",
+	  SCAN_PANIC },
 	{ "[    1.200000][   C12] Kernel panic - not syncing: x\n", SCAN_PANIC },
 	{ "[123456.200000] Kernel panic - not syncing", SCAN_PANIC },
 	{ "Kernel panic - not syncing: x", SCAN_PANIC },
@@ -125,7 +126,8 @@ static void test_noise(void)
 	for (unsigned int round = 0; round < 256; round++) {
 		for (unsigned int i = 0; i < sizeof(noise); i++) {
 			seed = seed * 1664525 + 1013904223;
-			noise[i] = round & 1 ? (uint8_t)(seed >> 24) : "[<]>. 1T\033rK"[(seed >> 24) % 11];
+			noise[i] = round & 1 ? (uint8_t)(seed >> 24)
+					     : "[<]>. 1T\033rK"[(seed >> 24) % 11];
 		}
 		scan_feed(&scan, noise, sizeof(noise), found, &e);
 	}

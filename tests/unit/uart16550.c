@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The 16550A as a driver sees it, between a bus, an interrupt line that counts and a tty of our own. */
+/* The 16550A as a driver sees it, between a bus, a line that counts and a tty of our own. */
 #include "term/uart16550.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 struct tty {
 	struct tty_client client;
 	bool attached;
-	int wanted;	 /* calls of tty_want_input() */
+	int wanted;		/* calls of tty_want_input() */
 	_Atomic size_t accepts; /* bytes it takes before it refuses */
 	char out[4096];
 	size_t out_len;
@@ -59,9 +59,10 @@ size_t tty_read(struct tty *tty, int port, void *data, size_t len)
 
 size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
 {
-	size_t n = MIN(MIN(len, (size_t)tty->accepts), sizeof(tty->out) - tty->out_len);
+	size_t n = MIN(len, (size_t)tty->accepts);
 
 	(void)port;
+	n = MIN(n, sizeof(tty->out) - tty->out_len);
 	memcpy(tty->out + tty->out_len, data, n);
 	tty->out_len += n;
 	tty->accepts -= n;
@@ -103,7 +104,10 @@ static void set_up(struct fixture *f, enum irq_trigger trigger)
 	bus_init(&f->bus);
 	env = (struct device_env){ .mmio = &f->bus, .pio = &f->bus, .chip = &f->irq.chip };
 	config = (struct uart16550_config){
-		.name = "uart0", .is_pio = true, .base = BASE, .tty = &f->tty,
+		.name = "uart0",
+		.is_pio = true,
+		.base = BASE,
+		.tty = &f->tty,
 		.irq = { &f->irq.chip, 4, trigger },
 	};
 	if (uart16550_create(&env, &config, &f->dev, NULL))
@@ -172,12 +176,14 @@ static void test_power_on(void)
 	struct fixture f;
 
 	set_up(&f, IRQ_EDGE);
-	ok(f.dev->kind == DEVICE_UART16550 && f.dev->base == BASE && f.dev->size == 8 && f.dev->is_pio,
+	ok(f.dev->kind == DEVICE_UART16550 && f.dev->base == BASE && f.dev->size == 8 &&
+		   f.dev->is_pio,
 	   "it says what and where it is");
 	ok(in(&f, UART_IER) == 0 && in(&f, UART_IIR) == 1 && in(&f, UART_LCR) == 0 &&
 		   in(&f, UART_MCR) == 0 && in(&f, UART_SCR) == 0,
 	   "registers at power-on");
-	ok(in(&f, UART_LSR) == 0x60 && in(&f, UART_MSR) == 0xb0, "idle, and the other side is ready");
+	ok(in(&f, UART_LSR) == 0x60 && in(&f, UART_MSR) == 0xb0,
+	   "idle, and the other side is ready");
 	ok(in(&f, UART_RX) == 0, "RBR is empty");
 	out(&f, UART_SCR, 0x5a);
 	ok(in(&f, UART_SCR) == 0x5a, "scratch register");
@@ -271,15 +277,18 @@ static void test_slow_outside(void)
 	f.tty.accepts = 1;
 	for (int i = 0; i < 19; i++)
 		out(&f, UART_TX, (uint8_t)('a' + i));
-	ok(f.tty.out_len == 1 && in(&f, UART_LSR) == 0, "refused bytes wait in the FIFO: THRE is clear");
+	ok(f.tty.out_len == 1 && in(&f, UART_LSR) == 0,
+	   "refused bytes wait in the FIFO: THRE is clear");
 	raised(&f);
 	f.tty.accepts = 10;
 	f.tty.client.room(f.tty.client.opaque);
 	ok(f.tty.out_len == 11 && in(&f, UART_LSR) == 0 && raised(&f) == 0, "some room: some go");
 	f.tty.accepts = SIZE_MAX;
 	f.tty.client.room(f.tty.client.opaque);
-	ok(has_output(&f, "abcdefghijklmnopq"), "room: 16 were kept, what came to a full FIFO is lost");
-	ok(in(&f, UART_LSR) == 0x60 && raised(&f) == 1 && in(&f, UART_IIR) == 0xc2, "then THRE rises");
+	ok(has_output(&f, "abcdefghijklmnopq"),
+	   "room: 16 were kept, what came to a full FIFO is lost");
+	ok(in(&f, UART_LSR) == 0x60 && raised(&f) == 1 && in(&f, UART_IIR) == 0xc2,
+	   "then THRE rises");
 
 	f.tty.accepts = 0;
 	out(&f, UART_TX, 'x');
@@ -337,8 +346,10 @@ static void test_input(void)
 	ok(f.tty.in_len == 5 && f.tty.wanted == 0, "no input is taken before the guest listens");
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8);
 	out(&f, UART_IER, UART_IER_RDI);
-	ok(f.tty.wanted == 1 && f.tty.in_len == 0 && raised(&f) == 1, "it listens: what waited comes");
-	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RX_TIMEOUT), "below the trigger: character time-out");
+	ok(f.tty.wanted == 1 && f.tty.in_len == 0 && raised(&f) == 1,
+	   "it listens: what waited comes");
+	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RX_TIMEOUT),
+	   "below the trigger: character time-out");
 	type(&f, "typed");
 	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RDI), "above the trigger: data");
 	ok(raised(&f) == 0, "which is no new edge");
@@ -348,7 +359,8 @@ static void test_input(void)
 	type(&f, "0123456789abcdefghijklmnopqrstuvwxyz");
 	ok(f.tty.in_len == 20, "no more than 16 are held");
 	raised(&f);
-	ok(read_all(&f, text, sizeof(text)) == 36 && !strcmp(text + 30, "uvwxyz"), "the rest follows");
+	ok(read_all(&f, text, sizeof(text)) == 36 && !strcmp(text + 30, "uvwxyz"),
+	   "the rest follows");
 	ok(!(in(&f, UART_LSR) & UART_LSR_OE), "nothing is overrun");
 
 	type(&f, "ab");
@@ -369,7 +381,8 @@ static void test_no_fifo(void)
 	type(&f, "ab");
 	ok(f.tty.in_len == 1 && raised(&f) == 1 && in(&f, UART_IIR) == UART_IIR_RDI,
 	   "FIFOs off: one byte at a time");
-	ok(in(&f, UART_RX) == 'a' && raised(&f) == 1 && in(&f, UART_RX) == 'b', "and an edge for each");
+	ok(in(&f, UART_RX) == 'a' && raised(&f) == 1 && in(&f, UART_RX) == 'b',
+	   "and an edge for each");
 	ok(in(&f, UART_LSR) == 0x60, "none left");
 	tear_down(&f);
 }
@@ -406,10 +419,12 @@ static void test_break(void)
 	f.tty.client.interrupt(f.tty.client.opaque);
 	type(&f, "h");
 	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RDI), "a break behind a byte waits for its turn");
-	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR | UART_LSR_FIFOE), "LSR knows it is in the FIFO");
+	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR | UART_LSR_FIFOE),
+	   "LSR knows it is in the FIFO");
 	ok(in(&f, UART_RX) == 'a', "the byte");
 	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RLSI), "then the line status interrupt");
-	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR | UART_LSR_BI | UART_LSR_FIFOE), "which is a break");
+	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR | UART_LSR_BI | UART_LSR_FIFOE),
+	   "which is a break");
 	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR), "told once");
 	ok(in(&f, UART_RX) == 0 && in(&f, UART_RX) == 'h' && in(&f, UART_LSR) == 0x60,
 	   "its zero byte, and the next");
@@ -426,20 +441,24 @@ static void test_loopback(void)
 	in(&f, UART_MSR);
 	out(&f, UART_IER, UART_IER_RDI | UART_IER_RLSI | UART_IER_MSI);
 	out(&f, UART_MCR, UART_MCR_LOOP);
-	ok(in(&f, UART_IIR) == 0xc0 && in(&f, UART_MSR) == (UART_MSR_DCTS | UART_MSR_DDSR | UART_MSR_DDCD),
+	ok(in(&f, UART_IIR) == 0xc0 &&
+		   in(&f, UART_MSR) == (UART_MSR_DCTS | UART_MSR_DDSR | UART_MSR_DDCD),
 	   "the modem's lines fall, and interrupt");
 	ok(in(&f, UART_MSR) == 0, "deltas are told once");
 	out(&f, UART_MCR, UART_MCR_LOOP | UART_MCR_OUT1);
 	ok(in(&f, UART_MSR) == UART_MSR_RI, "RI rises without a delta");
 	out(&f, UART_MCR, UART_MCR_LOOP | UART_MCR_DTR);
-	ok(in(&f, UART_MSR) == (UART_MSR_DSR | UART_MSR_DDSR | UART_MSR_TERI), "and falls with one");
+	ok(in(&f, UART_MSR) == (UART_MSR_DSR | UART_MSR_DDSR | UART_MSR_TERI),
+	   "and falls with one");
 	type(&f, "outside");
 	raised(&f);
 	for (int i = 0; i < 17; i++)
 		out(&f, UART_TX, (uint8_t)('a' + i));
 	ok(has_output(&f, "") && raised(&f) >= 1, "bytes sent don't leave");
-	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RLSI) && in(&f, UART_LSR) & UART_LSR_OE, "17 overrun");
-	ok(read_all(&f, text, sizeof(text)) == 16 && !strcmp(text, "abcdefghijklmnop"), "16 come back");
+	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RLSI) && in(&f, UART_LSR) & UART_LSR_OE,
+	   "17 overrun");
+	ok(read_all(&f, text, sizeof(text)) == 16 && !strcmp(text, "abcdefghijklmnop"),
+	   "16 come back");
 	out(&f, UART_MCR, 0);
 	read_all(&f, text, sizeof(text));
 	ok(!strcmp(text, "outside"), "the outside was kept waiting");
@@ -526,7 +545,8 @@ static void test_state(void)
 	rc = load(&f, before.data, before.len);
 	f.dev->ops->resume(f.dev);
 	ok(!rc && f.tty.wanted == 1 && has_output(&f, "xy"), "elsewhere it goes on after resume");
-	ok(read_all(&f, text, sizeof(text)) == 5 && !memcmp(text, "abc\0d", 5), "with what was received");
+	ok(read_all(&f, text, sizeof(text)) == 5 && !memcmp(text, "abc\0d", 5),
+	   "with what was received");
 	tear_down(&f);
 	buf_free(&fresh);
 	buf_free(&before);
@@ -573,7 +593,8 @@ static void test_hostile_state(void)
 			f.tty.out_len = 0;
 		}
 	}
-	ok(!wrong && refused > 1000, "any one byte changed is refused or loaded as it is (%d)", refused);
+	ok(!wrong && refused > 1000, "any one byte changed is refused or loaded as it is (%d)",
+	   refused);
 	buf_free(&good);
 	tear_down(&f);
 }

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+# Process 1 of the labs' guests: does what act=... on its command line says, then ends as it says.
+# Run by busybox's sh. $act may be several words joined by commas.
+act=$(sed -n 's/.*\bact=\([^ ]*\).*/\1/p' /proc/cmdline)
+
+say() { echo "guest: $*"; }
+
+hello()
+{
+	say "cpus $(grep -c ^processor /proc/cpuinfo)"
+	say "memory $(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
+	echo "guest: written to ttyS0 by user space" >/dev/ttyS0
+}
+
+# ext2 on vda, written, synced, read back; then the sums that the host compares.
+disk()
+{
+	mke2fs -q /dev/vda >/dev/null 2>&1 || mke2fs /dev/vda >/dev/null || say "mke2fs failed"
+	mount -t ext4 /dev/vda /mnt || say "mount failed"
+	dd if=/dev/urandom of=/mnt/file bs=1M count=8 conv=fsync 2>/dev/null
+	before=$(sha256sum </mnt/file)
+	umount /mnt
+	echo 3 >/proc/sys/vm/drop_caches
+	mount -t ext4 -o ro /dev/vda /mnt
+	after=$(sha256sum </mnt/file)
+	umount /mnt
+	[ "$before" = "$after" ] && say "file is the same"
+	dd if=/dev/vda of=/dev/null bs=512 count=1000 2>/dev/null && say "small reads work"
+	say "serial $(cat /sys/block/vda/serial)"
+	say "vda $(sha256sum </dev/vda | cut -d' ' -f1)"
+}
+
+read_only()
+{
+	say "ro $(cat /sys/block/vdb/ro)"
+	dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null && say "wrote to vdb"
+	# The block layer refuses that; the device must as well, if the driver is made to try.
+	blockdev --setrw /dev/vdb
+	dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null && say "wrote to vdb by force"
+	say "vdb $(sha256sum </dev/vdb | cut -d' ' -f1)"
+}
+
+rng()
+{
+	say "rng $(cat /sys/class/misc/hw_random/rng_current)"
+	say "random $(dd if=/dev/hwrng bs=64 count=4 2>/dev/null | wc -c)"
+}
+
+# Answers what it reads, until "end".
+echo_lines()
+{
+	say "ready"
+	while read -r line </dev/hvc0; do
+		[ "$line" = end ] && break
+		say "got $line"
+	done
+}
+
+end()
+{
+	case $1 in
+	poweroff) poweroff -f ;;
+	reboot) reboot -f ;;
+	panic) echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger ;;
+	shell) setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'; poweroff -f ;;
+	esac
+}
+
+for word in $(echo "$act" | tr , ' '); do
+	case $word in
+	hello | disk | read_only | rng | echo_lines) $word ;;
+	*) end "$word" ;;
+	esac
+done
+sleep 2
+say "still here"
+poweroff -f

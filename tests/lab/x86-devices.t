@@ -1,0 +1,10 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Linux's own drivers on our virtio devices: disks, entropy, console.
+here=$(dirname "$0")
+. "$here/../lib.sh"
+. "$here/host.sh"
+
+lab_needs x86
+lab_initrd devices cloud virtio_mmio,virtio_blk,virtio_console,virtio_rng,ext4
+lab_run x86-devices.l1

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* virtio/blk, as a driver sees it, on a real file. */
+#include "virtio/blk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <pthread.h>
+
+#include "tests/unit/driver.h"
+
+#define SIZE 16
+#define SECTORS 64
+#define HEADER DATA
+#define STATUS (DATA + 0x1000)
+#define BUFFER (DATA + 0x2000)
+#define NO_STATUS 0xee
+
+static void fill(int fd)
+{
+	uint8_t sector[512];
+
+	for (unsigned int i = 0; i < SECTORS; i++) {
+		memset(sector, (int)i, sizeof(sector));
+		if (pwrite(fd, sector, sizeof(sector), i * 512) != sizeof(sector))
+			ok(false, "the disk is filled");
+	}
+}
+
+static struct virtio_dev *plug(struct machine *m, const char *path, bool read_only)
+{
+	struct disk_config disk = { .path = path, .read_only = read_only };
+	struct blk_config config = { .name = "blk", .serial = "a serial of more than twenty bytes" };
+	struct err err = { "" };
+
+	if (disk_open(&disk, &config.disk, &err)) {
+		printf("Bail out! %s\n", err.text);
+		exit(1);
+	}
+	return machine_plug(m, &virtio_blk_type, &config);
+}
+
+static uint8_t *status_byte(struct machine *m)
+{
+	return mem_at(&m->mem, STATUS, 1, MEM_W);
+}
+
+static void put_header(struct machine *m, uint32_t type, uint64_t sector)
+{
+	struct virtio_blk_outhdr header = { .type = type, .sector = sector };
+
+	memcpy(mem_at(&m->mem, HEADER, sizeof(header), MEM_W), &header, sizeof(header));
+	*status_byte(m) = NO_STATUS;
+}
+
+/* Offers the chain at 0 and waits. What was used, or -1. */
+static int64_t run(struct machine *m)
+{
+	uint16_t n = ring_avail(m, 0)->idx;
+
+	driver_offer(m, 0, SIZE, 0);
+	driver_kick(m, 0);
+	if (!driver_wait_used(m, 0, n + 1))
+		return -1;
+	return ring_used(m, 0)->ring[n % SIZE].len;
+}
+
+/* A request in the usual form: header, data, status. Its status. */
+static uint8_t request(struct machine *m, uint32_t type, uint64_t sector, uint32_t len)
+{
+	bool is_in = type != VIRTIO_BLK_T_OUT;
+
+	put_header(m, type, sector);
+	driver_desc(m, 0, 0, HEADER, sizeof(struct virtio_blk_outhdr), false, true);
+	if (len)
+		driver_desc(m, 0, 1, BUFFER, len, is_in, true);
+	driver_desc(m, 0, len ? 2 : 1, STATUS, 1, true, false);
+	if (run(m) != (is_in ? len + 1 : 1))
+		ok(false, "the used length of type %u", type);
+	return *status_byte(m);
+}
+
+static void test_config(struct machine *m, bool read_only)
+{
+	uint64_t offered = driver_offered(m);
+
+	ok(reg_read(m, VIRTIO_MMIO_DEVICE_ID) == VIRTIO_ID_BLOCK, "its ID");
+	ok(bus_read(m, 0x100, 8) == SECTORS, "its capacity");
+	ok(bus_read(m, 0x10c, 4) == 254, "its most segments");
+	ok(bus_read(m, 0x114, 4) == 512, "its block size");
+	ok(!!(offered & FEATURE(VIRTIO_BLK_F_RO)) == read_only, "read-only: %d", read_only);
+	ok(offered & FEATURE(VIRTIO_BLK_F_FLUSH), "it can flush");
+}
+
+static void test_reads(struct machine *m)
+{
+	uint8_t *buffer = mem_at(&m->mem, BUFFER, 0x10000, MEM_W);
+
+	ok(request(m, VIRTIO_BLK_T_IN, 3, 1024) == VIRTIO_BLK_S_OK && buffer[0] == 3 &&
+		   buffer[511] == 3 && buffer[512] == 4 && buffer[1024] == 0,
+	   "two sectors are read");
+	ok(request(m, VIRTIO_BLK_T_IN, SECTORS - 1, 512) == VIRTIO_BLK_S_OK &&
+		   buffer[0] == SECTORS - 1,
+	   "the last sector");
+	buffer[0] = 99;
+	ok(request(m, VIRTIO_BLK_T_IN, SECTORS - 1, 1024) == VIRTIO_BLK_S_IOERR, "not past it");
+	ok(request(m, VIRTIO_BLK_T_IN, SECTORS, 512) == VIRTIO_BLK_S_IOERR, "nor behind it");
+	ok(request(m, VIRTIO_BLK_T_IN, UINT64_MAX, 512) == VIRTIO_BLK_S_IOERR, "nor at the largest");
+	ok(request(m, VIRTIO_BLK_T_IN, UINT64_MAX / 512 + 1, 512) == VIRTIO_BLK_S_IOERR,
+	   "nor where bytes wrap to 0");
+	ok(request(m, VIRTIO_BLK_T_IN, 0, 100) == VIRTIO_BLK_S_IOERR, "nor part of a sector");
+	ok(buffer[0] == 99, "and nothing is read then");
+	ok(request(m, 77, 0, 512) == VIRTIO_BLK_S_UNSUPP, "an unknown type is not supported");
+	ok(request(m, VIRTIO_BLK_T_GET_ID, 0, 20) == VIRTIO_BLK_S_OK &&
+		   !memcmp(buffer, "a serial of more tha", 20),
+	   "its serial, cut to 20 bytes");
+	ok(request(m, VIRTIO_BLK_T_GET_ID, 0, 5) == VIRTIO_BLK_S_OK && buffer[5] == 'i',
+	   "or to what there is room for");
+	ok(request(m, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK, "flushed");
+}
+
+static void test_writes(struct machine *m, int fd)
+{
+	uint8_t *buffer = mem_at(&m->mem, BUFFER, 0x10000, MEM_W);
+	uint8_t sector[512];
+
+	memset(buffer, 0xaa, 512);
+	ok(request(m, VIRTIO_BLK_T_OUT, 7, 512) == VIRTIO_BLK_S_OK, "a sector is written");
+	ok(pread(fd, sector, 512, 7 * 512) == 512 && sector[0] == 0xaa && sector[511] == 0xaa,
+	   "it is in the file");
+	ok(request(m, VIRTIO_BLK_T_OUT, SECTORS, 512) == VIRTIO_BLK_S_IOERR, "not behind the end");
+	ok(lseek(fd, 0, SEEK_END) == SECTORS * 512, "the file has not grown");
+}
+
+/* A header in three pieces, data cut at odd places, the status behind data in one piece. */
+static void test_framing(struct machine *m)
+{
+	uint8_t *buffer = mem_at(&m->mem, BUFFER, 0x10000, MEM_W);
+
+	put_header(m, VIRTIO_BLK_T_IN, 9);
+	buffer[512] = NO_STATUS;
+	driver_desc(m, 0, 0, HEADER, 1, false, true);
+	driver_desc(m, 0, 1, HEADER + 1, 14, false, true);
+	driver_desc(m, 0, 2, HEADER + 15, 1, false, true);
+	driver_desc(m, 0, 3, BUFFER, 3, true, true);
+	driver_desc(m, 0, 4, BUFFER + 3, 510, true, false);
+	ok(run(m) == 513 && buffer[0] == 9 && buffer[511] == 9 && buffer[512] == VIRTIO_BLK_S_OK,
+	   "a read cut in any way");
+
+	put_header(m, VIRTIO_BLK_T_OUT, 11);
+	memset(buffer, 0x55, 512);
+	memcpy(mem_at(&m->mem, HEADER + 16, 500, MEM_W), buffer, 500);
+	driver_desc(m, 0, 0, HEADER, 16 + 500, false, true);
+	driver_desc(m, 0, 1, BUFFER, 12, false, true);
+	driver_desc(m, 0, 2, STATUS, 1, true, false);
+	ok(run(m) == 1 && *status_byte(m) == VIRTIO_BLK_S_OK, "a write with data behind its header");
+	ok(request(m, VIRTIO_BLK_T_IN, 11, 512) == VIRTIO_BLK_S_OK && buffer[0] == 0x55 &&
+		   buffer[511] == 0x55,
+	   "which arrived");
+}
+
+static void test_dirty(struct machine *m, struct virtio_dev *dev)
+{
+	machine_dirty_pages(m, true);
+	request(m, VIRTIO_BLK_T_OUT, 0, 4096 * 2);
+	dev->device.ops->quiesce(&dev->device);
+	ok(mem_test_dirty(&m->mem, STATUS, false) &&
+		   mem_test_dirty(&m->mem, RINGS(0) + USED_OFFSET, false) &&
+		   machine_dirty_pages(m, true) == 2,
+	   "a write to disk dirties status and used ring only");
+	dev->device.ops->resume(&dev->device);
+	request(m, VIRTIO_BLK_T_IN, 0, 4096 * 2);
+	dev->device.ops->quiesce(&dev->device);
+	ok(mem_test_dirty(&m->mem, BUFFER, false) && mem_test_dirty(&m->mem, BUFFER + 4096, false) &&
+		   machine_dirty_pages(m, true) == 4,
+	   "a read from disk dirties the data too");
+	dev->device.ops->resume(&dev->device);
+}
+
+static void test_broken(struct machine *m)
+{
+	put_header(m, VIRTIO_BLK_T_IN, 0);
+	driver_desc(m, 0, 0, HEADER, 15, false, true);
+	driver_desc(m, 0, 1, STATUS, 1, true, false);
+	driver_offer(m, 0, SIZE, 0);
+	driver_kick(m, 0);
+	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET) && *status_byte(m) == NO_STATUS,
+	   "a header too short: needs reset");
+	driver_start(m, 0, 1, SIZE);
+	driver_desc(m, 0, 0, HEADER, 16, false, false);
+	driver_offer(m, 0, SIZE, 0);
+	driver_kick(m, 0);
+	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "no room for a status: needs reset");
+	driver_start(m, 0, 1, SIZE);
+}
+
+static void test_host_error(struct machine *m, int fd, int log_fd)
+{
+	char line[256] = "";
+
+	if (ftruncate(fd, 512))
+		ok(false, "the file is cut short");
+	ok(request(m, VIRTIO_BLK_T_IN, 5, 512) == VIRTIO_BLK_S_IOERR, "a file cut short: an I/O error");
+	if (pread(log_fd, line, sizeof(line) - 1, 0) < 0)
+		line[0] = 0;
+	ok(strstr(line, "blk: read at sector 5"), "the log says: %.*s", (int)strcspn(line, "\n"),
+	   line);
+	ok(request(m, VIRTIO_BLK_T_IN, 0, 512) == VIRTIO_BLK_S_OK, "and the device lives");
+	fill(fd);
+}
+
+/* Resets while requests are under way: each is done whole or not at all, and the device goes on. */
+static void test_resets(struct machine *m)
+{
+	uint8_t *buffer = mem_at(&m->mem, BUFFER, 0x10000, MEM_R);
+	unsigned int wrong = 0;
+
+	for (unsigned int i = 0; i < 200; i++) {
+		driver_start(m, i % 2 ? FEATURE(VIRTIO_RING_F_EVENT_IDX) : 0, 1, SIZE);
+		put_header(m, VIRTIO_BLK_T_IN, i % SECTORS);
+		driver_desc(m, 0, 0, HEADER, 16, false, true);
+		driver_desc(m, 0, 1, BUFFER, 512, true, true);
+		driver_desc(m, 0, 2, STATUS, 1, true, false);
+		for (unsigned int n = 0; n < SIZE; n++)
+			driver_offer(m, 0, SIZE, 0);
+		driver_kick(m, 0);
+		if (i % 3 == 0 && !driver_wait_used(m, 0, 1))
+			wrong++;
+		reg_write(m, VIRTIO_MMIO_STATUS, 0);
+		if (ring_used(m, 0)->idx && (*status_byte(m) || buffer[511] != i % SECTORS))
+			wrong++;
+	}
+	ok(!wrong, "resets during requests (%u wrong)", wrong);
+	driver_start(m, 0, 1, SIZE);
+}
+
+int main(void)
+{
+	char path[] = "/tmp/kindling-blk-XXXXXX", log_path[] = "/tmp/kindling-log-XXXXXX";
+	int fd = mkstemp(path), log_fd = mkstemp(log_path);
+	struct virtio_dev *dev;
+	struct machine m;
+
+	unlink(log_path);
+	fill(fd);
+	machine_set_up(&m, log_fd);
+	dev = plug(&m, path, false);
+	test_config(&m, false);
+	driver_start(&m, 0, 1, SIZE);
+	test_reads(&m);
+	test_writes(&m, fd);
+	test_framing(&m);
+	test_dirty(&m, dev);
+	test_host_error(&m, fd, log_fd);
+	test_broken(&m);
+	test_resets(&m);
+	check_save_load(dev);
+	ok(request(&m, VIRTIO_BLK_T_IN, 1, 512) == VIRTIO_BLK_S_OK, "it works after a restore");
+	device_unplug(dev);
+
+	dev = plug(&m, path, true);
+	test_config(&m, true);
+	driver_start(&m, FEATURE(VIRTIO_RING_F_INDIRECT_DESC), 1, SIZE);
+	ok(request(&m, VIRTIO_BLK_T_OUT, 0, 512) == VIRTIO_BLK_S_IOERR,
+	   "a read-only disk is not written, though the driver did not take RO");
+	ok(request(&m, VIRTIO_BLK_T_IN, 0, 512) == VIRTIO_BLK_S_OK, "it is read");
+	ok(request(&m, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK, "and flushed");
+	device_unplug(dev);
+	machine_tear_down(&m);
+	unlink(path);
+	close(fd);
+	close(log_fd);
+	return done_testing();
+}
