@@ -89,8 +89,7 @@ obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 
 obj-y += machine.o
 
-obj-y += cmd/run.o cmd/options.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o
-obj-$(CONFIG_DOCTOR) += cmd/doctor.o
+obj-y += cmd/run.o cmd/options.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/doctor.o
 
 obj-y += main.o
 

@@ -82,6 +82,7 @@ static int add_serial(struct machine *m, struct err *err)
 		.is_pio = place->is_pio,
 		.base = place->base,
 		.irq = { .chip = m->vm->chip, .gsi = place->gsi, .trigger = IRQ_EDGE },
+		.output_only = m->config->console == CONSOLE_VIRTIO,
 		.tty = m->tty,
 	};
 	struct device *dev;
@@ -116,7 +117,7 @@ static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
 	};
 
 	device_list_add(&m->devices, dev);
-	return virtio_mmio_plug(container_of(dev, struct virtio_dev, device),
+	return virtio_mmio_plug(virtio_from_device(dev),
 				arch_map.virtio.base + slot * arch_map.virtio_step, irq, err);
 }
 

@@ -194,6 +194,7 @@ static int run_machine(struct run_options *o)
 	why = status < 0 ? err.text : machine_why(m);
 	/* From here on a signal ends the process at once: the console may be waiting for its reader. */
 	atomic_store(&process.machine, NULL);
+	tty_restore();
 	machine_destroy(m);
 	if (status < 0)
 		return cmd_fail("%s", why);

@@ -43,7 +43,9 @@ static enum image_kind sniff_elf(const uint8_t *data, size_t size)
 	bool elf64 = data[EI_CLASS] == ELFCLASS64;
 	uint16_t machine;
 
-	if (size < sizeof(Elf32_Ehdr) || data[EI_DATA] != ELFDATA2LSB)
+	if (size < sizeof(Elf32_Ehdr))
+		return IMAGE_ELF64_X86; /* its loader will say what is missing */
+	if (data[EI_DATA] != ELFDATA2LSB)
 		return IMAGE_ELF_OTHER;
 	machine = get_le16(data + offsetof(Elf64_Ehdr, e_machine));
 	if (machine == EM_X86_64 && elf64)

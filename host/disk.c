@@ -54,11 +54,13 @@ static int open_file(struct disk *disk, const struct disk_config *config, struct
 		return err_set(err, EISDIR, "disk %s: a directory; give an image or a block device",
 			       config->path);
 	if (errno == EINVAL && config->direct)
-		return err_set(err, EINVAL, "disk %s: no direct I/O on its file system; leave it out",
+		return err_set(err, EINVAL,
+			       "disk %s: no direct I/O on its file system; leave it out",
 			       config->path);
 	if ((errno == EACCES || errno == EROFS) && !config->read_only &&
 	    !access(config->path, R_OK))
-		return err_set(err, errno, "disk %s: not writable; open it read-only", config->path);
+		return err_set(err, errno, "disk %s: not writable; open it read-only",
+			       config->path);
 	return err_set(err, errno, "disk %s: %s", config->path, strerror(errno));
 }
 
@@ -79,7 +81,8 @@ static int find_size(struct disk *disk, const char *path, struct err *err)
 	if (end < 0)
 		return err_set(err, errno, "disk %s: %s", path, strerror(errno));
 	if (!end)
-		return err_set(err, EINVAL, "disk %s: empty; give it a size with truncate -s", path);
+		return err_set(err, EINVAL, "disk %s: empty; give it a size with truncate -s",
+			       path);
 	disk->size = (uint64_t)end;
 	return 0;
 }
@@ -120,7 +123,8 @@ static int find_direct_block(struct disk *disk, const char *path, struct err *er
 		if (errno != EINVAL)
 			return err_set(err, errno, "disk %s: %s", path, strerror(errno));
 	}
-	return err_set(err, EINVAL, "disk %s: no direct I/O on its file system; leave it out", path);
+	return err_set(err, EINVAL, "disk %s: no direct I/O on its file system; leave it out",
+		       path);
 }
 
 static int prepare(struct disk *disk, const struct disk_config *config, struct err *err)
@@ -138,8 +142,10 @@ static int prepare(struct disk *disk, const struct disk_config *config, struct e
 		return rc;
 	if (disk->size % disk->block)
 		return err_set(err, EINVAL,
-			       "disk %s: size %llu is not a multiple of %u; pad it with truncate -s %%%u %s",
-			       path, (unsigned long long)disk->size, disk->block, disk->block, path);
+			       "disk %s: size %llu is not a multiple of %u; "
+			       "pad it with truncate -s %%%u %s",
+			       path, (unsigned long long)disk->size, disk->block, disk->block,
+			       path);
 	return 0;
 }
 

@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,11 +31,11 @@
 #include "util/file.h"
 #include "util/util.h"
 
-#define RING_SIZE  (64 * 1024)
+#define RING_SIZE (64 * 1024)
 #define READ_AHEAD 4096 /* of what isn't a terminal: the rest is left to who reads it after us */
-#define CHUNK	   4096 /* what a pipe that polls writable takes without blocking */
-#define PORTS	   4
-#define CTRL_A	   1
+#define CHUNK 4096	/* what a pipe that polls writable takes without blocking */
+#define PORTS 4
+#define CTRL_A 1
 
 static const char help[] = "\r\n"
 			   "Ctrl-a x  end the virtual machine\r\n"
@@ -47,7 +48,7 @@ static const char hint[] = "\r\n(Ctrl-a h for help)\r\n";
 static struct {
 	int fd;
 	struct termios saved;
-	volatile sig_atomic_t active;
+	atomic_bool active; /* lock-free, so good for handlers, on whichever thread they run */
 } terminal;
 
 struct ring {
@@ -136,10 +137,10 @@ static void make_raw(int fd)
 	raw.c_oflag = now.c_oflag;
 	if (raw.c_lflag == now.c_lflag && raw.c_iflag == now.c_iflag && raw.c_cflag == now.c_cflag)
 		return;
-	terminal.active = false;
+	atomic_store(&terminal.active, false);
 	terminal.fd = fd;
 	terminal.saved = now;
-	terminal.active = true;
+	atomic_store(&terminal.active, true);
 	tcsetattr(fd, TCSANOW, &raw);
 }
 
@@ -148,10 +149,9 @@ void tty_restore(void)
 {
 	int saved_errno = errno;
 
-	if (terminal.active && in_foreground(terminal.fd)) {
-		terminal.active = false;
+	if (atomic_load(&terminal.active) && in_foreground(terminal.fd) &&
+	    atomic_exchange(&terminal.active, false))
 		tcsetattr(terminal.fd, TCSANOW, &terminal.saved);
-	}
 	errno = saved_errno;
 }
 

@@ -19,13 +19,13 @@
 
 #include "util/util.h"
 
-#define IER_ALL	 (UART_IER_RDI | UART_IER_THRI | UART_IER_RLSI | UART_IER_MSI)
+#define IER_ALL (UART_IER_RDI | UART_IER_THRI | UART_IER_RLSI | UART_IER_MSI)
 #define IIR_FIFO 0xc0 /* "the FIFOs are on" */
 #define FCR_KEPT (UART_FCR_ENABLE_FIFO | UART_FCR_DMA_SELECT | UART_FCR_TRIGGER_MASK)
-#define MCR_ALL	 0x1f
+#define MCR_ALL 0x1f
 #define LSR_IDLE (UART_LSR_THRE | UART_LSR_TEMT)
 
-#define FIFO	 16
+#define FIFO 16
 
 /*
  * Reads of LSR in a row, all showing an idle transmitter, that make a guest one that waits for
@@ -60,6 +60,7 @@ struct uart {
 	pthread_cond_t room; /* the tty took something of s.tx */
 	struct uart_state s;
 	bool line;	    /* the interrupt condition, as last told */
+	bool output_only;
 	bool listens;	    /* tty_want_input() was called */
 	bool quiet;	    /* between quiesce and resume */
 	unsigned int polls; /* of LSR, in a row */
@@ -145,9 +146,9 @@ static void rx_refill(struct uart *u)
 }
 
 /* The guest shows that it would take input: only now is standard input touched. */
-static void listen(struct uart *u)
+static void start_listening(struct uart *u)
 {
-	if (!u->tty || u->listens)
+	if (!u->tty || u->output_only || u->listens)
 		return;
 	u->listens = true;
 	tty_want_input(u->tty, u->port);
@@ -190,8 +191,17 @@ static void write_ier(struct uart *u, uint8_t v)
 	if (v & ~s->ier & UART_IER_THRI)
 		s->thre = !s->tx.len;
 	s->ier = v & IER_ALL;
-	if (s->ier & UART_IER_RDI)
-		listen(u);
+}
+
+/*
+ * Does the guest wait for input? It enables the receiver's interrupt; but so does Linux's probe for
+ * a moment, and takes it back at once. OUT2, a PC's interrupt gate, tells the two apart, and where
+ * a guest knows of none, that it goes on to another register.
+ */
+static void look_for_listener(struct uart *u, uint64_t reg)
+{
+	if (u->s.ier & UART_IER_RDI && (u->s.mcr & UART_MCR_OUT2 || reg != UART_IER))
+		start_listening(u);
 }
 
 static void write_fcr(struct uart *u, uint8_t v)
@@ -305,7 +315,7 @@ static uint8_t read_lsr(struct uart *u)
 
 	u->polls = lsr == LSR_IDLE ? u->polls + 1 : 0;
 	if (u->polls == POLLS)
-		listen(u);
+		start_listening(u);
 	return lsr;
 }
 
@@ -365,6 +375,7 @@ static void uart_access(void *opaque, uint64_t offset, void *data, uint32_t len,
 			write_reg(u, offset + i, bytes[i]);
 		else
 			bytes[i] = read_reg(u, offset + i);
+		look_for_listener(u, offset + i);
 	}
 	pthread_mutex_unlock(&u->lock);
 }
@@ -444,7 +455,7 @@ static void uart_resume(struct device *dev)
 	pthread_mutex_lock(&u->lock);
 	u->quiet = false;
 	if (u->s.ier & UART_IER_RDI) /* it may have been loaded */
-		listen(u);
+		start_listening(u);
 	tx_pump(u);
 	rx_refill(u);
 	update_line(u);
@@ -568,6 +579,7 @@ int uart16550_create(const struct device_env *env, const struct uart16550_config
 	};
 	u->bus = config->is_pio ? env->pio : env->mmio;
 	u->tty = config->tty;
+	u->output_only = config->output_only;
 	u->s = power_on;
 	init_sync(u);
 	rc = attach(u, err);

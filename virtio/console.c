@@ -255,7 +255,8 @@ static int console_create(const struct device_env *env, const void *config, stru
 	client.opaque = &con->dev;
 	con->port = tty_attach(con->tty, &client);
 	if (con->port < 0) {
-		int rc = err_set(err, -con->port, "%s: its terminal takes no more consoles", c->name);
+		int rc = err_set(err, -con->port, "%s: its terminal takes no more consoles",
+				 c->name);
 
 		virtio_fini(&con->dev);
 		free(con);

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CORE_FEATURES                                                          \
+#define CORE_FEATURES                                                         \
 	(FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | \
 	 FEATURE(VIRTIO_RING_F_EVENT_IDX))
 
-#define DRIVER_STATUS                                                                        \
+#define DRIVER_STATUS                                                                         \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | \
 	 VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FAILED)
 
@@ -84,18 +84,18 @@ uint32_t virtio_status(const struct virtio_dev *dev)
 void virtio_set_status(struct virtio_dev *dev, uint32_t status)
 {
 	uint32_t old = dev->st.status;
-	uint32_t new = old | (status & DRIVER_STATUS);
+	uint32_t now = old | (status & DRIVER_STATUS);
 
 	if (!status) {
 		reset(dev);
 		return;
 	}
 	if (!features_possible(dev, dev->st.driver_features))
-		new &= ~VIRTIO_CONFIG_S_FEATURES_OK;
-	if (!(new & VIRTIO_CONFIG_S_FEATURES_OK))
-		new &= ~VIRTIO_CONFIG_S_DRIVER_OK;
-	dev->st.status = new;
-	if (new & ~old & VIRTIO_CONFIG_S_DRIVER_OK)
+		now &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+	if (!(now & VIRTIO_CONFIG_S_FEATURES_OK))
+		now &= ~VIRTIO_CONFIG_S_DRIVER_OK;
+	dev->st.status = now;
+	if (now & ~old & VIRTIO_CONFIG_S_DRIVER_OK)
 		virtio_start(dev);
 }
 

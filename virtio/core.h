@@ -82,8 +82,8 @@ struct virtio_queue {
 	struct virtio_dev *dev;
 	unsigned int index;
 	struct queue ring;
-	struct loop *loop; /* env->loop, unless activate() chooses another */
-	loop_id source;	   /* LOOP_NONE: the loop is off */
+	struct loop *loop;   /* env->loop, unless activate() chooses another */
+	loop_id source;	     /* LOOP_NONE: the loop is off */
 	_Atomic int kick_fd; /* -1 before the first start */
 	bool active;
 };
@@ -126,7 +126,7 @@ void virtio_init(struct virtio_dev *dev, const char *name, const struct device_e
 void virtio_fini(struct virtio_dev *dev);
 
 /* What serve() returns instead of a number of bytes. */
-#define VIRTIO_LATER INT64_C(-1)  /* not now: it stays in the queue, a virtio_notify() will follow */
+#define VIRTIO_LATER INT64_C(-1) /* not now: it stays in the queue, a virtio_notify() will follow */
 #define VIRTIO_BROKEN INT64_C(-2) /* it breaks the device's rules: the device needs reset */
 
 /*

@@ -8,7 +8,7 @@
  * QUEUE_MAX_SIZE entries, 4 GiB in all, avail.idx no further ahead than the queue is long. A chain
  * that breaks a rule is the end of the device (DEVICE_NEEDS_RESET), not of the VMM.
  *
- * A queue is used by one thread at a time: its loop's.
+ * A queue is used by one thread at a time: its loop's, or that of who has stopped the loop's use.
  */
 #ifndef VIRTIO_QUEUE_H
 #define VIRTIO_QUEUE_H
@@ -29,7 +29,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "virtio/ expects a litt
 /* What the guest sees and sets: saved and loaded as it is. */
 struct queue_state {
 	uint64_t desc, driver, device; /* gpas of descriptor table, available and used ring */
-	uint16_t size;		       /* entries; a power of two, or 0 for what the driver got wrong */
+	uint16_t size;		       /* entries; a power of two, or 0: the driver got it wrong */
 	uint16_t enabled;	       /* 0 or 1 */
 	uint16_t next_avail;	       /* next entry of the available ring to look at */
 	uint16_t next_used;

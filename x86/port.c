@@ -195,17 +195,18 @@ int arch_describe(struct vm *vm, const struct device_list *devices, struct err *
 
 static int set_msrs(struct vcpu *vcpu, struct err *err)
 {
-	struct {
-		struct kvm_msrs info;
-		struct kvm_msr_entry entries[2];
-	} msrs = {
-		.info.nmsrs = 2,
+	const struct kvm_msr_entry entries[] = {
 		/* Without firmware nobody else turns the MTRRs on: all of memory is write-back. */
-		.entries[0] = { .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
-		.entries[1] = { .index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING },
+		{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLED_WRITE_BACK },
+		{ .index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING },
 	};
+	union {
+		struct kvm_msrs msrs;
+		uint8_t raw[sizeof(struct kvm_msrs) + sizeof(entries)];
+	} arg = { .msrs.nmsrs = ARRAY_SIZE(entries) };
 
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 1)
+	memcpy(arg.msrs.entries, entries, sizeof(entries));
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, &arg.msrs) < 1)
 		return err_set(err, errno, "KVM_SET_MSRS of vCPU %u: %s", vcpu->id, strerror(errno));
 	return 0;
 }

@@ -3,6 +3,12 @@
 # Run by busybox's sh. $act may be several words joined by commas.
 act=$(sed -n 's/.*\bact=\([^ ]*\).*/\1/p' /proc/cmdline)
 
+# hvc0 comes with a module, after the kernel has opened /dev/console for us in vain.
+if grep -q console=hvc0 /proc/cmdline; then
+	exec </dev/hvc0 >/dev/hvc0 2>&1
+	stty -echo
+fi
+
 say() { echo "guest: $*"; }
 
 hello()
@@ -50,7 +56,7 @@ rng()
 echo_lines()
 {
 	say "ready"
-	while read -r line </dev/hvc0; do
+	while read -r line; do
 		[ "$line" = end ] && break
 		say "got $line"
 	done
@@ -62,7 +68,13 @@ end()
 	poweroff) poweroff -f ;;
 	reboot) reboot -f ;;
 	panic) echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger ;;
-	shell) setsid sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'; poweroff -f ;;
+	shell)
+		hostname guest
+		echo "A shell in the guest; exit, or Ctrl-a x, ends it."
+		setsid -c sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'
+		poweroff -f
+		;;
+	uname) uname -a; poweroff -f ;;
 	esac
 }
 

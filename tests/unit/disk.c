@@ -54,7 +54,8 @@ static void test_refusals(void)
 	make_file("empty", 0);
 	refused("empty", false, EINVAL, "empty");
 	make_file("odd", 513);
-	refused("odd", false, EINVAL, "513 is not a multiple of 512; pad it with truncate -s %512 odd");
+	refused("odd", false, EINVAL,
+		"513 is not a multiple of 512; pad it with truncate -s %512 odd");
 	mkfifo("fifo", 0600);
 	refused("fifo", true, EINVAL, "neither");
 	refused("/dev/null", false, EINVAL, "neither");

@@ -18,7 +18,7 @@
 #include "virtio/mmio.h"
 
 #define RAM 0x40000000ull
-#define RAM_SIZE (4 * MIB)
+#define RAM_SIZE (8 * MIB)
 #define BASE 0xd0000000ull
 #define WAIT_MS 10000
 
@@ -224,11 +224,15 @@ static inline bool wait_until(bool (*done)(struct machine *m, uint32_t arg), str
 	return false;
 }
 
+/* How many requests queue `i` has given back, since it was set up. */
+static inline uint16_t used_idx(struct machine *m, unsigned int i)
+{
+	return __atomic_load_n(&ring_used(m, i)->idx, __ATOMIC_ACQUIRE);
+}
+
 static inline bool used_reached(struct machine *m, uint32_t arg)
 {
-	uint16_t idx = __atomic_load_n(&ring_used(m, arg >> 16)->idx, __ATOMIC_ACQUIRE);
-
-	return (int16_t)(idx - (uint16_t)arg) >= 0;
+	return (int16_t)(used_idx(m, arg >> 16) - (uint16_t)arg) >= 0;
 }
 
 /* Has queue `i` given back `count` requests or more, since it was set up? */

@@ -132,6 +132,24 @@ static void test_short_answer(struct guest *g)
 	   "what an answer did not reach stays clean");
 }
 
+/* A used ring over two pages: index on the first, elements on the second. */
+static void test_used_pages(struct guest *g)
+{
+	set_up(g, false, false);
+	g->st.device = USED + MEM_PAGE - 8;
+	queue_start(&g->q, &g->st, &g->mem, false, false);
+	g->desc[0] = out(DATA, 1, -1);
+	for (int i = 0; i < 2; i++) {
+		offer(g, 0);
+		queue_pop(&g->q, &g->c);
+		mem_test_dirty(&g->mem, USED, true);
+		mem_test_dirty(&g->mem, USED + MEM_PAGE, true);
+		queue_push(&g->q, &g->c, 0);
+	}
+	ok(mem_test_dirty(&g->mem, USED, false) && mem_test_dirty(&g->mem, USED + MEM_PAGE, false),
+	   "index and element of a used ring over two pages are both dirty");
+}
+
 static void test_unpop(struct guest *g)
 {
 	set_up(g, false, false);
@@ -319,7 +337,8 @@ static const struct broken {
 	{ "a loop of one", loop_of_one, "loops" },
 	{ "a loop of two", loop_of_two, "loops" },
 	{ "a piece of no length", zero_length, "no length" },
-	{ "a readable piece after a writable one", readable_after_writable, "readable piece follows" },
+	{ "a readable piece after a writable one", readable_after_writable,
+	  "readable piece follows" },
 	{ "a piece past the end of its slot", past_the_slot, "piece is outside RAM" },
 	{ "a piece in the hole", in_the_hole, "piece is outside RAM" },
 	{ "a piece across the hole", across_the_hole, "piece is outside RAM" },
@@ -395,27 +414,43 @@ static void test_places(struct guest *g)
 		bool starts;
 	} cases[] = {
 		{ "rings to the last byte of RAM",
-		  { .desc = HIGH, .driver = HIGH + 0x1000,
-		    .device = HIGH + HIGH_SIZE - 6 - 8 * SIZE - 2, .size = SIZE }, true },
+		  { .desc = HIGH,
+		    .driver = HIGH + 0x1000,
+		    .device = HIGH + HIGH_SIZE - 6 - 8 * SIZE - 2,
+		    .size = SIZE },
+		  true },
 		{ "a used ring past the end of RAM",
-		  { .desc = HIGH, .driver = HIGH + 0x1000, .device = HIGH + HIGH_SIZE - 6 - 8 * SIZE + 2,
-		    .size = SIZE }, false },
+		  { .desc = HIGH,
+		    .driver = HIGH + 0x1000,
+		    .device = HIGH + HIGH_SIZE - 6 - 8 * SIZE + 2,
+		    .size = SIZE },
+		  false },
 		{ "an available ring past the end of RAM",
-		  { .desc = HIGH, .driver = HIGH + HIGH_SIZE - 4 - 2 * SIZE, .device = HIGH,
-		    .size = SIZE }, false },
+		  { .desc = HIGH,
+		    .driver = HIGH + HIGH_SIZE - 4 - 2 * SIZE,
+		    .device = HIGH,
+		    .size = SIZE },
+		  false },
 		{ "a descriptor table over the hole",
-		  { .desc = LOW + LOW_SIZE - 16, .driver = AVAIL, .device = USED, .size = SIZE }, false },
+		  { .desc = LOW + LOW_SIZE - 16, .driver = AVAIL, .device = USED, .size = SIZE },
+		  false },
 		{ "rings at the end of the address space",
-		  { .desc = -16ull, .driver = -16ull, .device = -16ull, .size = SIZE }, false },
+		  { .desc = -16ull, .driver = -16ull, .device = -16ull, .size = SIZE },
+		  false },
 		{ "a misaligned descriptor table",
-		  { .desc = DESC + 8, .driver = AVAIL, .device = USED, .size = SIZE }, false },
+		  { .desc = DESC + 8, .driver = AVAIL, .device = USED, .size = SIZE },
+		  false },
 		{ "a misaligned available ring",
-		  { .desc = DESC, .driver = AVAIL + 1, .device = USED, .size = SIZE }, false },
+		  { .desc = DESC, .driver = AVAIL + 1, .device = USED, .size = SIZE },
+		  false },
 		{ "a misaligned used ring",
-		  { .desc = DESC, .driver = AVAIL, .device = USED + 2, .size = SIZE }, false },
+		  { .desc = DESC, .driver = AVAIL, .device = USED + 2, .size = SIZE },
+		  false },
 		{ "size 0", { .desc = DESC, .driver = AVAIL, .device = USED, .size = 0 }, false },
 		{ "size 6", { .desc = DESC, .driver = AVAIL, .device = USED, .size = 6 }, false },
-		{ "size 512", { .desc = DESC, .driver = AVAIL, .device = USED, .size = 512 }, false },
+		{ "size 512",
+		  { .desc = DESC, .driver = AVAIL, .device = USED, .size = 512 },
+		  false },
 		{ "size 1", { .desc = DESC, .driver = AVAIL, .device = USED, .size = 1 }, true },
 	};
 
@@ -498,6 +533,7 @@ int main(void)
 		return 1;
 	test_chain(g);
 	test_short_answer(g);
+	test_used_pages(g);
 	test_unpop(g);
 	test_indirect(g);
 	test_largest_chain(g);

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "term/scan.h"
@@ -39,12 +40,19 @@ struct fixture {
 	struct log log;
 	int port;
 	_Atomic int inputs, rooms, breaks, resizes, left;
+	_Atomic int inputs_before_break;
+	_Atomic bool slow, returned; /* on_input() takes a while; it has come back */
 	int found[8], n_found;
 };
 
 static void on_input(void *opaque)
 {
-	((struct fixture *)opaque)->inputs++;
+	struct fixture *f = opaque;
+
+	f->inputs++;
+	if (f->slow)
+		usleep(50000);
+	f->returned = true;
 }
 
 static void on_room(void *opaque)
@@ -54,7 +62,10 @@ static void on_room(void *opaque)
 
 static void on_break(void *opaque)
 {
-	((struct fixture *)opaque)->breaks++;
+	struct fixture *f = opaque;
+
+	f->inputs_before_break = f->inputs;
+	f->breaks++;
 }
 
 static void on_resized(void *opaque)
@@ -146,6 +157,18 @@ static int threads(void)
 	if (dir)
 		closedir(dir);
 	return n;
+}
+
+/* A loop that spins would use most of this time. */
+static bool is_idle(void)
+{
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	usleep(100000);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	return (after.tv_sec - before.tv_sec) * 1000000000l + after.tv_nsec - before.tv_nsec <
+	       20000000;
 }
 
 /* Byte number i of an output that is long. */
@@ -442,7 +465,7 @@ static void test_input(void)
 	set_up(&f, fds[0], -1, -1);
 	tty_want_input(f.tty, f.port);
 	ok(eventually(f.inputs > 0), "input is told");
-	usleep(20000);
+	ok(is_idle() && f.inputs < 5, "once, and waited for");
 	ioctl(fds[0], FIONREAD, &waiting);
 	ok(waiting >= 50000, "and read no faster than the guest takes it (%d wait)", waiting);
 	ok(read_for(&f, back, sizeof(back)) == sizeof(back) && !memcmp(data, back, sizeof(back)),
@@ -450,8 +473,7 @@ static void test_input(void)
 	close(fds[1]);
 	usleep(20000);
 	inputs = f.inputs;
-	usleep(20000);
-	ok(f.inputs == inputs && tty_read(f.tty, f.port, back, 1) == 0,
+	ok(is_idle() && f.inputs == inputs && tty_read(f.tty, f.port, back, 1) == 0,
 	   "at its end there's silence");
 	tear_down(&f);
 	close(fds[0]);
@@ -486,6 +508,27 @@ static void test_input_moves(void)
 	ok(eventually(f.inputs > 0), "the port that wants it now is told what waits");
 	ok(tty_read(f.tty, f.port, text, 4) == 0 && tty_read(f.tty, second, text, 4) == 4,
 	   "and gets it");
+	tear_down(&f);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void test_detach(void)
+{
+	struct fixture f;
+	int fds[2];
+
+	make_pipe(fds);
+	set_up(&f, fds[0], -1, -1);
+	f.slow = true;
+	tty_want_input(f.tty, f.port);
+	write_full(fds[1], "x", 1);
+	ok(eventually(f.inputs == 1), "a callback runs");
+	tty_detach(f.tty, f.port);
+	ok(f.returned, "detach waits for it");
+	write_full(fds[1], "x", 1);
+	usleep(20000);
+	ok(f.inputs == 1, "and no other comes");
 	tear_down(&f);
 	close(fds[0]);
 	close(fds[1]);
@@ -581,8 +624,11 @@ static void test_terminal(void)
 	keys(&pty, "\001\001x");
 	ok(read_for(&f, text, 3) == 3 && !memcmp(text, "\001\001x", 3) && f.left == 0,
 	   "Ctrl-a a and Ctrl-a Ctrl-a send Ctrl-a");
-	keys(&pty, "\001b");
+	f.inputs = 0;
+	keys(&pty, "k\001b");
 	ok(eventually(f.breaks == 1), "Ctrl-a b breaks");
+	ok(f.inputs_before_break > 0 && tty_read(f.tty, f.port, text, 1) == 1,
+	   "after what was typed before");
 	keys(&pty, "\001");
 	usleep(5000);
 	keys(&pty, "x");
@@ -638,6 +684,34 @@ static void test_paste(void)
 	ok(got == LEN && !wrong, "when it is read all %zu come", got);
 	tear_down(&f);
 	close_pty(&pty);
+}
+
+/* A terminal takes a part of what is written. */
+static void test_slow_terminal(void)
+{
+	enum { LEN = 300000 };
+	struct reader_thread r = { .slow = true };
+	struct termios raw;
+	struct fixture f;
+	struct pty pty;
+	bool all;
+
+	open_pty(&pty);
+	fcntl(pty.master, F_SETFL, 0);
+	raw = pty.before;
+	cfmakeraw(&raw);
+	tcsetattr(pty.slave, TCSANOW, &raw);
+	fcntl(pty.slave, F_SETFL, O_NONBLOCK);
+	set_up(&f, -1, pty.slave, -1);
+	r.fd = pty.master;
+	pthread_create(&r.thread, NULL, read_pattern, &r);
+	all = write_pattern(&f, LEN);
+	tear_down(&f);
+	ioctl(pty.slave, TIOCNOTTY);
+	close(pty.slave); /* the reader's end of file */
+	pthread_join(r.thread, NULL);
+	ok(all && r.len == LEN && !r.wrong, "a slow terminal gets all bytes");
+	close(pty.master);
 }
 
 static void test_resize(void)
@@ -752,6 +826,10 @@ static void test_hangup(void)
 	close(pty.master);
 	pty.master = -1;
 	ok(write_pattern(&f, 300000), "a terminal that vanished holds up nothing");
+	ok(is_idle(), "and keeps nobody busy");
+	errno = 1234;
+	tty_restore();
+	ok(errno == 1234, "nor does what failed show in errno");
 	tear_down(&f);
 	close_pty(&pty);
 }
@@ -772,7 +850,9 @@ static int run(void)
 	test_lazy();
 	test_input();
 	test_input_moves();
+	test_detach();
 	test_terminal();
+	test_slow_terminal();
 	test_paste();
 	test_resize();
 	test_stopped_and_continued();

@@ -31,7 +31,8 @@ static void fill(int fd)
 static struct virtio_dev *plug(struct machine *m, const char *path, bool read_only)
 {
 	struct disk_config disk = { .path = path, .read_only = read_only };
-	struct blk_config config = { .name = "blk", .serial = "a serial of more than twenty bytes" };
+	struct blk_config config = { .name = "blk",
+				     .serial = "a serial of more than twenty bytes" };
 	struct err err = { "" };
 
 	if (disk_open(&disk, &config.disk, &err)) {
@@ -106,7 +107,8 @@ static void test_reads(struct machine *m)
 	buffer[0] = 99;
 	ok(request(m, VIRTIO_BLK_T_IN, SECTORS - 1, 1024) == VIRTIO_BLK_S_IOERR, "not past it");
 	ok(request(m, VIRTIO_BLK_T_IN, SECTORS, 512) == VIRTIO_BLK_S_IOERR, "nor behind it");
-	ok(request(m, VIRTIO_BLK_T_IN, UINT64_MAX, 512) == VIRTIO_BLK_S_IOERR, "nor at the largest");
+	ok(request(m, VIRTIO_BLK_T_IN, UINT64_MAX, 512) == VIRTIO_BLK_S_IOERR,
+	   "nor at the largest");
 	ok(request(m, VIRTIO_BLK_T_IN, UINT64_MAX / 512 + 1, 512) == VIRTIO_BLK_S_IOERR,
 	   "nor where bytes wrap to 0");
 	ok(request(m, VIRTIO_BLK_T_IN, 0, 100) == VIRTIO_BLK_S_IOERR, "nor part of a sector");
@@ -154,7 +156,8 @@ static void test_framing(struct machine *m)
 	driver_desc(m, 0, 0, HEADER, 16 + 500, false, true);
 	driver_desc(m, 0, 1, BUFFER, 12, false, true);
 	driver_desc(m, 0, 2, STATUS, 1, true, false);
-	ok(run(m) == 1 && *status_byte(m) == VIRTIO_BLK_S_OK, "a write with data behind its header");
+	ok(run(m) == 1 && *status_byte(m) == VIRTIO_BLK_S_OK,
+	   "a write with data behind its header");
 	ok(request(m, VIRTIO_BLK_T_IN, 11, 512) == VIRTIO_BLK_S_OK && buffer[0] == 0x55 &&
 		   buffer[511] == 0x55,
 	   "which arrived");
@@ -172,7 +175,8 @@ static void test_dirty(struct machine *m, struct virtio_dev *dev)
 	dev->device.ops->resume(&dev->device);
 	request(m, VIRTIO_BLK_T_IN, 0, 4096 * 2);
 	dev->device.ops->quiesce(&dev->device);
-	ok(mem_test_dirty(&m->mem, BUFFER, false) && mem_test_dirty(&m->mem, BUFFER + 4096, false) &&
+	ok(mem_test_dirty(&m->mem, BUFFER, false) &&
+		   mem_test_dirty(&m->mem, BUFFER + 4096, false) &&
 		   machine_dirty_pages(m, true) == 4,
 	   "a read from disk dirties the data too");
 	dev->device.ops->resume(&dev->device);
@@ -201,7 +205,8 @@ static void test_host_error(struct machine *m, int fd, int log_fd)
 
 	if (ftruncate(fd, 512))
 		ok(false, "the file is cut short");
-	ok(request(m, VIRTIO_BLK_T_IN, 5, 512) == VIRTIO_BLK_S_IOERR, "a file cut short: an I/O error");
+	ok(request(m, VIRTIO_BLK_T_IN, 5, 512) == VIRTIO_BLK_S_IOERR,
+	   "a file cut short: an I/O error");
 	if (pread(log_fd, line, sizeof(line) - 1, 0) < 0)
 		line[0] = 0;
 	ok(strstr(line, "blk: read at sector 5"), "the log says: %.*s", (int)strcspn(line, "\n"),
@@ -228,7 +233,7 @@ static void test_resets(struct machine *m)
 		if (i % 3 == 0 && !driver_wait_used(m, 0, 1))
 			wrong++;
 		reg_write(m, VIRTIO_MMIO_STATUS, 0);
-		if (ring_used(m, 0)->idx && (*status_byte(m) || buffer[511] != i % SECTORS))
+		if (used_idx(m, 0) && (*status_byte(m) || buffer[511] != i % SECTORS))
 			wrong++;
 	}
 	ok(!wrong, "resets during requests (%u wrong)", wrong);
@@ -241,6 +246,7 @@ int main(void)
 	int fd = mkstemp(path), log_fd = mkstemp(log_path);
 	struct virtio_dev *dev;
 	struct machine m;
+	off_t logged;
 
 	unlink(log_path);
 	fill(fd);
@@ -262,8 +268,10 @@ int main(void)
 	dev = plug(&m, path, true);
 	test_config(&m, true);
 	driver_start(&m, FEATURE(VIRTIO_RING_F_INDIRECT_DESC), 1, SIZE);
-	ok(request(&m, VIRTIO_BLK_T_OUT, 0, 512) == VIRTIO_BLK_S_IOERR,
-	   "a read-only disk is not written, though the driver did not take RO");
+	logged = lseek(log_fd, 0, SEEK_END);
+	ok(request(&m, VIRTIO_BLK_T_OUT, 0, 512) == VIRTIO_BLK_S_IOERR &&
+		   lseek(log_fd, 0, SEEK_END) == logged,
+	   "a read-only disk is not written, nor is it tried, though the driver did not take RO");
 	ok(request(&m, VIRTIO_BLK_T_IN, 0, 512) == VIRTIO_BLK_S_OK, "it is read");
 	ok(request(&m, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK, "and flushed");
 	device_unplug(dev);

@@ -194,8 +194,11 @@ static void test_queue_registers(struct machine *m, struct virtio_dev *dev)
 			reg_write(m, offset, 0);
 	}
 	reg_write(m, VIRTIO_MMIO_QUEUE_SEL, 1);
+	reg_write(m, VIRTIO_MMIO_QUEUE_NUM, 1);
+	reg_write(m, VIRTIO_MMIO_QUEUE_DESC_HIGH, 1);
 	reg_write(m, VIRTIO_MMIO_QUEUE_READY, 1);
-	ok(!memcmp(&before, q, sizeof(before)) && !dev->st.queues[1].enabled,
+	ok(!memcmp(&before, q, sizeof(before)) && !dev->st.queues[1].enabled &&
+		   !dev->st.queues[1].desc && dev->st.queues[1].size == SIZE,
 	   "after DRIVER_OK no queue changes");
 
 	reg_write(m, VIRTIO_MMIO_STATUS, 0);
@@ -248,6 +251,28 @@ static void test_requests(struct machine *m, struct slow *slow)
 	ok(true, "many requests are served");
 }
 
+static bool kicks_wanted(struct machine *m, uint32_t queue)
+{
+	return !__atomic_load_n(&ring_used(m, queue)->flags, __ATOMIC_ACQUIRE);
+}
+
+/* As many requests as one turn serves: the next one must look again, or kicks stay off for ever. */
+static void test_full_queue(struct machine *m)
+{
+	struct virtio_dev *dev = machine_plug(m, &slow_type, NULL); /* a new one, never kicked */
+
+	driver_negotiate(m, FEATURE(VIRTIO_F_VERSION_1));
+	driver_set_queue(m, 0, SIZE);
+	driver_desc(m, 0, 0, DATA, 4, false, false);
+	for (int i = 0; i < SIZE; i++)
+		driver_offer(m, 0, SIZE, 0);
+	driver_ok(m);
+	ok(driver_wait_used(m, 0, SIZE),
+	   "a queue filled before DRIVER_OK is served without a kick");
+	ok(wait_until(kicks_wanted, m, 0), "after which kicks are wanted again");
+	device_unplug(dev);
+}
+
 static void test_config_change(struct machine *m, struct virtio_dev *dev)
 {
 	uint32_t generation;
@@ -276,20 +301,19 @@ static void test_needs_reset(struct machine *m, struct slow *slow)
 	driver_offer(m, 0, SIZE, 0);
 	driver_kick(m, 0);
 	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "a bad chain: needs reset");
-	slow->dev.device.ops->quiesce(&slow->dev.device);
-	ok(reg_read(m, VIRTIO_MMIO_INTERRUPT_STATUS) == VIRTIO_MMIO_INT_CONFIG &&
-		   atomic_load(&m->interrupts) == 1,
-	   "with one configuration interrupt");
-	slow->dev.device.ops->resume(&slow->dev.device);
 	served = atomic_load(&slow->served);
 	driver_desc(m, 1, 0, DATA, 4, false, false);
 	driver_offer(m, 1, SIZE, 0);
 	driver_kick(m, 1);
 	driver_kick(m, 0);
+	usleep(5000);
 	slow->dev.device.ops->quiesce(&slow->dev.device);
-	slow->dev.device.ops->resume(&slow->dev.device);
-	ok(atomic_load(&slow->served) == served && ring_used(m, 1)->idx == 0,
+	ok(reg_read(m, VIRTIO_MMIO_INTERRUPT_STATUS) == VIRTIO_MMIO_INT_CONFIG &&
+		   atomic_load(&m->interrupts) == 1,
+	   "with one configuration interrupt");
+	ok(atomic_load(&slow->served) == served && used_idx(m, 1) == 0,
 	   "and no other queue is served");
+	slow->dev.device.ops->resume(&slow->dev.device);
 	check_save_load(&slow->dev);
 	ok(status_has(m, VIRTIO_CONFIG_S_NEEDS_RESET), "which survives save and load");
 	driver_start(m, 0, 2, SIZE);
@@ -337,10 +361,9 @@ static void test_reset_during_request(struct machine *m, struct slow *slow)
 	pthread_create(&thread, NULL, release, slow);
 	reg_write(m, VIRTIO_MMIO_STATUS, 0);
 	ok(atomic_load(&slow->served) == served + 1 && !atomic_load(&slow->serving) &&
-		   ring_used(m, 0)->idx == 1,
+		   used_idx(m, 0) == 1,
 	   "a reset waits for the request that is being served");
-	ok(atomic_load(&slow->stopped) == stopped + 2 &&
-		   !atomic_load(&slow->stopped_while_serving),
+	ok(atomic_load(&slow->stopped) == stopped + 2 && !atomic_load(&slow->stopped_while_serving),
 	   "and stops each queue after it");
 	pthread_join(thread, NULL);
 	driver_offer(m, 0, SIZE, 0);
@@ -452,6 +475,8 @@ static void test_rings_elsewhere(struct machine *m, struct virtio_dev *dev)
 
 static void test_restore(struct machine *m, struct virtio_dev *dev)
 {
+	unsigned int interrupts;
+
 	driver_start(m, FEATURE(VIRTIO_RING_F_EVENT_IDX), 2, SIZE);
 	driver_desc(m, 1, 0, DATA, 4, false, false);
 	for (uint16_t i = 1; i <= SIZE + 3; i++) {
@@ -463,9 +488,13 @@ static void test_restore(struct machine *m, struct virtio_dev *dev)
 	driver_offer(m, 1, SIZE, 0);
 	driver_kick(m, 1);
 	usleep(2000);
-	ok(ring_used(m, 1)->idx == SIZE + 3, "a quiesced device serves nothing");
+	ok(used_idx(m, 1) == SIZE + 3, "a quiesced device serves nothing");
+	interrupts = atomic_load(&m->interrupts);
 	check_save_load(dev);
-	ok(driver_wait_used(m, 1, SIZE + 4), "a restored one goes on where it was, without a kick");
+	ok(driver_wait_used(m, 1, SIZE + 4), "a restored one goes on where it was");
+	dev->device.ops->quiesce(&dev->device);
+	ok(atomic_load(&m->interrupts) == interrupts,
+	   "and does not tell again what it told before");
 }
 
 static unsigned int count_entries(const char *path)
@@ -559,7 +588,8 @@ static void test_rng(struct machine *m)
 	driver_desc(m, 0, 0, DATA, 10, false, false);
 	driver_offer(m, 0, SIZE, 0);
 	driver_kick(m, 0);
-	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "rng: no room to write: needs reset");
+	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET),
+	   "rng: no room to write: needs reset");
 	device_unplug(dev);
 }
 
@@ -573,6 +603,7 @@ int main(void)
 	test_plug(&m);
 	test_rng(&m);
 	test_unused(&m);
+	test_full_queue(&m);
 
 	dev = machine_plug(&m, &slow_type, NULL);
 	slow = slow_of(dev);

@@ -1,0 +1,93 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Bad input: one line that says what, why and what to do; status 125; nothing started, nothing left.
+. tests/lib.sh
+lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+elf=$PWD/${KINDLING_BUILD:-build}/payload/exit.elf
+cd "$tmp" || exit 1
+
+refused()	# REGEX OPTION...
+{
+	regex=$1
+	shift
+	timeout 20 "$lkvm" run "$@" >out 2>err </dev/null
+	status=$?
+	lines=$(wc -l <err)
+	if [ $status = 125 ] && [ "$lines" = 1 ] && [ ! -s out ] && grep -Eq -- "$regex" err; then
+		report 0 "refused: $*"
+	else
+		report 1 "refused: $*"
+		note "status $status, $lines lines, wanted /$regex/: $(head -c 300 err)"
+	fi
+}
+
+: >empty
+mkdir dir
+head -c 100000 /dev/urandom >noise
+head -c 300 "$elf" >cut-elf
+cp "$elf" elf
+truncate -s 513 odd.img
+truncate -s 4096 disk.img
+truncate -s 1M good.img
+printf '\177ELF\002\001\001' >tiny-elf
+{ head -c 56 /dev/zero; printf 'ARMd'; head -c 4096 /dev/zero; } >arm64-image
+{ head -c 36 /dev/zero; printf '\030\050\157\001'; head -c 4096 /dev/zero; } >arm-zimage
+{ head -c 497 /dev/zero; printf '\004'; head -c 16 /dev/zero; printf 'HdrS\014\002'; head -c 40 /dev/zero; } >cut-bzimage
+{ head -c 497 /dev/zero; printf '\004'; head -c 16 /dev/zero; printf 'HdrS\000\002'; head -c 9000 /dev/zero; } >old-bzimage
+echo 070701 >cpio
+mkfifo fifo
+ln -s good.img link.img
+
+refused 'cannot open kernel nothing: No such file' -k nothing
+refused 'kernel empty is empty' -k empty
+refused 'kernel dir is a directory' -k dir
+refused 'not a regular file' -k fifo
+refused 'no kind of image' -k noise
+refused 'truncated' -k cut-elf
+refused 'truncated' -k tiny-elf
+refused 'arm64 .*this machine is x86' -k arm64-image
+refused '32-bit Arm .*this machine is x86' -k arm-zimage
+refused 'truncated' -k cut-bzimage
+refused 'oldest' -k old-bzimage
+refused 'initrd goes to -i' -k cpio
+refused 'cannot open initrd nothing' -k elf -i nothing
+refused 'initrd empty is empty' -k elf -i empty
+truncate -s 40M big
+refused 'initrd big .*does not fit' -k elf -i big -m 32
+refused 'more with -m' -k elf -m 2M
+refused 'too little' -k elf -m 1M
+refused 'needs a CPU' -k elf -c 0
+refused 'allows [0-9]+ vCPUs' -k elf -c 100000
+refused 'not a number' -k elf -c many
+refused 'more than any host' -k elf -m 99999999999999G
+refused 'this host has' -k elf -m 900T
+refused 'a number and B, K' -k elf -m 12q
+refused 'disk dir.*directory' -k elf -d dir
+refused 'disk nothing' -k elf -d nothing
+refused 'disk empty.*(empty|zero|0)' -k elf -d empty
+refused 'multiple of 512' -k elf -d odd.img
+refused 'given twice' -k elf -d good.img -d link.img
+refused 'given twice' -k elf -d good.img,ro -d good.img,ro
+refused "'wb' is not built" -k elf -d good.img,wb
+refused 'did you mean --kernel' --kernle elf
+refused 'unknown option --zzz' --zzz
+refused 'unknown option -z' -z
+refused 'needs a value' -k
+refused 'two kernels' -k elf elf
+refused 'short for several' --de elf
+refused 'takes no value' --rng=yes elf
+refused 'no payload is named' --payload nothing
+refused '/dev/nothing is missing' --payload exit --dev /dev/nothing
+refused '/dev/null is not KVM' --payload exit --dev /dev/null
+refused 'is not built yet' -k elf -- true
+refused 'split, full or none' -k elf --irqchip gicv3
+refused 'serial, virtio or none' -k elf --console vga
+refused 'interrupt lines' -k elf --irqchip full $(for i in $(seq 20); do cp good.img g$i; echo "-d g$i"; done)
+refused '[Tt]oo long|more than|characters' -k elf -p "$(head -c 5000 /dev/zero | tr '\0' x)"
+refused 'console-log' --payload exit --console-log dir/none/log
+chmod 000 good.img
+[ "$(id -u)" = 0 ] || refused 'Permission denied' -k elf -d good.img
+is "$(ls /dev/shm | grep -c lkvm)" 0 "nothing is left behind"
+done_testing
