@@ -200,8 +200,12 @@ static void write_ier(struct uart *u, uint8_t v)
  */
 static void look_for_listener(struct uart *u, uint64_t reg)
 {
-	if (u->s.ier & UART_IER_RDI && (u->s.mcr & UART_MCR_OUT2 || reg != UART_IER))
+	if (u->listens || !(u->s.ier & UART_IER_RDI))
+		return;
+	if (u->s.mcr & UART_MCR_OUT2 || reg != UART_IER) {
 		start_listening(u);
+		update_line(u);
+	}
 }
 
 static void write_fcr(struct uart *u, uint8_t v)

@@ -192,7 +192,9 @@ static void test_power_on(void)
 	ok(in(&f, UART_LSR) == 0x60 && in(&f, UART_MSR) == 0xb0, "LSR and MSR can't be written");
 	out(&f, UART_IER, 0xff);
 	ok(in(&f, UART_IER) == 0x0f, "IER has four bits");
-	ok(f.tty.wanted == 1, "and asks for input");
+	ok(f.tty.wanted == 0, "a probe of IER asks for no input");
+	in(&f, UART_SCR);
+	ok(f.tty.wanted == 1, "who goes on with it does");
 	tear_down(&f);
 	ok(!f.tty.attached, "destroyed, it is detached");
 }
@@ -346,6 +348,7 @@ static void test_input(void)
 	ok(f.tty.in_len == 5 && f.tty.wanted == 0, "no input is taken before the guest listens");
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_8);
 	out(&f, UART_IER, UART_IER_RDI);
+	in(&f, UART_SCR);
 	ok(f.tty.wanted == 1 && f.tty.in_len == 0 && raised(&f) == 1,
 	   "it listens: what waited comes");
 	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RX_TIMEOUT),
@@ -378,6 +381,7 @@ static void test_no_fifo(void)
 
 	set_up(&f, IRQ_EDGE);
 	out(&f, UART_IER, UART_IER_RDI);
+	in(&f, UART_SCR);
 	type(&f, "ab");
 	ok(f.tty.in_len == 1 && raised(&f) == 1 && in(&f, UART_IIR) == UART_IIR_RDI,
 	   "FIFOs off: one byte at a time");
@@ -415,6 +419,7 @@ static void test_break(void)
 	set_up(&f, IRQ_EDGE);
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
 	out(&f, UART_IER, UART_IER_RDI | UART_IER_RLSI);
+	in(&f, UART_SCR);
 	type(&f, "a");
 	f.tty.client.interrupt(f.tty.client.opaque);
 	type(&f, "h");
@@ -445,6 +450,7 @@ static void test_loopback(void)
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO);
 	in(&f, UART_MSR);
 	out(&f, UART_IER, UART_IER_RDI | UART_IER_RLSI | UART_IER_MSI);
+	in(&f, UART_SCR);
 	out(&f, UART_MCR, UART_MCR_LOOP);
 	ok(in(&f, UART_IIR) == 0xc0 &&
 		   in(&f, UART_MSR) == (UART_MSR_DCTS | UART_MSR_DDSR | UART_MSR_DDCD),
@@ -498,6 +504,7 @@ static void make_interesting(struct fixture *f)
 	out(f, UART_MCR, 0x0b);
 	out(f, UART_SCR, 0x77);
 	out(f, UART_IER, UART_IER_RDI | UART_IER_THRI);
+	in(f, UART_SCR);
 	type(f, "abc");
 	f->tty.client.interrupt(f->tty.client.opaque);
 	type(f, "d");
@@ -681,6 +688,7 @@ static void test_quiet(void)
 
 	set_up(&f, IRQ_EDGE);
 	out(&f, UART_IER, UART_IER_RDI | UART_IER_RLSI);
+	in(&f, UART_SCR);
 	f.dev->ops->quiesce(f.dev);
 	type(&f, "x");
 	f.tty.client.interrupt(f.tty.client.opaque);
