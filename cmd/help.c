@@ -64,20 +64,19 @@ const char *cmd_nearest(const char *word, const char *const *names)
 	return best;
 }
 
-/* Breaks `text` into lines behind TEXT_COLUMN; the cursor stands at `column`. */
+/* Breaks `text` into lines behind TEXT_COLUMN; the cursor stands at `column`, left of that. */
 static void print_text(int column, const char *text)
 {
-	printf("%*s", MAX(TEXT_COLUMN - column, 1), "");
-	column = MAX(TEXT_COLUMN, column + 1);
+	printf("%*s", TEXT_COLUMN - column, "");
+	column = TEXT_COLUMN;
 	while (*text) {
 		int len = (int)strcspn(text, " ");
 
-		if (column > TEXT_COLUMN && column + len > LINE_WIDTH) {
+		if (column > TEXT_COLUMN && column + 1 + len > LINE_WIDTH) {
 			printf("\n%*s", TEXT_COLUMN, "");
 			column = TEXT_COLUMN;
 		}
-		printf("%.*s ", len, text);
-		column += len + 1;
+		column += printf("%s%.*s", column > TEXT_COLUMN ? " " : "", len, text);
 		text += len + (text[len] == ' ');
 	}
 	putchar('\n');

@@ -3,6 +3,10 @@
  * The tty's callbacks come on threads of its own. They do no more than notify a queue, as the driver
  * does: its kick() then looks by itself for input, room or another size. So a reset that stops the
  * kicks has nothing else to wait for.
+ *
+ * Linux's driver offers its receive buffers before it is ready, and throws away what comes until it
+ * has registered its console, which writes the whole log so far. So input is held back until the
+ * transmit queue has been quiet for SETTLE_MS: what is piped into lkvm must not be lost.
  */
 #include "virtio/console.h"
 
@@ -11,7 +15,10 @@
 #include <linux/virtio_ids.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "virtio/core.h"
 
@@ -26,6 +33,8 @@
 /* How long a reader outside may take to make room for what a stopped guest has written. */
 #define DRAIN_MS 5000
 
+#define SETTLE_MS 200
+
 /* Guest-visible. */
 struct console_state {
 	uint32_t sent; /* bytes of the first waiting TX request that the tty has taken already */
@@ -39,6 +48,9 @@ struct virtio_console {
 	int port;
 	bool refused;	     /* the tty was full: it will call room() */
 	_Atomic bool breaks; /* a break is to be told */
+	_Atomic bool settled;
+	int settle_fd; /* a timer, or -1 before the first activate() */
+	loop_id settle_source;
 	struct chain rx, tx;
 };
 
@@ -55,6 +67,8 @@ static int64_t receive(struct virtio_dev *dev, const struct chain *c)
 
 	if (!c->in_len)
 		return VIRTIO_BROKEN;
+	if (!atomic_load(&con->settled))
+		return VIRTIO_LATER;
 	if (atomic_exchange(&con->breaks, false)) {
 		chain_write(c, 0, &sysrq, sizeof(sysrq));
 		return sizeof(sysrq);
@@ -103,6 +117,26 @@ static bool update_size(struct virtio_console *con)
 	return atomic_exchange(&con->st.size, size) != size;
 }
 
+/* From now on, or again. */
+static void start_settling(struct virtio_console *con)
+{
+	struct itimerspec when = { .it_value.tv_nsec = SETTLE_MS * 1000000l };
+
+	timerfd_settime(con->settle_fd, 0, &when, NULL);
+}
+
+static void on_settled(void *opaque, uint32_t events)
+{
+	struct virtio_console *con = opaque;
+	uint64_t times;
+
+	(void)events;
+	if (read(con->settle_fd, &times, sizeof(times)) != sizeof(times))
+		return; /* started again meanwhile */
+	atomic_store(&con->settled, true);
+	virtio_notify(&con->dev, RX);
+}
+
 static void console_kick(struct virtio_dev *dev, unsigned int i)
 {
 	struct virtio_console *con = console_of(dev);
@@ -112,6 +146,8 @@ static void console_kick(struct virtio_dev *dev, unsigned int i)
 			virtio_config_changed(dev);
 		virtio_serve(dev, RX, &con->rx, receive);
 	} else {
+		if (!atomic_load(&con->settled))
+			start_settling(con);
 		con->refused = false;
 		virtio_serve(dev, TX, &con->tx, transmit);
 	}
@@ -145,10 +181,21 @@ static void console_quiesce(struct virtio_dev *dev)
 static int console_activate(struct virtio_dev *dev, unsigned int i)
 {
 	struct virtio_console *con = console_of(dev);
+	int rc = 0;
 
-	if (i == RX)
-		tty_want_input(con->tty, con->port);
-	return 0;
+	if (i != RX)
+		return 0;
+	atomic_store(&con->settled, false);
+	if (con->settle_fd < 0) {
+		con->settle_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+		if (con->settle_fd < 0)
+			return -errno;
+		rc = loop_add(dev->env->loop, con->settle_fd, EPOLLIN, on_settled, con,
+			      &con->settle_source);
+	}
+	start_settling(con);
+	tty_want_input(con->tty, con->port);
+	return rc;
 }
 
 static void on_input(void *opaque)
@@ -215,6 +262,9 @@ static void console_destroy(struct virtio_dev *dev)
 	struct virtio_console *con = console_of(dev);
 
 	tty_detach(con->tty, con->port);
+	loop_remove(dev->env->loop, con->settle_source);
+	if (con->settle_fd >= 0)
+		close(con->settle_fd);
 	virtio_fini(dev);
 	free(con);
 }
@@ -245,6 +295,7 @@ static int console_create(const struct device_env *env, const void *config, stru
 	if (!con)
 		return err_set(err, ENOMEM, "no memory for %s", c->name);
 	con->tty = c->tty;
+	con->settle_fd = -1;
 	con->dev.ops = &console_ops;
 	con->dev.id = VIRTIO_ID_CONSOLE;
 	con->dev.n_queues = 2;

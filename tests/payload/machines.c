@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Machines as a library has them: several at once in one process, paused and resumed, ended from
+ * outside, and the state of every device of a whole machine saved and loaded.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "tests/unit/tap.h"
+#include "util/util.h"
+
+struct run {
+	struct machine_config config;
+	struct machine *m;
+	int status;
+	int output[2];
+};
+
+static void set_up(struct run *r, const char *payload, const char *cmdline)
+{
+	memset(r, 0, sizeof(*r));
+	if (pipe(r->output))
+		abort();
+	r->config = (struct machine_config){
+		.vm = { .cpus = 1, .mem = 64 * MIB, .log = { .fd = 2, .level = LOG_ERROR, .name = "test" } },
+		.image = { .cmdline = cmdline },
+		.payload = payload,
+		.in = -1,
+		.out = r->output[1],
+		.log_fd = -1,
+	};
+}
+
+static bool create(struct run *r)
+{
+	struct err err = { "" };
+	int rc = machine_create(&r->config, &r->m, &err);
+
+	ok(!rc, "%s is created: %s", r->config.payload, rc ? err.text : "yes");
+	return !rc;
+}
+
+static void *run_main(void *arg)
+{
+	struct run *r = arg;
+	struct err err;
+
+	r->status = machine_run(r->m, &err);
+	return NULL;
+}
+
+static void output_is(struct run *r, const char *wanted)
+{
+	char text[256] = "";
+
+	close(r->output[1]);
+	if (read(r->output[0], text, sizeof(text) - 1) < 0)
+		text[0] = 0;
+	close(r->output[0]);
+	ok(!strcmp(text, wanted), "%s wrote its own output", r->config.payload);
+}
+
+static void two_at_once(void)
+{
+	struct run a, b;
+	pthread_t ta, tb;
+
+	set_up(&a, "hello", "");
+	set_up(&b, "timer", "");
+	b.config.vm.cpus = 2;
+	b.config.rng = true;
+	if (!create(&a) || !create(&b))
+		return;
+	pthread_create(&ta, NULL, run_main, &a);
+	pthread_create(&tb, NULL, run_main, &b);
+	pthread_join(ta, NULL);
+	pthread_join(tb, NULL);
+	ok(a.status == 0 && b.status == 0, "two VMs run at once: %d and %d", a.status, b.status);
+	machine_destroy(a.m);
+	machine_destroy(b.m);
+	output_is(&a, "Hello from inside the guest.\r\n");
+	output_is(&b, "five ticks\r\n");
+}
+
+static void paused_and_ended(void)
+{
+	struct run r;
+	pthread_t t;
+	int paused = 0;
+
+	set_up(&r, "end", "spin");
+	r.config.vm.cpus = 2;
+	if (!create(&r))
+		return;
+	pthread_create(&t, NULL, run_main, &r);
+	usleep(50000);
+	for (int i = 0; i < 20; i++) {
+		paused += !vm_pause(machine_vm(r.m));
+		if (i == 10)
+			usleep(20000);
+		vm_resume(machine_vm(r.m));
+	}
+	ok(paused == 20, "paused and resumed %d times", paused);
+	ok(!vm_pause(machine_vm(r.m)), "paused again");
+	machine_stop(r.m, SIGTERM);
+	pthread_join(t, NULL);
+	ok(r.status == 128 + SIGTERM, "ended while paused: %d", r.status);
+	machine_destroy(r.m);
+	close(r.output[0]);
+	close(r.output[1]);
+}
+
+static void save_and_load(struct device *dev)
+{
+	struct buf first = { 0 }, second = { 0 };
+	struct reader in;
+	int rc;
+
+	dev->ops->save(dev, &first);
+	dev->ops->reset(dev);
+	in = (struct reader){ .p = first.data, .left = first.len };
+	rc = dev->ops->load(dev, &in);
+	dev->ops->save(dev, &second);
+	ok(!rc && !in.left && first.len && first.len == second.len &&
+		   !memcmp(first.data, second.data, first.len),
+	   "%s: save, reset, load, save gives equal bytes (%zu)", dev->name, first.len);
+	for (size_t cut = 0; cut < first.len; cut += 1 + first.len / 16) {
+		in = (struct reader){ .p = first.data, .left = cut };
+		rc |= dev->ops->load(dev, &in) ? 0 : 1;
+	}
+	ok(!rc, "%s: a state that is cut short is refused", dev->name);
+	buf_free(&first);
+	buf_free(&second);
+}
+
+static void states(void)
+{
+	char disk[] = "/tmp/kindling-machines-XXXXXX";
+	struct run r;
+	int fd = mkstemp(disk);
+
+	if (fd < 0 || ftruncate(fd, MIB))
+		abort();
+	close(fd);
+	set_up(&r, "badreg", "");
+	r.config.console = CONSOLE_VIRTIO;
+	r.config.rng = true;
+	r.config.n_disks = 1;
+	r.config.disks[0].path = disk;
+	if (create(&r)) {
+		/* The payload writes to every register first: no state is at its default then. */
+		run_main(&r);
+		ok(r.status == 0, "badreg ran: %d", r.status);
+		for (struct device *d = machine_devices(r.m)->first; d; d = d->next)
+			save_and_load(d);
+		machine_destroy(r.m);
+	}
+	close(r.output[0]);
+	close(r.output[1]);
+	unlink(disk);
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	two_at_once();
+	paused_and_ended();
+	states();
+	return done_testing();
+}
