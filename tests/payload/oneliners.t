@@ -1,0 +1,50 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# Command lines that people have: each is accepted and does what was meant, or its first option that is
+# not built yet is refused by name. tests/oneliners is the list; and every option's own example works.
+. tests/lib.sh
+lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
+list=$PWD/tests/oneliners
+elf=$PWD/${KINDLING_BUILD:-build}/payload/exit.elf
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# Every file that the lines name; a payload stands in for the kernels.
+cd "$tmp" || exit 1
+mkdir -p arch/arm64/boot arch/x86/boot
+for kernel in bzImage Image K arch/arm64/boot/Image kernel.bin; do cp "$elf" "./$kernel"; done
+for disk in rootfs.ext4 rootfs.ext2 blk.img x.ext4 disk.img; do truncate -s 1M $disk; done
+for initrd in initramfs.cpio.gz rootfs.img initramfs.cpio I initrd.img initrd.cpio.gz; do echo x >$initrd; done
+
+while IFS='	' read -r wanted line; do
+	case $wanted in ''|'#'*) continue ;; esac
+	eval "set -- $line"
+	timeout 30 "$lkvm" "$@" >out 2>err </dev/null
+	status=$?
+	case $wanted in
+	works)
+		[ $status = 0 ]
+		report $? "works: lkvm $line"
+		[ $status = 0 ] || note "status $status: $(head -n 3 err)"
+		;;
+	*)
+		[ $status = 125 ] && [ "$(wc -l <err)" = 1 ] && grep -Fq -- "${wanted#refused }" err
+		report $? "$wanted: lkvm $line"
+		;;
+	esac
+done <"$list"
+
+"$lkvm" help --examples >examples
+while IFS='	' read -r option line; do
+	rm -f disk.img
+	truncate -s 1M disk.img
+	eval "set -- $line"
+	timeout 30 "$lkvm" run "$@" >out 2>err </dev/null
+	is $? 0 "--$option: lkvm run $line"
+done <examples
+
+for word in $("$lkvm" run --help | sed -n 's/^  .*--\([a-z-]*\).*/\1/p'); do
+	grep -q "^$word	" examples || report 1 "--$word has an example"
+done
+done_testing
