@@ -134,16 +134,17 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 static int set_disk(struct run_options *o, const char *value, struct err *err)
 {
 	struct machine_disk *d = &o->machine.disks[o->machine.n_disks];
-	char *copy, *word;
+	char *rest, *word;
 	int rc = 0;
 
 	if (o->machine.n_disks == MACHINE_DISKS)
 		return err_set(err, ENOSPC, "--disk: more than %u disks", MACHINE_DISKS);
-	copy = strdup(value); /* lives as long as the process, like argv */
-	if (!copy)
+	rest = strdup(value);
+	if (!rest)
 		return err_set(err, ENOMEM, "no memory");
-	d->path = strsep(&copy, ",");
-	while (!rc && (word = strsep(&copy, ",")))
+	o->disk_text[o->machine.n_disks] = rest;
+	d->path = strsep(&rest, ",");
+	while (!rc && (word = strsep(&rest, ",")))
 		rc = set_disk_word(d, word, value, err);
 	o->machine.n_disks++;
 	return rc;
@@ -479,4 +480,10 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them", o->machine.payload,
 			     o->machine.image.kernel);
 	return rc;
+}
+
+void options_free(struct run_options *o)
+{
+	for (unsigned int i = 0; i < o->machine.n_disks; i++)
+		free(o->disk_text[i]);
 }

@@ -20,6 +20,7 @@ struct run_options {
 	const char *console_log;
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given;
+	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
 };
 
 enum option_state {
@@ -43,5 +44,6 @@ extern const struct option run_option_table[]; /* ends with a NULL name */
 
 /* argv[1] on: options, and the kernel as a bare word. 0 or -errno and a line. */
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err);
+void options_free(struct run_options *o);
 
 #endif

@@ -235,6 +235,7 @@ int cmd_run(int argc, char **argv, const struct command *table)
 		status = cmd_fail("%s", err.text);
 	else
 		status = run_machine(o);
+	options_free(o);
 	free(o);
 	return status;
 }
