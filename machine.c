@@ -337,6 +337,9 @@ int machine_run(struct machine *m, struct err *err)
 {
 	int rc = vm_run(m->vm, err);
 
+	/* It did end in time: a slow reader of the console must not turn that into a timeout. */
+	loop_remove(m->loop, m->timeout_source);
+	m->timeout_source = LOOP_NONE;
 	if (rc)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
@@ -371,7 +374,7 @@ struct device_list *machine_devices(struct machine *m)
 
 void machine_destroy(struct machine *m)
 {
-	if (m->timeout_source)
+	if (m->loop)
 		loop_remove(m->loop, m->timeout_source);
 	if (m->timeout_fd >= 0)
 		close(m->timeout_fd);

@@ -95,7 +95,7 @@ int cmd_doctor(int argc, char **argv, const struct command *table)
 	int fd, missing;
 
 	(void)table;
-	if (argc != 1 && argc != 3)
+	if (argc != 1 && (argc != 3 || strcmp(argv[1], "--dev")))
 		return cmd_fail("doctor takes no arguments but --dev PATH");
 	fd = kvm_open(dev, &err);
 	if (fd < 0)

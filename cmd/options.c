@@ -18,7 +18,7 @@ static int parse_number(const char *text, uint64_t *out, const char **end)
 	if (*text < '0' || *text > '9')
 		return -EINVAL;
 	errno = 0;
-	*out = strtoull(text, &stop, 0);
+	*out = strtoull(text, &stop, strncmp(text, "0x", 2) ? 10 : 16);
 	if (errno || stop == text)
 		return -EINVAL;
 	*end = stop;
@@ -53,7 +53,7 @@ static int unit_shift(const char *unit)
 
 	if (!*unit)
 		return 20;
-	at = strchr(units, *unit & ~0x20);
+	at = strchr(units, *unit >= 'a' ? *unit - 'a' + 'A' : *unit);
 	if (!at || unit[1])
 		return -1;
 	return 10 * (int)(at - units);

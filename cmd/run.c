@@ -71,7 +71,7 @@ static void set_handler(int sig, void (*handler)(int))
 	struct sigaction old;
 
 	/* nohup and the like have set it to be ignored, and mean it. */
-	if (handler == on_end && !sigaction(sig, NULL, &old) && old.sa_handler == SIG_IGN)
+	if ((handler == on_end || handler == on_stop) && !sigaction(sig, NULL, &old) && old.sa_handler == SIG_IGN)
 		return;
 	sigfillset(&sa.sa_mask);
 	sigaction(sig, &sa, NULL);

@@ -89,8 +89,8 @@ static void dispatch(struct loop *loop, loop_id id, uint32_t events)
 
 	pthread_mutex_lock(&loop->lock);
 	copy = *s;
-	/* A source whose events were cleared meanwhile stays silent, but for errors. */
-	if (copy.id != id || loop->stop) {
+	/* A source that was silenced since its event was fetched stays silent. */
+	if (copy.id != id || !copy.events || loop->stop) {
 		pthread_mutex_unlock(&loop->lock);
 		return;
 	}

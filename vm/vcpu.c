@@ -94,45 +94,6 @@ static void consume_kick(void)
 		;
 }
 
-/*
- * The result of an MMIO or I/O read is taken by KVM at the next KVM_RUN: enter and leave at once, so
- * that what is saved is a state between two instructions.
- */
-static void complete_io(struct vcpu *vcpu)
-{
-	set_immediate_exit(vcpu, 1);
-	while (!ioctl(vcpu->fd, KVM_RUN, 0)) {
-		/* One instruction may make several exits (string I/O): serve them all. */
-		if (vcpu->run->exit_reason == KVM_EXIT_MMIO)
-			bus_access(&vcpu->vm->mmio, vcpu->run->mmio.phys_addr, vcpu->run->mmio.data,
-				   vcpu->run->mmio.len, vcpu->run->mmio.is_write);
-		else if (!arch_vcpu_exit(vcpu))
-			break;
-	}
-}
-
-/*
- * Waits out a pause, for the kick that ends it: a condition variable could not be signalled from
- * the signal handler that may call vm_end().
- */
-static void park(struct vcpu *vcpu)
-{
-	struct vm *vm = vcpu->vm;
-	const sigset_t set = kick_set();
-
-	complete_io(vcpu);
-	consume_kick();
-	pthread_mutex_lock(&vm->lock);
-	vm->parked++;
-	pthread_cond_broadcast(&vm->changed);
-	pthread_mutex_unlock(&vm->lock);
-	while (atomic_load(&vm->want) == VM_PAUSE)
-		sigwaitinfo(&set, NULL);
-	pthread_mutex_lock(&vm->lock);
-	vm->parked--;
-	pthread_mutex_unlock(&vm->lock);
-}
-
 static void system_event(struct vcpu *vcpu)
 {
 	switch (vcpu->run->system_event.type) {
@@ -191,6 +152,40 @@ static void handle_exit(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * The result of an MMIO or I/O read is taken by KVM at the next KVM_RUN: enter and leave at once, so
+ * that what is saved is a state between two instructions.
+ */
+static void complete_io(struct vcpu *vcpu)
+{
+	set_immediate_exit(vcpu, 1);
+	/* One instruction may make several exits (string I/O): serve them all. */
+	while (atomic_load(&vcpu->vm->want) != VM_END && !ioctl(vcpu->fd, KVM_RUN, 0))
+		handle_exit(vcpu);
+}
+
+/*
+ * Waits out a pause, for the kick that ends it: a condition variable could not be signalled from
+ * the signal handler that may call vm_end().
+ */
+static void park(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	const sigset_t set = kick_set();
+
+	complete_io(vcpu);
+	consume_kick();
+	pthread_mutex_lock(&vm->lock);
+	vm->parked++;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
+	while (atomic_load(&vm->want) == VM_PAUSE)
+		sigwaitinfo(&set, NULL);
+	pthread_mutex_lock(&vm->lock);
+	vm->parked--;
+	pthread_mutex_unlock(&vm->lock);
+}
+
 static void run_once(struct vcpu *vcpu)
 {
 	if (!ioctl(vcpu->fd, KVM_RUN, 0)) {
@@ -205,10 +200,13 @@ static void run_once(struct vcpu *vcpu)
 void vcpu_loop(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
-	int want;
+	int want, rc;
 
-	if (set_run_mask(vcpu))
+	rc = set_run_mask(vcpu);
+	if (rc) {
+		log_at(&vm->config.log, LOG_ERROR, "KVM_SET_SIGNAL_MASK: %s", strerror(-rc));
 		vm_end(vm, VERDICT_HOST, 0);
+	}
 	vcpu->self = pthread_self();
 	atomic_store(&vcpu->kickable, true);
 	for (;;) {
@@ -221,5 +219,6 @@ void vcpu_loop(struct vcpu *vcpu)
 		else
 			run_once(vcpu);
 	}
+	atomic_store(&vcpu->kickable, false);
 	consume_kick();
 }

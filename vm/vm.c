@@ -148,17 +148,18 @@ static int create_vcpus(struct vm *vm, struct err *err)
 	return rc;
 }
 
-static void enter(struct vm *vm)
+/* All at once, before the first runs: a pause must wait for those too that have yet to start. */
+static void enter_all(struct vm *vm)
 {
 	pthread_mutex_lock(&vm->lock);
-	vm->live++;
+	vm->live = vm->n_vcpus;
 	pthread_mutex_unlock(&vm->lock);
 }
 
-static void leave(struct vm *vm)
+static void leave(struct vm *vm, unsigned int n)
 {
 	pthread_mutex_lock(&vm->lock);
-	vm->live--;
+	vm->live -= n;
 	pthread_cond_broadcast(&vm->changed);
 	pthread_mutex_unlock(&vm->lock);
 }
@@ -168,7 +169,7 @@ static void *vcpu_main(void *arg)
 	struct vcpu *vcpu = arg;
 
 	vcpu_loop(vcpu);
-	leave(vcpu->vm);
+	leave(vcpu->vm, 1);
 	return NULL;
 }
 
@@ -177,12 +178,9 @@ static int start_thread(struct vcpu *vcpu, struct err *err)
 	char name[16];
 	int rc;
 
-	enter(vcpu->vm);
 	rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
-	if (rc) {
-		leave(vcpu->vm);
+	if (rc)
 		return err_set(err, rc, "cannot start a thread for vCPU %u: %s", vcpu->id, strerror(rc));
-	}
 	vcpu->has_thread = true;
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(vcpu->thread, name);
@@ -199,27 +197,28 @@ static void wait_all_left(struct vm *vm)
 
 int vm_run(struct vm *vm, struct err *err)
 {
-	sigset_t all, kick, old;
+	sigset_t all, old;
+	unsigned int started = 1;
 	int rc = create_vcpus(vm, err);
 
 	if (rc)
 		return rc;
+	enter_all(vm);
 	/* The other vCPUs' threads take no signals: those are for the caller. */
 	sigfillset(&all);
-	sigemptyset(&kick);
-	sigaddset(&kick, VM_KICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (unsigned int i = 1; !rc && i < vm->n_vcpus; i++)
-		rc = start_thread(&vm->vcpus[i], err);
+	while (!rc && started < vm->n_vcpus) {
+		rc = start_thread(&vm->vcpus[started], err);
+		started += !rc;
+	}
+	/* The kick stays blocked here for good: a late one must not meet its default action. */
+	sigaddset(&old, VM_KICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	if (rc)
 		vm_end(vm, VERDICT_HOST, 0);
-	enter(vm);
 	vcpu_loop(&vm->vcpus[0]);
-	leave(vm);
+	leave(vm, 1 + vm->n_vcpus - started);
 	wait_all_left(vm);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 
@@ -239,7 +238,7 @@ void vm_end(struct vm *vm, enum verdict_reason reason, int value)
 
 int vm_pause(struct vm *vm)
 {
-	int running = VM_RUN;
+	int running = VM_RUN, paused = VM_PAUSE;
 	int rc = 0;
 
 	if (!atomic_compare_exchange_strong(&vm->want, &running, VM_PAUSE))
@@ -250,6 +249,8 @@ int vm_pause(struct vm *vm)
 		pthread_cond_wait(&vm->changed, &vm->lock);
 	if (!vm->live || atomic_load(&vm->want) != VM_PAUSE)
 		rc = -ESRCH;
+	if (rc)
+		atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN);
 	pthread_mutex_unlock(&vm->lock);
 	return rc;
 }

@@ -7,7 +7,8 @@
  * process. vm_end() and the pause may come from any thread.
  *
  * vm_run() runs vCPU 0 on the calling thread and makes a thread for each other; no process-wide
- * signal handler is installed: VM_KICK_SIGNAL is blocked in every vCPU thread and let in by KVM_RUN alone.
+ * signal handler is installed: VM_KICK_SIGNAL is blocked in every vCPU thread and let in by KVM_RUN
+ * alone. In the thread that called vm_run() it stays blocked afterwards.
  */
 #ifndef VM_VM_H
 #define VM_VM_H

@@ -24,6 +24,7 @@
 #define E820_RAM_TYPE 1
 #define E820_RESERVED_TYPE 2
 #define LOADER_UNDEFINED 0xff
+#define GDT_ENTRIES 5
 
 /* xen/interface/hvm/start_info.h, version 1 */
 struct pvh_start_info {
@@ -208,14 +209,15 @@ static int load_bzimage(struct vm *vm, const struct file_map *file, const struct
 		rc = bzimage_load(&bz, &vm->mem, vm->mem.slots[0].size, &why);
 	if (rc)
 		return bad_image(image, rc, &why, err);
-	rc = load_initrd(vm, image->initrd, bz.pref_address + bz.init_size, bz.initrd_max + 1, &initrd,
+	rc = load_initrd(vm, image->initrd, align_up(bz.pref_address + bz.init_size, MEM_PAGE),
+			 bz.initrd_max + 1, &initrd,
 			 err);
 	if (!rc)
 		rc = write_cmdline(vm, image->cmdline, bz.cmdline_max, err);
 	if (!rc)
 		rc = write_zero_page(vm, bz.data + BZ_HEADER, bz.header_len, &initrd,
 				     strlen(image->cmdline));
-	vm->arch->entry = X86_ENTRY_LINUX64;
+	vm->arch->entry = X86_ENTRY_BZIMAGE;
 	vm->arch->entry_gpa = bz.pref_address + BZ_ENTRY64;
 	return rc;
 }
@@ -239,7 +241,7 @@ static int load_elf(struct vm *vm, const struct file_map *file, const struct arc
 		rc = write_zero_page(vm, NULL, 0, &initrd, strlen(image->cmdline));
 	if (!rc && elf.has_pvh)
 		rc = write_pvh_info(vm, &initrd);
-	vm->arch->entry = elf.has_pvh ? X86_ENTRY_PVH : X86_ENTRY_LINUX64;
+	vm->arch->entry = elf.has_pvh ? X86_ENTRY_PVH : X86_ENTRY_ELF64;
 	vm->arch->entry_gpa = elf.has_pvh ? elf.pvh_entry : elf.entry;
 	return rc;
 }
@@ -315,34 +317,38 @@ static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool is_
 	};
 }
 
-/* The same segments as descriptors: an interrupt or a far return reloads them from here. */
-static int write_gdt(struct mem *mem, bool is_64)
+/*
+ * The same segments as descriptors: an interrupt or a far return reloads them from here. Linux's
+ * boot protocol wants its code at 0x10 and data at 0x18; the other images know Firecracker's 8 and
+ * 0x10. The TSS, which VMX demands, comes last.
+ */
+static int write_gdt(struct mem *mem, const struct kvm_sregs *s)
 {
-	const uint64_t gdt[] = {
-		0,
-		is_64 ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull,
-		0x00cf93000000ffffull,
-		0x00008b0000000067ull, /* a busy TSS at 0: VMX demands one */
-	};
+	uint64_t gdt[GDT_ENTRIES] = { 0 };
 
+	gdt[s->cs.selector / 8] = s->cs.l ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull;
+	gdt[s->ds.selector / 8] = 0x00cf93000000ffffull;
+	gdt[s->tr.selector / 8] = 0x00008b0000000067ull;
 	return mem_write(mem, X86_GDT, gdt, sizeof(gdt));
 }
 
-static void set_mode(struct kvm_sregs *s, bool is_64)
+static void set_mode(struct kvm_sregs *s, enum x86_entry entry)
 {
-	struct kvm_segment data = flat_segment(0x10, 3, false);
+	bool is_64 = entry != X86_ENTRY_PVH;
+	uint16_t code = entry == X86_ENTRY_BZIMAGE ? 0x10 : 0x08;
 
-	s->cs = flat_segment(0x08, 11, is_64);
-	s->ds = s->es = s->fs = s->gs = s->ss = data;
-	s->tr = (struct kvm_segment){ .limit = 0x67, .selector = 0x18, .type = 11, .present = 1 };
+	s->cs = flat_segment(code, 11, is_64);
+	s->ds = flat_segment((uint16_t)(code + 8), 3, false);
+	s->es = s->fs = s->gs = s->ss = s->ds;
+	s->tr = (struct kvm_segment){ .limit = 0x67, .selector = 0x20, .type = 11, .present = 1 };
 	s->gdt.base = X86_GDT;
-	s->gdt.limit = 4 * 8 - 1;
+	s->gdt.limit = GDT_ENTRIES * 8 - 1;
 	s->idt.base = 0;
 	s->idt.limit = 0;
-	s->cr0 = 1 | 1u << 4 | 1u << 5; /* PE, ET, NE */
+	s->cr0 = 1 | 1u << 4; /* PE, ET */
 	if (is_64) {
-		s->cr0 |= 1u << 31;  /* PG */
-		s->cr4 = 1u << 5;    /* PAE */
+		s->cr0 |= 1u << 31 | 1u << 5; /* PG, NE */
+		s->cr4 = 1u << 5;	      /* PAE */
 		s->cr3 = X86_PML4;
 		s->efer = 1u << 8 | 1u << 10; /* LME, LMA */
 	}
@@ -351,7 +357,7 @@ static void set_mode(struct kvm_sregs *s, bool is_64)
 int x86_set_entry(struct vcpu *vcpu, struct err *err)
 {
 	struct arch_vm *arch = vcpu->vm->arch;
-	bool is_64 = arch->entry == X86_ENTRY_LINUX64;
+	bool is_64 = arch->entry != X86_ENTRY_PVH;
 	struct kvm_regs regs = {
 		.rip = arch->entry_gpa,
 		.rflags = 2,
@@ -362,9 +368,11 @@ int x86_set_entry(struct vcpu *vcpu, struct err *err)
 	};
 	struct kvm_sregs sregs;
 
-	if (write_gdt(&vcpu->vm->mem, is_64) || ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
 		return err_set(err, errno, "KVM_GET_SREGS: %s", strerror(errno));
-	set_mode(&sregs, is_64);
+	set_mode(&sregs, arch->entry);
+	if (write_gdt(&vcpu->vm->mem, &sregs))
+		return err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
 	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs))
 		return err_set(err, errno, "KVM_SET_SREGS: %s", strerror(errno));
 	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs))

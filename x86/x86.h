@@ -14,7 +14,8 @@ enum x86_irqchip {
 	X86_IRQCHIP_NONE,
 };
 
-enum x86_entry { X86_ENTRY_LINUX64, X86_ENTRY_PVH };
+/* A bzImage at its 64-bit entry, an ELF file entered the same way, one by its PVH note. */
+enum x86_entry { X86_ENTRY_BZIMAGE, X86_ENTRY_ELF64, X86_ENTRY_PVH };
 
 struct arch_vm {
 	int vm_fd;

@@ -47,7 +47,7 @@ ap_64:
 	jmp	1b
 	.balign	8
 ap_gdt_pointer:
-	.word	4 * 8 - 1
+	.word	5 * 8 - 1
 	.long	0x500			/* the loader's GDT: code 8, data 0x10 */
 ap_end:
 
