@@ -117,6 +117,7 @@ static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
 	};
 
 	device_list_add(&m->devices, dev);
+	log_at(&m->vm->config.log, LOG_INFO, "%s: virtio-mmio slot %u, GSI %u", dev->name, slot, irq.gsi);
 	return virtio_mmio_plug(virtio_from_device(dev),
 				arch_map.virtio.base + slot * arch_map.virtio_step, irq, err);
 }
@@ -350,6 +351,11 @@ int machine_run(struct machine *m, struct err *err)
 const char *machine_why(const struct machine *m)
 {
 	return verdict_text(&m->vm->verdict);
+}
+
+bool machine_own_status(const struct machine *m)
+{
+	return verdict_is_own(&m->vm->verdict);
 }
 
 void machine_stop(struct machine *m, int signal)

@@ -50,6 +50,9 @@ int machine_run(struct machine *m, struct err *err);
 /* Why it ended, for people; valid after machine_run(). */
 const char *machine_why(const struct machine *m);
 
+/* The status is the image's own word, not our judgement. */
+bool machine_own_status(const struct machine *m);
+
 /* Ends it from outside with 128 + signal. Any thread; async-signal-safe. */
 void machine_stop(struct machine *m, int signal);
 

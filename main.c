@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lkvm: one table serves dispatch and usage alike. */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,7 +11,8 @@
 
 static const struct command commands[] = {
 	{ "run", cmd_run, "Boot a kernel or another image" },
-	{ "doctor", cmd_doctor, "Say what this host's KVM can do, what is missing, how to mend it" },
+	{ "doctor", cmd_doctor,
+	  "Say what this host's KVM (or --dev PATH) can do, what is missing, how to mend it" },
 	{ "version", cmd_version, "Say which lkvm this is" },
 	{ "help", cmd_help, "Say how to use lkvm" },
 	{ NULL, NULL, NULL },
@@ -55,20 +58,37 @@ static int unknown(const char *word)
 	return cmd_fail("unknown command %s; lkvm help lists them", word);
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
-	static char *help[] = { "help", NULL };
-	const char *word = argc > 1 ? argv[1] : "help";
+	static char *help[] = { "help", NULL, NULL };
+	const char *word = argc > 1 ? argv[1] : NULL;
 
-	if (open_standard_fds())
-		return STATUS_HOST_FAILED;
+	if (!word)
+		return cmd_fail("no command; try lkvm help, or lkvm run --payload hello");
 	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
 		return cmd_help(1, help, commands);
+	if (argc == 3 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
+		help[1] = argv[1];
+		return cmd_help(2, help, commands);
+	}
 	if (!strcmp(word, "--version"))
 		word = "version";
 	for (const struct command *c = commands; c->name; c++) {
 		if (!strcmp(word, c->name))
-			return argc > 1 ? c->run(argc - 1, argv + 1, commands) : c->run(1, help, commands);
+			return c->run(argc - 1, argv + 1, commands);
 	}
 	return unknown(word);
+}
+
+int main(int argc, char **argv)
+{
+	int status;
+
+	if (open_standard_fds())
+		return STATUS_HOST_FAILED;
+	status = dispatch(argc, argv);
+	/* What was to be read and could not be written was not done. */
+	if (fflush(stdout) && !status)
+		status = cmd_fail("standard output: %s", strerror(errno));
+	return status;
 }

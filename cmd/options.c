@@ -31,7 +31,7 @@ static int set_count(const char *option, const char *value, unsigned int *out, s
 	uint64_t n;
 
 	if (parse_number(value, &n, &end) || *end || n > INT32_MAX)
-		return err_set(err, EINVAL, "%s %s: not a number", option, value);
+		return err_set(err, EINVAL, "%s %s: not a whole number from 0 to 2147483647", option, value);
 	*out = (unsigned int)n;
 	return 0;
 }
@@ -73,7 +73,7 @@ static int set_mem(struct run_options *o, const char *value, struct err *err)
 		return err_set(err, EINVAL, "--mem %s: more than any host has", value);
 	bytes = n << shift;
 	if (bytes < 2 * MIB)
-		return err_set(err, EINVAL, "--mem %s is too little: 2M is the least, and 64M for Linux",
+		return err_set(err, EINVAL, "--mem %s is too little: 2M is the least",
 			       value);
 	if (bytes % MEM_PAGE)
 		return err_set(err, EINVAL, "--mem %s: not a multiple of 4 KiB", value);
@@ -123,11 +123,13 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 		d->ro = true;
 	else if (!strcmp(word, "direct"))
 		d->direct = true;
-	else if (!strncmp(word, "serial=", 7))
+	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
 		d->serial = word + 7;
+	else if (!strncmp(word, "serial=", 7))
+		return err_set(err, EINVAL, "--disk %s: a serial has at most 20 characters", value);
 	else
-		return err_set(err, ENOTSUP, "--disk %s: '%s' is not built yet; ro, direct and serial=NAME are",
-			       value, word);
+		return err_set(err, ENOTSUP, "--disk %s: '%s' is not built yet or no such thing; ro, direct and "
+			       "serial=NAME are there", value, word);
 	return 0;
 }
 
@@ -165,7 +167,8 @@ static int set_console(struct run_options *o, const char *value, struct err *err
 
 static int set_console_log(struct run_options *o, const char *value, struct err *err)
 {
-	(void)err;
+	if (o->console_log)
+		return err_set(err, EINVAL, "two console logs: %s and %s", o->console_log, value);
 	o->console_log = value;
 	return 0;
 }
@@ -203,7 +206,9 @@ static int set_transport(struct run_options *o, const char *value, struct err *e
 	(void)o;
 	if (!strcmp(value, "mmio"))
 		return 0;
-	return err_set(err, ENOTSUP, "--virtio-transport %s: not built yet; mmio is", value);
+	if (!strcmp(value, "pci"))
+		return err_set(err, ENOTSUP, "--virtio-transport pci: not built yet; mmio is");
+	return err_set(err, EINVAL, "--virtio-transport %s: it is mmio, and pci later", value);
 }
 
 static int set_network(struct run_options *o, const char *value, struct err *err)
@@ -216,7 +221,8 @@ static int set_network(struct run_options *o, const char *value, struct err *err
 
 static int set_payload(struct run_options *o, const char *value, struct err *err)
 {
-	(void)err;
+	if (o->machine.payload)
+		return err_set(err, EINVAL, "two payloads: %s and %s", o->machine.payload, value);
 	o->machine.payload = value;
 	return 0;
 }
@@ -279,7 +285,7 @@ const struct option run_option_table[] = {
 	  "-k bzImage -i initrd.cpio.gz -p \"quiet\"" },
 	{ "cpus", 'c', "N", WORKS, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
-	  "Guest memory: a number and B, K, M, G, T or P; M if none is given.", "--payload exit -m 64M" },
+	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.", "--payload exit -m 64M" },
 	{ "disk", 'd', "FILE[,ro][,direct][,serial=NAME]", WORKS, set_disk,
 	  "A raw file or a block device as the next virtio disk (vda, vdb ...). ro: read-only. direct: past "
 	  "the host's page cache.",
@@ -301,7 +307,7 @@ const struct option run_option_table[] = {
 	  "Interrupt controllers. split: local APICs in KVM, IOAPIC here; starts the fastest. full: all in "
 	  "KVM, with PIC and PIT. none: an image that takes no interrupts.",
 	  "--payload exit --irqchip full" },
-	{ "timeout", 0, "SECONDS", WORKS, set_timeout, "End the guest after this time, with status 124.",
+	{ "timeout", 0, "SECONDS", WORKS, set_timeout, "End the guest after this time, with status 124. 0: never.",
 	  "--payload exit --timeout 60" },
 	{ "triple-fault", 0, "ok|fail", WORKS, set_triple_fault,
 	  "What a triple fault means: fail (status 123), or ok (0) for images that end so.",
@@ -400,6 +406,8 @@ static int apply(const struct option *p, struct run_options *o, const char *valu
 	if (p->state == OPTION_OTHER_PORT)
 		return err_set(err, ENOTSUP, "--%s is for arm64 guests, this machine is %s", p->name,
 			       arch_name);
+	if (!*value && p->set != set_params)
+		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name, p->arg);
 	return p->set(o, value, err);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -79,10 +80,14 @@ static void set_handler(int sig, void (*handler)(int))
 
 static void set_signals(void)
 {
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
+	/* All that would end the process by default: the terminal must not stay raw behind any. */
+	static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
+				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT,
+					SIGSYS,	 SIGTRAP };
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* EFBIG is the disk's error, not our end */
 	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
 		set_handler(ends[i], on_end);
 	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
@@ -137,19 +142,54 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 	if (!image->kernel)
 		return err_set(err, ENOENT, "no kernel: none here, and %s is not there or not readable; give one "
 			       "with -k", buf);
-	log_at(&o->machine.vm.log, LOG_INFO, "kernel: %s", image->kernel);
 	return 0;
 }
 
+static bool same_file(const struct stat *a, const char *path)
+{
+	struct stat b;
+
+	return path && !stat(path, &b) && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+}
+
+/* The log must not be what the guest is made of: a slip of the hand would empty it. */
+static int check_console_log(struct run_options *o, struct err *err)
+{
+	const struct machine_config *c = &o->machine;
+	struct stat st;
+	bool used;
+
+	if (fstat(c->log_fd, &st) || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
+		return 0;
+	used = same_file(&st, c->image.kernel) || same_file(&st, c->image.initrd);
+	for (unsigned int i = 0; i < c->n_disks; i++)
+		used |= same_file(&st, c->disks[i].path);
+	if (used)
+		return err_set(err, EINVAL, "--console-log %s: that file is the guest's kernel, initrd or disk",
+			       o->console_log);
+	return 0;
+}
+
+/* It is emptied only when all else is known to be right: see run_machine(). */
 static int open_console_log(struct run_options *o, struct err *err)
 {
-	o->machine.log_fd = -1;
+	int rc;
+
 	if (!o->console_log)
 		return 0;
-	o->machine.log_fd = open(o->console_log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	/* O_NONBLOCK: a FIFO that nobody reads is refused, not waited for. */
+	o->machine.log_fd = open(o->console_log,
+				 O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
 	if (o->machine.log_fd < 0)
-		return err_set(err, errno, "--console-log %s: %s", o->console_log, strerror(errno));
-	return 0;
+		return err_set(err, errno, "--console-log %s: %s", o->console_log,
+			       errno == ENXIO ? "a FIFO that nobody reads" : strerror(errno));
+	fcntl(o->machine.log_fd, F_SETFL, O_WRONLY);
+	rc = check_console_log(o, err);
+	if (rc) {
+		close(o->machine.log_fd);
+		o->machine.log_fd = -1;
+	}
+	return rc;
 }
 
 static int prepare(int argc, char **argv, struct run_options *o, char *buf, size_t size,
@@ -167,13 +207,18 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 		o->machine.vm.mem = DEFAULT_PAYLOAD_MEM;
 	o->machine.vm.huge = !o->machine.payload;
 	o->machine.image.cmdline = o->params;
-	return rc;
+	if (rc)
+		return rc;
+	log_at(&o->machine.vm.log, LOG_INFO, "%u vCPUs, %llu MiB, kernel %s, command line \"%s\"",
+	       o->machine.vm.cpus, (unsigned long long)(o->machine.vm.mem / MIB),
+	       o->machine.payload ? o->machine.payload : o->machine.image.kernel, o->params);
+	return 0;
 }
 
 /* Says why only when something is wrong, or -v asks. */
-static void report(const struct run_options *o, const char *why, int status)
+static void report(const struct run_options *o, const char *why, bool own_status, int status)
 {
-	if (status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED && !o->machine.payload)
+	if (!own_status && status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED)
 		fprintf(stderr, "lkvm: %s (status %d)\n", why, status);
 	else
 		log_at(&o->machine.vm.log, LOG_INFO, "%s (status %d)", why, status);
@@ -184,21 +229,26 @@ static int run_machine(struct run_options *o)
 	struct machine *m;
 	struct err err;
 	const char *why;
+	bool own_status;
 	int status;
 
 	set_signals();
 	if (machine_create(&o->machine, &m, &err))
 		return cmd_fail("%s", err.text);
+	/* Fails on what has no length, a pipe or a terminal, and that is well. */
+	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
+		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
 	atomic_store(&process.machine, m);
 	status = machine_run(m, &err);
 	why = status < 0 ? err.text : machine_why(m);
+	own_status = machine_own_status(m);
 	/* From here on a signal ends the process at once: the console may be waiting for its reader. */
 	atomic_store(&process.machine, NULL);
 	tty_restore();
 	machine_destroy(m);
 	if (status < 0)
 		return cmd_fail("%s", why);
-	report(o, why, status);
+	report(o, why, own_status, status);
 	return status;
 }
 
@@ -229,6 +279,7 @@ int cmd_run(int argc, char **argv, const struct command *table)
 		.mem = DEFAULT_MEM,
 		.log = { .fd = STDERR_FILENO, .level = LOG_WARNING, .name = "lkvm" },
 	};
+	o->machine.log_fd = -1;
 	o->machine.in = STDIN_FILENO;
 	o->machine.out = STDOUT_FILENO;
 	if (prepare(argc, argv, o, buf, sizeof(buf), &err))

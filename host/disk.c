@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,7 +61,7 @@ static int open_file(struct disk *disk, const struct disk_config *config, struct
 			       config->path);
 	if ((errno == EACCES || errno == EROFS) && !config->read_only &&
 	    !access(config->path, R_OK))
-		return err_set(err, errno, "disk %s: not writable; open it read-only",
+		return err_set(err, errno, "disk %s: not writable; add ,ro",
 			       config->path);
 	return err_set(err, errno, "disk %s: %s", config->path, strerror(errno));
 }
@@ -69,6 +71,8 @@ static int find_size(struct disk *disk, const char *path, struct err *err)
 	struct stat st;
 	off_t end;
 
+	int locked = 0;
+
 	if (fstat(disk->fd, &st))
 		return err_set(err, errno, "disk %s: %s", path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
@@ -77,6 +81,9 @@ static int find_size(struct disk *disk, const char *path, struct err *err)
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(err, EINVAL, "disk %s: neither a regular file nor a block device",
 			       path);
+	/* Such a device opens for writing all the same. */
+	if (S_ISBLK(st.st_mode) && !disk->read_only && !ioctl(disk->fd, BLKROGET, &locked) && locked)
+		return err_set(err, EROFS, "disk %s: a read-only device; add ,ro", path);
 	end = lseek(disk->fd, 0, SEEK_END);
 	if (end < 0)
 		return err_set(err, errno, "disk %s: %s", path, strerror(errno));

@@ -10,14 +10,16 @@
 
 static int open_error(const char *path, int code, struct err *err)
 {
+	if (strcmp(path, KVM_DEFAULT_DEV))
+		return err_set(err, code, "cannot open %s: %s", path, strerror(code));
 	switch (code) {
 	case ENOENT:
 		return err_set(err, code, "%s is missing: load the module (modprobe kvm_intel or kvm_amd), or "
 			       "enable virtualization in the firmware", path);
 	case EACCES:
 	case EPERM:
-		return err_set(err, code, "no permission for %s: add yourself to its group (usermod -aG kvm "
-			       "$USER, then log in again)", path);
+		return err_set(err, code, "no permission for %s: join its group (usermod -aG kvm $USER, then log in "
+			       "again); if ls -l shows no group kvm, root must chgrp kvm and chmod 660 it", path);
 	case ENODEV:
 	case ENXIO:
 		return err_set(err, code, "%s has no driver behind it: load the module (modprobe kvm_intel or "

@@ -65,6 +65,11 @@ int verdict_status(const struct verdict *v)
 	return outcomes[r].status;
 }
 
+bool verdict_is_own(const struct verdict *v)
+{
+	return gravest(v) == VERDICT_IMAGE;
+}
+
 const char *verdict_text(const struct verdict *v)
 {
 	enum verdict_reason r = gravest(v);

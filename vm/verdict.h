@@ -10,6 +10,7 @@
 #define VM_VERDICT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* From the gravest down: the first that was given decides. */
@@ -49,6 +50,9 @@ void verdict_add(struct verdict *v, enum verdict_reason reason, int value);
 void verdict_announce_reboot(struct verdict *v);
 
 int verdict_status(const struct verdict *v);
+
+/* The image itself has said the status. */
+bool verdict_is_own(const struct verdict *v);
 
 /* What decided, for people: "the guest kernel panicked". */
 const char *verdict_text(const struct verdict *v);

@@ -38,6 +38,15 @@ run 0 "no irqchip" --payload exit --irqchip none
 run 0 "registers that do not exist" --payload badreg -c 2 --rng
 run 0 "8 GiB" --payload exit -m 8G
 
+run 0 "registers, with interrupts that lead nowhere" --payload badreg --irqchip none
+
+# A timeout meets a guest that is in and out of KVM all the time.
+for i in 1 2 3 4 5 6 7 8; do
+	{ timeout 30 "$lkvm" run --payload end -p ports --timeout 1 >/dev/null 2>&1 </dev/null; echo $? >"$tmp/ports$i"; } &
+done
+wait
+is "$(cat "$tmp"/ports* | sort | uniq -c | tr -s ' ')" " 8 124" "eight timeouts in eight"
+
 # Signals: the status says which, and nothing is left.
 for sig in 1 2 15; do
 	timeout --preserve-status -k 10 -s "$sig" 0.5 "$lkvm" run --payload end -p spin >"$tmp/out" 2>&1 </dev/null

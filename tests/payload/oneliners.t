@@ -29,7 +29,7 @@ while IFS='	' read -r wanted line; do
 		[ $status = 0 ] || note "status $status: $(head -n 3 err)"
 		;;
 	*)
-		[ $status = 125 ] && [ "$(wc -l <err)" = 1 ] && grep -Fq -- "${wanted#refused }" err
+		[ $status = 125 ] && tail -n 1 err | grep -Fq -- "${wanted#refused }"
 		report $? "$wanted: lkvm $line"
 		;;
 	esac

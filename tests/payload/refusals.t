@@ -60,7 +60,7 @@ refused 'more with -m' -k elf -m 2M
 refused 'too little' -k elf -m 1M
 refused 'needs a CPU' -k elf -c 0
 refused 'allows [0-9]+ vCPUs' -k elf -c 100000
-refused 'not a number' -k elf -c many
+refused 'not a whole number' -k elf -c many
 refused 'more than any host' -k elf -m 99999999999999G
 refused 'this host has' -k elf -m 900T
 refused 'a number and B, K' -k elf -m 12q
@@ -79,9 +79,18 @@ refused 'two kernels' -k elf elf
 refused 'short for several' --de elf
 refused 'takes no value' --rng=yes elf
 refused 'no payload is named' --payload nothing
-refused '/dev/nothing is missing' --payload exit --dev /dev/nothing
+refused 'cannot open /dev/nothing' --payload exit --dev /dev/nothing
 refused '/dev/null is not KVM' --payload exit --dev /dev/null
 refused 'is not built yet' -k elf -- true
+refused 'one CPU only' --payload hello --irqchip none -c 2
+cp good.img log.img
+refused "guest's kernel, initrd or disk" --payload hello -d log.img --console-log log.img
+is "$(stat -c %s log.img)" 1048576 "and the image is whole"
+echo old >old.log
+refused 'nothing' --payload hello -d nothing --console-log old.log
+is "$(cat old.log)" old "a run that is refused leaves the log alone"
+refused 'nobody reads' --payload hello --console-log fifo
+refused 'needs a value' -d ''
 refused 'split, full or none' -k elf --irqchip gicv3
 refused 'serial, virtio or none' -k elf --console vga
 refused 'interrupt lines' -k elf --irqchip full $(for i in $(seq 20); do cp good.img g$i; echo "-d g$i"; done)

@@ -14,6 +14,17 @@ static void triple_fault(void)
 	asm volatile("lidt %0; ud2" ::"m"(none));
 }
 
+/* 100,000 bytes, each when the UART has room, then a power-off. */
+static void flood(void)
+{
+	for (int i = 0; i < 100000; i++) {
+		while (!(inb(X86_PORT_COM1 + 5) & 0x20))
+			;
+		outb(X86_PORT_COM1, (uint8_t)(i % 100 == 99 ? '\n' : 'a' + i % 26));
+	}
+	payload_poweroff();
+}
+
 int payload_main(const uint8_t *zero_page)
 {
 	const char *how = payload_cmdline(zero_page);
@@ -47,6 +58,11 @@ int payload_main(const uint8_t *zero_page)
 	if (str_eq(how, "hang"))
 		for (;;)
 			asm volatile("cli; hlt");
+	if (str_eq(how, "ports")) /* an exit to user space each time */
+		for (;;)
+			outb(0x80, 0);
+	if (str_eq(how, "flood"))
+		flood();
 	if (str_eq(how, "spin"))
 		for (;;)
 			;
