@@ -102,7 +102,8 @@ static int create_virtio(struct machine *m, const char *type_name, const char *n
 	const struct device_type *type = device_type_find(type_name);
 
 	if (!type)
-		return err_set(err, ENOTSUP, "%s: left out of this lkvm when it was configured", name);
+		return err_set(err, ENOTSUP, "%s: left out of this lkvm when it was configured",
+			       name);
 	return type->create(&m->env, config, dev, err);
 }
 
@@ -117,13 +118,14 @@ static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
 	};
 
 	device_list_add(&m->devices, dev);
-	log_at(&m->vm->config.log, LOG_INFO, "%s: virtio-mmio slot %u, GSI %u", dev->name, slot, irq.gsi);
+	log_at(&m->vm->config.log, LOG_INFO, "%s: virtio-mmio slot %u, GSI %u", dev->name, slot,
+	       irq.gsi);
 	return virtio_mmio_plug(virtio_from_device(dev),
 				arch_map.virtio.base + slot * arch_map.virtio_step, irq, err);
 }
 
-static int add_virtio(struct machine *m, const char *type_name, const char *name, const void *config,
-		      struct err *err)
+static int add_virtio(struct machine *m, const char *type_name, const char *name,
+		      const void *config, struct err *err)
 {
 	struct device *dev;
 	int rc = create_virtio(m, type_name, name, config, &dev, err);
@@ -246,7 +248,8 @@ static int load_image(struct machine *m, struct err *err)
 	if (m->config->payload) {
 		p = payload_find(m->config->payload);
 		if (!p)
-			return err_set(err, ENOENT, "no payload is named %s; lkvm help payloads lists them",
+			return err_set(err, ENOENT,
+				       "no payload is named %s; lkvm help payloads lists them",
 				       m->config->payload);
 		image.kernel = NULL;
 		image.data = p->data;
@@ -264,8 +267,8 @@ static int create_vm(struct machine *m, struct err *err)
 	unsigned int n_virtio = c->n_disks + c->rng + (c->console == CONSOLE_VIRTIO);
 
 	if (n_virtio > arch_map.virtio_slots)
-		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u", n_virtio,
-			       arch_map.virtio_slots);
+		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u",
+			       n_virtio, arch_map.virtio_slots);
 	config.irq_lines = arch_map.virtio.gsi + n_virtio;
 	return vm_create(&config, &m->vm, err);
 }

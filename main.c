@@ -31,8 +31,8 @@ static int open_standard_fds(void)
 /* What kvmtool has and this lkvm has not yet. */
 static int later(const char *word)
 {
-	static const char *const names[] = { "setup", "sandbox", "list", "stat", "pause", "resume",
-					     "stop", "balloon", "debug", NULL };
+	static const char *const names[] = { "setup",  "sandbox", "list",    "stat",  "pause",
+					     "resume", "stop",	  "balloon", "debug", NULL };
 
 	for (const char *const *p = names; *p; p++) {
 		if (!strcmp(word, *p))

@@ -25,7 +25,8 @@ static const struct {
 	{ KVM_CAP_USER_MEMORY, "USER_MEMORY", "guest memory", "the host's kernel is too old" },
 	{ KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT", "stopping vCPUs",
 	  "the host's kernel is older than 4.12" },
-	{ KVM_CAP_IRQFD, "IRQFD", "interrupts by eventfd", "build the host's kernel with CONFIG_EVENTFD" },
+	{ KVM_CAP_IRQFD, "IRQFD", "interrupts by eventfd",
+	  "build the host's kernel with CONFIG_EVENTFD" },
 	{ KVM_CAP_IOEVENTFD, "IOEVENTFD", "doorbells by eventfd", NULL },
 	{ KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI", "message interrupts", "the host's kernel is too old" },
 };

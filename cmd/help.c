@@ -112,8 +112,8 @@ static int help_run(void)
 			print_option(p);
 	}
 	printf("\nDefaults: -c %d -m %lluM --console serial, and console=ttyS0 panic=-1 for the kernel.\n"
-	       "On a terminal Ctrl-a x leaves, Ctrl-a h helps. More in lkvm(1).\n", DEFAULT_CPUS,
-	       DEFAULT_MEM / MIB);
+	       "On a terminal Ctrl-a x leaves, Ctrl-a h helps. More in lkvm(1).\n",
+	       DEFAULT_CPUS, DEFAULT_MEM / MIB);
 	return 0;
 }
 

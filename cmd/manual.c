@@ -173,8 +173,8 @@ void manual_bash(const struct command *table)
 	puts("' -- \"$word\"))\n\t\treturn\n\tfi\n\tcase $before in");
 	for (const struct option *p = run_option_table; p->name; p++) {
 		if (p->state == OPTION_WORKS && p->arg && strchr(p->arg, '|'))
-			printf("\t--%s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n", p->name,
-			       p->arg);
+			printf("\t--%s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n",
+			       p->name, p->arg);
 	}
 	puts("\tesac\n\tcase $word in");
 	printf("\t-*) COMPREPLY=($(compgen -W '");

@@ -31,7 +31,8 @@ static int set_count(const char *option, const char *value, unsigned int *out, s
 	uint64_t n;
 
 	if (parse_number(value, &n, &end) || *end || n > INT32_MAX)
-		return err_set(err, EINVAL, "%s %s: not a whole number from 0 to 2147483647", option, value);
+		return err_set(err, EINVAL, "%s %s: not a whole number from 0 to 2147483647",
+			       option, value);
 	*out = (unsigned int)n;
 	return 0;
 }
@@ -67,14 +68,14 @@ static int set_mem(struct run_options *o, const char *value, struct err *err)
 	int shift;
 
 	if (parse_number(value, &n, &unit) || (shift = unit_shift(unit)) < 0)
-		return err_set(err, EINVAL, "--mem %s: give a number and B, K, M, G, T or P; 512 means 512M",
+		return err_set(err, EINVAL,
+			       "--mem %s: give a number and B, K, M, G, T or P; 512 means 512M",
 			       value);
 	if (n > (UINT64_MAX / 4) >> shift)
 		return err_set(err, EINVAL, "--mem %s: more than any host has", value);
 	bytes = n << shift;
 	if (bytes < 2 * MIB)
-		return err_set(err, EINVAL, "--mem %s is too little: 2M is the least",
-			       value);
+		return err_set(err, EINVAL, "--mem %s is too little: 2M is the least", value);
 	if (bytes % MEM_PAGE)
 		return err_set(err, EINVAL, "--mem %s: not a multiple of 4 KiB", value);
 	/* Memory is handed out as it is touched: more than the host has may be meant, not far more. */
@@ -89,7 +90,8 @@ static int set_mem(struct run_options *o, const char *value, struct err *err)
 static int set_kernel(struct run_options *o, const char *value, struct err *err)
 {
 	if (o->machine.image.kernel)
-		return err_set(err, EINVAL, "two kernels: %s and %s", o->machine.image.kernel, value);
+		return err_set(err, EINVAL, "two kernels: %s and %s", o->machine.image.kernel,
+			       value);
 	o->machine.image.kernel = value;
 	return 0;
 }
@@ -108,13 +110,13 @@ static int set_params(struct run_options *o, const char *value, struct err *err)
 	size_t len = strlen(o->params);
 
 	if (len + strlen(value) + 2 > sizeof(o->params))
-		return err_set(err, E2BIG, "--params: more than %zu characters", sizeof(o->params) - 1);
+		return err_set(err, E2BIG, "--params: more than %zu characters",
+			       sizeof(o->params) - 1);
 	if (len)
 		o->params[len++] = ' ';
 	strcpy(o->params + len, value);
 	return 0;
 }
-
 
 static int set_disk_word(struct machine_disk *d, const char *word, const char *value,
 			 struct err *err)
@@ -128,8 +130,10 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 	else if (!strncmp(word, "serial=", 7))
 		return err_set(err, EINVAL, "--disk %s: a serial has at most 20 characters", value);
 	else
-		return err_set(err, ENOTSUP, "--disk %s: '%s' is not built yet or no such thing; ro, direct and "
-			       "serial=NAME are there", value, word);
+		return err_set(err, ENOTSUP,
+			       "--disk %s: '%s' is not built yet or no such thing; ro, direct and "
+			       "serial=NAME are there",
+			       value, word);
 	return 0;
 }
 
@@ -285,7 +289,8 @@ const struct option run_option_table[] = {
 	  "-k bzImage -i initrd.cpio.gz -p \"quiet\"" },
 	{ "cpus", 'c', "N", WORKS, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
-	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.", "--payload exit -m 64M" },
+	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.",
+	  "--payload exit -m 64M" },
 	{ "disk", 'd', "FILE[,ro][,direct][,serial=NAME]", WORKS, set_disk,
 	  "A raw file or a block device as the next virtio disk (vda, vdb ...). ro: read-only. direct: past "
 	  "the host's page cache.",
@@ -296,18 +301,21 @@ const struct option run_option_table[] = {
 	  "beside it. none: neither.",
 	  "--payload exit --console none" },
 	{ "console-log", 0, "FILE", WORKS, set_console_log,
-	  "Also write what the guest prints to this file.", "--payload hello --console-log console.log" },
+	  "Also write what the guest prints to this file.",
+	  "--payload hello --console-log console.log" },
 	{ "nodefaults", 0, NULL, WORKS, set_nodefaults, "Add nothing to the kernel's command line.",
 	  "-k bzImage -i initrd.cpio.gz --nodefaults -p \"console=ttyS0 panic=-1\"" },
-	{ "network", 'n', "mode=none", WORKS, set_network, "No network; other modes are not built yet.",
-	  "--payload exit -n mode=none" },
+	{ "network", 'n', "mode=none", WORKS, set_network,
+	  "No network; other modes are not built yet.", "--payload exit -n mode=none" },
 	{ "virtio-transport", 0, "mmio", WORKS, set_transport,
-	  "How virtio devices are found; pci is not built yet.", "--payload exit --virtio-transport mmio" },
+	  "How virtio devices are found; pci is not built yet.",
+	  "--payload exit --virtio-transport mmio" },
 	{ "irqchip", 0, "split|full|none", WORKS, set_irqchip,
 	  "Interrupt controllers. split: local APICs in KVM, IOAPIC here; starts the fastest. full: all in "
 	  "KVM, with PIC and PIT. none: an image that takes no interrupts.",
 	  "--payload exit --irqchip full" },
-	{ "timeout", 0, "SECONDS", WORKS, set_timeout, "End the guest after this time, with status 124. 0: never.",
+	{ "timeout", 0, "SECONDS", WORKS, set_timeout,
+	  "End the guest after this time, with status 124. 0: never.",
 	  "--payload exit --timeout 60" },
 	{ "triple-fault", 0, "ok|fail", WORKS, set_triple_fault,
 	  "What a triple fault means: fail (status 123), or ok (0) for images that end so.",
@@ -316,8 +324,10 @@ const struct option run_option_table[] = {
 	  "Run a tiny guest that is part of lkvm, instead of a kernel (lkvm help payloads).",
 	  "--payload hello" },
 	{ "dev", 0, "PATH", WORKS, set_dev, "KVM's device node.", "--payload exit --dev /dev/kvm" },
-	{ "verbose", 'v', NULL, WORKS, set_verbose, "Say what is done and why.", "--payload exit -v" },
-	{ "debug", 0, NULL, WORKS, set_debug, "The same as --loglevel debug.", "--payload exit --debug" },
+	{ "verbose", 'v', NULL, WORKS, set_verbose, "Say what is done and why.",
+	  "--payload exit -v" },
+	{ "debug", 0, NULL, WORKS, set_debug, "The same as --loglevel debug.",
+	  "--payload exit --debug" },
 	{ "loglevel", 0, "LEVEL", WORKS, set_loglevel,
 	  "What lkvm itself reports: error, warning (the default), info or debug.",
 	  "--payload exit --loglevel error" },
@@ -404,10 +414,11 @@ static int apply(const struct option *p, struct run_options *o, const char *valu
 	if (p->state == OPTION_LATER)
 		return err_set(err, ENOTSUP, "--%s is not built yet", p->name);
 	if (p->state == OPTION_OTHER_PORT)
-		return err_set(err, ENOTSUP, "--%s is for arm64 guests, this machine is %s", p->name,
-			       arch_name);
+		return err_set(err, ENOTSUP, "--%s is for arm64 guests, this machine is %s",
+			       p->name, arch_name);
 	if (!*value && p->set != set_params)
-		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name, p->arg);
+		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name,
+			       p->arg);
 	return p->set(o, value, err);
 }
 
@@ -431,7 +442,8 @@ static int parse_long(int argc, char **argv, int *i, struct run_options *o, stru
 		no = p;
 	}
 	if (ambiguous)
-		return err_set(err, EINVAL, "--%s is short for several options; write more of it", word);
+		return err_set(err, EINVAL, "--%s is short for several options; write more of it",
+			       word);
 	if (!p || (no && p->arg))
 		return unknown(word, err);
 	if (!p->arg) {
@@ -442,7 +454,8 @@ static int parse_long(int argc, char **argv, int *i, struct run_options *o, stru
 	if (value)
 		return apply(p, o, value + 1, err);
 	if (p->state == OPTION_WORKS && *i + 1 >= argc)
-		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name, p->arg);
+		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name,
+			       p->arg);
 	*i += *i + 1 < argc;
 	return apply(p, o, argv[*i], err);
 }
@@ -454,10 +467,12 @@ static int parse_short(int argc, char **argv, int *i, struct run_options *o, str
 	const struct option *p = by_letter(text[1]);
 
 	if (!p)
-		return err_set(err, EINVAL, "unknown option -%c; lkvm run --help lists them", text[1]);
+		return err_set(err, EINVAL, "unknown option -%c; lkvm run --help lists them",
+			       text[1]);
 	if (!p->arg) {
 		if (text[2])
-			return err_set(err, EINVAL, "-%c takes no value, and stands alone", text[1]);
+			return err_set(err, EINVAL, "-%c takes no value, and stands alone",
+				       text[1]);
 		return apply(p, o, "1", err);
 	}
 	if (text[2])
@@ -485,8 +500,8 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 			rc = set_kernel(o, arg, err);
 	}
 	if (!rc && o->machine.payload && o->machine.image.kernel)
-		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them", o->machine.payload,
-			     o->machine.image.kernel);
+		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
+			     o->machine.payload, o->machine.image.kernel);
 	return rc;
 }
 

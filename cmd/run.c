@@ -72,7 +72,8 @@ static void set_handler(int sig, void (*handler)(int))
 	struct sigaction old;
 
 	/* nohup and the like have set it to be ignored, and mean it. */
-	if ((handler == on_end || handler == on_stop) && !sigaction(sig, NULL, &old) && old.sa_handler == SIG_IGN)
+	if ((handler == on_end || handler == on_stop) && !sigaction(sig, NULL, &old) &&
+	    old.sa_handler == SIG_IGN)
 		return;
 	sigfillset(&sa.sa_mask);
 	sigaction(sig, &sa, NULL);
@@ -83,8 +84,7 @@ static void set_signals(void)
 	/* All that would end the process by default: the terminal must not stay raw behind any. */
 	static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
 				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT,
-					SIGSYS,	 SIGTRAP };
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* EFBIG is the disk's error, not our end */
@@ -140,8 +140,11 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 		return 0;
 	image->kernel = kernel_find(buf, size);
 	if (!image->kernel)
-		return err_set(err, ENOENT, "no kernel: none here, and %s is not there or not readable; give one "
-			       "with -k", buf);
+		return err_set(
+			err, ENOENT,
+			"no kernel: none here, and %s is not there or not readable; give one "
+			"with -k",
+			buf);
 	return 0;
 }
 
@@ -165,7 +168,8 @@ static int check_console_log(struct run_options *o, struct err *err)
 	for (unsigned int i = 0; i < c->n_disks; i++)
 		used |= same_file(&st, c->disks[i].path);
 	if (used)
-		return err_set(err, EINVAL, "--console-log %s: that file is the guest's kernel, initrd or disk",
+		return err_set(err, EINVAL,
+			       "--console-log %s: that file is the guest's kernel, initrd or disk",
 			       o->console_log);
 	return 0;
 }

@@ -28,16 +28,20 @@ int bzimage_parse(const void *data, size_t size, struct bzimage *bz, struct err 
 	if (size < FIXED_HEADER_END)
 		return err_set(err, EINVAL, "it is truncated: %zu bytes", size);
 	if (get_le16(p + VERSION) < 0x20c)
-		return err_set(err, EINVAL, "its boot protocol is 0x%x; 0x20c (Linux 3.8) is the oldest that works",
-			       get_le16(p + VERSION));
+		return err_set(
+			err, EINVAL,
+			"its boot protocol is 0x%x; 0x20c (Linux 3.8) is the oldest that works",
+			get_le16(p + VERSION));
 	if (!(get_le16(p + XLOADFLAGS) & XLF_KERNEL_64) || !(p[LOADFLAGS] & LOADED_HIGH))
-		return err_set(err, EINVAL, "it is a 32-bit kernel; only 64-bit ones can be booted");
+		return err_set(err, EINVAL,
+			       "it is a 32-bit kernel; only 64-bit ones can be booted");
 	sects = p[SETUP_SECTS] ? p[SETUP_SECTS] : 4;
 	*bz = (struct bzimage){
 		.data = p,
 		.size = size,
 		.kernel_offset = (sects + 1) * 512,
-		.header_len = MIN((size_t)0x202 + p[HEADER_JUMP], (size_t)BZ_HEADER_END) - BZ_HEADER,
+		.header_len = MIN((size_t)0x202 + p[HEADER_JUMP], (size_t)BZ_HEADER_END) -
+			      BZ_HEADER,
 		.pref_address = get_le64(p + PREF_ADDRESS),
 		.init_size = get_le32(p + INIT_SIZE),
 		.initrd_max = get_le32(p + INITRD_ADDR_MAX),
@@ -45,15 +49,19 @@ int bzimage_parse(const void *data, size_t size, struct bzimage *bz, struct err 
 	};
 	if (bz->kernel_offset >= size || bz->kernel_offset + BZ_ENTRY64 >= size ||
 	    BZ_HEADER + bz->header_len > size)
-		return err_set(err, EINVAL, "it is truncated: %zu bytes, and its kernel begins at %zu", size,
+		return err_set(err, EINVAL,
+			       "it is truncated: %zu bytes, and its kernel begins at %zu", size,
 			       bz->kernel_offset);
 	bz->kernel_size = size - bz->kernel_offset;
 	/* The header counts in 16-byte units what must be there of the file. */
 	if ((uint64_t)get_le32(p + 0x1f4) * 16 > bz->kernel_size + 15)
-		return err_set(err, EINVAL, "it is truncated: its header promises %llu bytes of kernel, the file has %zu",
-			       (unsigned long long)get_le32(p + 0x1f4) * 16, bz->kernel_size);
+		return err_set(
+			err, EINVAL,
+			"it is truncated: its header promises %llu bytes of kernel, the file has %zu",
+			(unsigned long long)get_le32(p + 0x1f4) * 16, bz->kernel_size);
 	if (bz->pref_address < MIB || bz->pref_address % MEM_PAGE || bz->pref_address > UINT32_MAX)
-		return err_set(err, EINVAL, "its header asks for the impossible load address 0x%llx",
+		return err_set(err, EINVAL,
+			       "its header asks for the impossible load address 0x%llx",
 			       (unsigned long long)bz->pref_address);
 	if (bz->init_size < bz->kernel_size)
 		bz->init_size = bz->kernel_size;

@@ -10,9 +10,9 @@
 #include "util/log.h"
 #include "vm/mem.h"
 
-#define BZ_HEADER 0x1f1	      /* where struct setup_header begins, in the file and the zero page */
-#define BZ_HEADER_END 0x290   /* where it may end at most */
-#define BZ_ENTRY64 0x200      /* from the loaded kernel's start */
+#define BZ_HEADER 0x1f1	    /* where struct setup_header begins, in the file and the zero page */
+#define BZ_HEADER_END 0x290 /* where it may end at most */
+#define BZ_ENTRY64 0x200    /* from the loaded kernel's start */
 
 struct bzimage {
 	const uint8_t *data; /* the file, borrowed */
@@ -21,8 +21,8 @@ struct bzimage {
 	size_t kernel_size;
 	size_t header_len; /* bytes of setup header, from BZ_HEADER */
 	uint64_t pref_address;
-	uint64_t init_size;  /* RAM that it needs from its load address on */
-	uint64_t initrd_max; /* highest address of an initrd's last byte */
+	uint64_t init_size;   /* RAM that it needs from its load address on */
+	uint64_t initrd_max;  /* highest address of an initrd's last byte */
 	uint32_t cmdline_max; /* without the NUL */
 };
 

@@ -31,8 +31,8 @@ static int check_header(const struct elf_image *elf, uint16_t machine, struct er
 	Elf64_Ehdr eh;
 
 	if (elf->size < sizeof(eh))
-		return err_set(err, EINVAL, "it is truncated: %zu bytes are less than an ELF header",
-			       elf->size);
+		return err_set(err, EINVAL,
+			       "it is truncated: %zu bytes are less than an ELF header", elf->size);
 	memcpy(&eh, elf->data, sizeof(eh));
 	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
 	    eh.e_ident[EI_DATA] != ELFDATA2LSB || eh.e_machine != machine)
@@ -43,7 +43,8 @@ static int check_header(const struct elf_image *elf, uint16_t machine, struct er
 		return err_set(err, EINVAL, "its ELF header has %u program headers of %u bytes",
 			       eh.e_phnum, eh.e_phentsize);
 	if (!range_in(eh.e_phoff, (uint64_t)eh.e_phnum * sizeof(Elf64_Phdr), elf->size))
-		return err_set(err, EINVAL, "it is truncated: its program headers are past its end");
+		return err_set(err, EINVAL,
+			       "it is truncated: its program headers are past its end");
 	return 0;
 }
 
@@ -143,7 +144,8 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 	     struct err *err)
 {
 	if (elf->low < low)
-		return err_set(err, EINVAL, "it loads at 0x%llx, where boot data lies; 0x%llx is the lowest",
+		return err_set(err, EINVAL,
+			       "it loads at 0x%llx, where boot data lies; 0x%llx is the lowest",
 			       (unsigned long long)elf->low, (unsigned long long)low);
 	if (elf->high > high)
 		return err_set(err, ENOMEM, "it needs RAM up to %llu MiB; give more with -m",

@@ -20,7 +20,10 @@ static const struct {
 	{ IMAGE_ARM64, 0x38, "ARM\x64", 4 },
 	{ IMAGE_ZIMAGE, 0x24, "\x18\x28\x6f\x01", 4 },
 	{ IMAGE_GZIP, 0, "\x1f\x8b", 2 },
-	{ IMAGE_XZ, 0, "\xfd" "7zXZ\0", 6 },
+	{ IMAGE_XZ, 0,
+	  "\xfd"
+	  "7zXZ\0",
+	  6 },
 	{ IMAGE_ZSTD, 0, "\x28\xb5\x2f\xfd", 4 },
 	{ IMAGE_LZ4, 0, "\x02\x21\x4c\x18", 4 },
 	{ IMAGE_LZ4, 0, "\x04\x22\x4d\x18", 4 },
@@ -33,7 +36,8 @@ static const struct {
 	{ IMAGE_EFI, 0, "MZ", 2 },
 };
 
-static bool has_bytes(const uint8_t *data, size_t size, size_t offset, const char *bytes, size_t len)
+static bool has_bytes(const uint8_t *data, size_t size, size_t offset, const char *bytes,
+		      size_t len)
 {
 	return range_in(offset, len, size) && !memcmp(data + offset, bytes, len);
 }
@@ -61,8 +65,8 @@ enum image_kind image_sniff(const void *data, size_t size)
 		return sniff_elf(data, size);
 	/* A bzImage with an EFI stub is a PE program too: so before "MZ". */
 	if (has_bytes(data, size, BZ_MAGIC, "HdrS", 4) && size > BZ_VERSION + 2)
-		return get_le16((const uint8_t *)data + BZ_VERSION) < 0x20c ? IMAGE_BZIMAGE_OLD :
-									   IMAGE_BZIMAGE;
+		return get_le16((const uint8_t *)data + BZ_VERSION) < 0x20c ? IMAGE_BZIMAGE_OLD
+									    : IMAGE_BZIMAGE;
 	for (unsigned int i = 0; i < ARRAY_SIZE(magics); i++) {
 		if (has_bytes(data, size, magics[i].offset, magics[i].bytes, magics[i].len))
 			return magics[i].kind;

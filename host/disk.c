@@ -61,8 +61,7 @@ static int open_file(struct disk *disk, const struct disk_config *config, struct
 			       config->path);
 	if ((errno == EACCES || errno == EROFS) && !config->read_only &&
 	    !access(config->path, R_OK))
-		return err_set(err, errno, "disk %s: not writable; add ,ro",
-			       config->path);
+		return err_set(err, errno, "disk %s: not writable; add ,ro", config->path);
 	return err_set(err, errno, "disk %s: %s", config->path, strerror(errno));
 }
 
@@ -82,7 +81,8 @@ static int find_size(struct disk *disk, const char *path, struct err *err)
 		return err_set(err, EINVAL, "disk %s: neither a regular file nor a block device",
 			       path);
 	/* Such a device opens for writing all the same. */
-	if (S_ISBLK(st.st_mode) && !disk->read_only && !ioctl(disk->fd, BLKROGET, &locked) && locked)
+	if (S_ISBLK(st.st_mode) && !disk->read_only && !ioctl(disk->fd, BLKROGET, &locked) &&
+	    locked)
 		return err_set(err, EROFS, "disk %s: a read-only device; add ,ro", path);
 	end = lseek(disk->fd, 0, SEEK_END);
 	if (end < 0)

@@ -59,7 +59,7 @@ struct uart {
 	pthread_mutex_t lock;
 	pthread_cond_t room; /* the tty took something of s.tx */
 	struct uart_state s;
-	bool line;	    /* the interrupt condition, as last told */
+	bool line; /* the interrupt condition, as last told */
 	bool output_only;
 	bool listens;	    /* tty_want_input() was called */
 	bool quiet;	    /* between quiesce and resume */

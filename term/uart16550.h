@@ -25,7 +25,7 @@ struct uart16550_config {
 	uint64_t base;
 	struct irq_line irq;
 	bool output_only; /* input is another console's */
-	struct tty *tty; /* NULL: output is dropped, no input */
+	struct tty *tty;  /* NULL: output is dropped, no input */
 };
 
 /*

@@ -14,7 +14,8 @@ static int file_judge(int fd, const char *path, const char *what, struct stat *s
 	if (fstat(fd, st))
 		return err_set(err, errno, "%s %s: %s", what, path, strerror(errno));
 	if (S_ISDIR(st->st_mode))
-		return err_set(err, EISDIR, "%s %s is a directory; give the file itself", what, path);
+		return err_set(err, EISDIR, "%s %s is a directory; give the file itself", what,
+			       path);
 	if (!S_ISREG(st->st_mode))
 		return err_set(err, EINVAL, "%s %s is not a regular file", what, path);
 	if (!st->st_size)

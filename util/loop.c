@@ -43,7 +43,7 @@ struct loop {
 		void *opaque;
 		struct call *next;
 		bool done;
-	} *calls;
+	} * calls;
 	struct source sources[LOOP_SOURCES];
 };
 
@@ -278,7 +278,8 @@ void loop_remove(struct loop *loop, loop_id id)
 			watch(loop, s->fd, id, s->events, 0);
 		*s = (struct source){ 0 };
 	}
-	while (id != LOOP_NONE && loop->running == id && !pthread_equal(pthread_self(), loop->thread))
+	while (id != LOOP_NONE && loop->running == id &&
+	       !pthread_equal(pthread_self(), loop->thread))
 		pthread_cond_wait(&loop->done, &loop->lock);
 	pthread_mutex_unlock(&loop->lock);
 }

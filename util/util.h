@@ -15,19 +15,19 @@
 #define GIB (1024 * MIB)
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* Evaluates each argument once; both sides must have the same type. */
-#define MIN(a, b)                          \
-	({                                 \
-		__auto_type min_a = (a);   \
-		__auto_type min_b = (b);   \
+#define MIN(a, b)                              \
+	({                                     \
+		__auto_type min_a = (a);       \
+		__auto_type min_b = (b);       \
 		min_a < min_b ? min_a : min_b; \
 	})
-#define MAX(a, b)                          \
-	({                                 \
-		__auto_type max_a = (a);   \
-		__auto_type max_b = (b);   \
+#define MAX(a, b)                              \
+	({                                     \
+		__auto_type max_a = (a);       \
+		__auto_type max_b = (b);       \
 		max_a > max_b ? max_a : max_b; \
 	})
 

@@ -72,7 +72,7 @@ void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log);
 /* The port's part of `lkvm doctor`: lines on stdout. Returns how many needed things are missing. */
 int arch_doctor(int kvm_fd);
 
-extern const char *const arch_name; /* "x86_64", as uname says it */
+extern const char *const arch_name;	      /* "x86_64", as uname says it */
 extern const char *const arch_kernel_paths[]; /* where a kernel tree leaves its image; NULL ends */
 
 #endif

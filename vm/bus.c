@@ -90,7 +90,8 @@ int bus_claim(struct bus *bus, uint64_t base, uint64_t size, bus_fn fn, void *op
 	t = table_new(old->n + 1);
 	if (t) {
 		memcpy(t->regions, old->regions, at * sizeof(t->regions[0]));
-		memcpy(t->regions + at + 1, old->regions + at, (old->n - at) * sizeof(t->regions[0]));
+		memcpy(t->regions + at + 1, old->regions + at,
+		       (old->n - at) * sizeof(t->regions[0]));
 		t->regions[at] = (struct bus_region){ base, size, fn, opaque, name };
 		publish(bus, t);
 	}

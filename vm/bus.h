@@ -28,7 +28,7 @@ struct bus_table;
 struct bus {
 	pthread_mutex_t lock; /* among writers */
 	_Atomic(struct bus_table *) table;
-	_Atomic uint32_t readers; /* look-ups in progress */
+	_Atomic uint32_t readers;   /* look-ups in progress */
 	_Atomic uint64_t unclaimed; /* accesses that met nobody */
 };
 

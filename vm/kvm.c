@@ -14,16 +14,23 @@ static int open_error(const char *path, int code, struct err *err)
 		return err_set(err, code, "cannot open %s: %s", path, strerror(code));
 	switch (code) {
 	case ENOENT:
-		return err_set(err, code, "%s is missing: load the module (modprobe kvm_intel or kvm_amd), or "
-			       "enable virtualization in the firmware", path);
+		return err_set(err, code,
+			       "%s is missing: load the module (modprobe kvm_intel or kvm_amd), or "
+			       "enable virtualization in the firmware",
+			       path);
 	case EACCES:
 	case EPERM:
-		return err_set(err, code, "no permission for %s: join its group (usermod -aG kvm $USER, then log in "
-			       "again); if ls -l shows no group kvm, root must chgrp kvm and chmod 660 it", path);
+		return err_set(
+			err, code,
+			"no permission for %s: join its group (usermod -aG kvm $USER, then log in "
+			"again); if ls -l shows no group kvm, root must chgrp kvm and chmod 660 it",
+			path);
 	case ENODEV:
 	case ENXIO:
-		return err_set(err, code, "%s has no driver behind it: load the module (modprobe kvm_intel or "
-			       "kvm_amd)", path);
+		return err_set(err, code,
+			       "%s has no driver behind it: load the module (modprobe kvm_intel or "
+			       "kvm_amd)",
+			       path);
 	default:
 		return err_set(err, code, "cannot open %s: %s", path, strerror(code));
 	}
@@ -42,8 +49,8 @@ int kvm_open(const char *path, struct err *err)
 	close(fd);
 	if (version < 0)
 		return err_set(err, ENOTTY, "%s is not KVM; give its device node with --dev", path);
-	return err_set(err, EPROTO, "%s speaks KVM API %d, not %d: the host's kernel is too old", path,
-		       version, KVM_API_VERSION);
+	return err_set(err, EPROTO, "%s speaks KVM API %d, not %d: the host's kernel is too old",
+		       path, version, KVM_API_VERSION);
 }
 
 int kvm_cap(int fd, int cap)

@@ -31,10 +31,11 @@ static int map_ram(struct mem *mem, struct err *err)
 	int flags = mem->backing == MEM_SHARED ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
 	uint8_t *area;
 
-	area = mmap(NULL, mem->size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		    -1, 0);
+	area = mmap(NULL, mem->size + HUGE_PAGE, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED)
-		return err_set(err, errno, "cannot reserve %llu MiB for the guest: %s; give less with -m",
+		return err_set(err, errno,
+			       "cannot reserve %llu MiB for the guest: %s; give less with -m",
 			       (unsigned long long)(mem->size / MIB), strerror(errno));
 	mem->ram = (uint8_t *)align_up((uintptr_t)area, HUGE_PAGE);
 	if (mem->ram > area)
@@ -62,7 +63,8 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 
 	*mem = (struct mem){ .size = size, .backing = backing, .fd = -1 };
 	if (!size || size % MEM_PAGE || size > UINT64_MAX / 4)
-		return err_set(err, EINVAL, "guest memory of %llu bytes: not a sane number of pages",
+		return err_set(err, EINVAL,
+			       "guest memory of %llu bytes: not a sane number of pages",
 			       (unsigned long long)size);
 	rc = open_backing(mem, fd, err);
 	if (!rc)

@@ -32,7 +32,8 @@ int vcpu_create(struct vm *vm, unsigned int id, struct err *err)
 		return err_set(err, errno, "KVM cannot create vCPU %u: %s", id, strerror(errno));
 	run = mmap(NULL, vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
-		return err_set(err, errno, "cannot map the state of vCPU %u: %s", id, strerror(errno));
+		return err_set(err, errno, "cannot map the state of vCPU %u: %s", id,
+			       strerror(errno));
 	vcpu->run = run;
 	return arch_vcpu_create(vcpu, err);
 }
@@ -137,9 +138,9 @@ static void handle_exit(struct vcpu *vcpu)
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		give_up(vcpu,
-			run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
-				"KVM cannot emulate the guest's instruction" :
-				"KVM internal error",
+			run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+				? "KVM cannot emulate the guest's instruction"
+				: "KVM internal error",
 			run->internal.suberror);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:

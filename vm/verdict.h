@@ -23,7 +23,7 @@ enum verdict_reason {
 	VERDICT_TRIPLE_FAULT, /* or INIT of the boot CPU: a reset, where one was announced */
 	VERDICT_RESET,	      /* reset by any register; a success only if announced */
 	VERDICT_TIMEOUT,
-	VERDICT_IMAGE,	      /* value: the image's own exit status */
+	VERDICT_IMAGE, /* value: the image's own exit status */
 	VERDICT_POWEROFF,
 	VERDICT_NONE, /* it just stopped: a failure */
 };

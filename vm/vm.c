@@ -21,9 +21,12 @@ static int open_vm(struct vm *vm, struct err *err)
 	vm->kvm_fd = kvm_open(dev, err);
 	if (vm->kvm_fd < 0)
 		return vm->kvm_fd;
-	if (!kvm_cap(vm->kvm_fd, KVM_CAP_USER_MEMORY) || !kvm_cap(vm->kvm_fd, KVM_CAP_IMMEDIATE_EXIT))
-		return err_set(err, ENOTSUP, "%s lacks KVM_CAP_IMMEDIATE_EXIT: the host's kernel is older "
-			       "than 4.12", dev);
+	if (!kvm_cap(vm->kvm_fd, KVM_CAP_USER_MEMORY) ||
+	    !kvm_cap(vm->kvm_fd, KVM_CAP_IMMEDIATE_EXIT))
+		return err_set(err, ENOTSUP,
+			       "%s lacks KVM_CAP_IMMEDIATE_EXIT: the host's kernel is older "
+			       "than 4.12",
+			       dev);
 	size = ioctl(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < (int)sizeof(struct kvm_run))
 		return err_set(err, EPROTO, "%s: KVM_GET_VCPU_MMAP_SIZE gives %d", dev, size);
@@ -44,7 +47,8 @@ static int check_cpus(struct vm *vm, struct err *err)
 	if (vm->config.cpus < 1)
 		return err_set(err, EINVAL, "-c 0: a guest needs a CPU");
 	if (max > 0 && vm->config.cpus > (unsigned int)max)
-		return err_set(err, EINVAL, "-c %u: this host's KVM allows %d vCPUs", vm->config.cpus, max);
+		return err_set(err, EINVAL, "-c %u: this host's KVM allows %d vCPUs",
+			       vm->config.cpus, max);
 	return 0;
 }
 
@@ -180,7 +184,8 @@ static int start_thread(struct vcpu *vcpu, struct err *err)
 
 	rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
 	if (rc)
-		return err_set(err, rc, "cannot start a thread for vCPU %u: %s", vcpu->id, strerror(rc));
+		return err_set(err, rc, "cannot start a thread for vCPU %u: %s", vcpu->id,
+			       strerror(rc));
 	vcpu->has_thread = true;
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(vcpu->thread, name);

@@ -28,8 +28,9 @@
 #define VM_KICK_SIGNAL SIGRTMIN
 
 struct vm_config {
-	const char *dev;     /* NULL: /dev/kvm */
-	const char *irqchip; /* a port's word for its interrupt controller; NULL: the best there is */
+	const char *dev; /* NULL: /dev/kvm */
+	const char
+		*irqchip; /* a port's word for its interrupt controller; NULL: the best there is */
 	unsigned int cpus;
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
@@ -47,11 +48,11 @@ struct vcpu {
 	struct vm *vm;
 	unsigned int id; /* index; what the guest calls it is the port's affair */
 	int fd;
-	struct kvm_run *run; /* shared with KVM */
+	struct kvm_run *run;	/* shared with KVM */
 	struct arch_vcpu *arch; /* the port's, freed by arch_vcpu_destroy() */
-	pthread_t thread;      /* to be joined, if has_thread */
+	pthread_t thread;	/* to be joined, if has_thread */
 	bool has_thread;
-	pthread_t self;	       /* the thread that runs the vCPU, once kickable */
+	pthread_t self; /* the thread that runs the vCPU, once kickable */
 	_Atomic bool kickable;
 };
 

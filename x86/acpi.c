@@ -150,10 +150,10 @@ static uint64_t fadt(struct tables *t, uint64_t dsdt_gpa)
 	gas_io_byte(&b, X86_PORT_ACPI + 2);	   /* 116: RESET_REG */
 	buf_put_u8(&b, X86_ACPI_RESET_VALUE);	   /* 128 */
 	buf_put_le16(&b, 0);
-	buf_put_u8(&b, 4);	      /* 131: minor version */
-	buf_put_le64(&b, 0);	      /* 132: X_FIRMWARE_CTRL */
-	buf_put_le64(&b, dsdt_gpa);   /* 140: X_DSDT */
-	buf_put_zeros(&b, 244 - 148); /* PM and GPE blocks: none */
+	buf_put_u8(&b, 4);		    /* 131: minor version */
+	buf_put_le64(&b, 0);		    /* 132: X_FIRMWARE_CTRL */
+	buf_put_le64(&b, dsdt_gpa);	    /* 140: X_DSDT */
+	buf_put_zeros(&b, 244 - 148);	    /* PM and GPE blocks: none */
 	gas_io_byte(&b, X86_PORT_ACPI);	    /* 244: SLEEP_CONTROL_REG */
 	gas_io_byte(&b, X86_PORT_ACPI + 1); /* 256: SLEEP_STATUS_REG */
 	buf_put(&b, "KINDLING", 8);	    /* 268: hypervisor vendor */
@@ -224,7 +224,8 @@ int x86_acpi_write(struct vm *vm, const struct device_list *devices, struct err 
 	uint64_t xsdt_gpa = madt_gpa ? xsdt(&t, fadt_gpa, madt_gpa) : 0;
 
 	if (!xsdt_gpa || write_rsdp(&vm->mem, xsdt_gpa))
-		return err_set(err, ENOSPC, "the ACPI tables of %u CPUs and these devices do not fit",
+		return err_set(err, ENOSPC,
+			       "the ACPI tables of %u CPUs and these devices do not fit",
 			       vm->config.cpus);
 	return 0;
 }

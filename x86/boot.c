@@ -80,8 +80,10 @@ static int load_initrd(struct vm *vm, const char *path, uint64_t kernel_end, uin
 	if (rc)
 		return rc;
 	if (kernel_end > end || end - kernel_end < align_up(file.size, MEM_PAGE)) {
-		rc = err_set(err, ENOMEM, "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
-			     "give more with -m", path, file.size / 1024);
+		rc = err_set(err, ENOMEM,
+			     "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
+			     "give more with -m",
+			     path, file.size / 1024);
 	} else {
 		initrd->gpa = align_down(end - file.size, MEM_PAGE);
 		initrd->size = file.size;
@@ -96,7 +98,8 @@ static int write_cmdline(struct vm *vm, const char *cmdline, uint64_t max, struc
 	size_t len = strlen(cmdline);
 
 	if (len > max || len >= X86_CMDLINE_MAX)
-		return err_set(err, E2BIG, "the command line has %zu characters; this kernel takes %llu", len,
+		return err_set(err, E2BIG,
+			       "the command line has %zu characters; this kernel takes %llu", len,
 			       (unsigned long long)MIN(max, X86_CMDLINE_MAX - 1));
 	return mem_write(&vm->mem, X86_CMDLINE, cmdline, len + 1);
 }
@@ -188,10 +191,10 @@ static int bad_image(const struct arch_image *image, int rc, const struct err *w
 static int write_reset_vector(struct mem *mem)
 {
 	static const uint8_t code[] = {
-		0xb0, 0xfe, /* mov $0xfe, %al */
+		0xb0, 0xfe,		    /* mov $0xfe, %al */
 		0xe6, X86_PORT_KBD_COMMAND, /* out %al, $0x64 */
-		0xf4,	    /* 1: hlt */
-		0xeb, 0xfd, /* jmp 1b */
+		0xf4,			    /* 1: hlt */
+		0xeb, 0xfd,		    /* jmp 1b */
 	};
 
 	return mem_write(mem, X86_RESET_VECTOR, code, sizeof(code));
@@ -210,8 +213,7 @@ static int load_bzimage(struct vm *vm, const struct file_map *file, const struct
 	if (rc)
 		return bad_image(image, rc, &why, err);
 	rc = load_initrd(vm, image->initrd, align_up(bz.pref_address + bz.init_size, MEM_PAGE),
-			 bz.initrd_max + 1, &initrd,
-			 err);
+			 bz.initrd_max + 1, &initrd, err);
 	if (!rc)
 		rc = write_cmdline(vm, image->cmdline, bz.cmdline_max, err);
 	if (!rc)

@@ -21,8 +21,7 @@
 
 static struct kvm_cpuid2 *cpuid_alloc(void)
 {
-	struct kvm_cpuid2 *c =
-		calloc(1, sizeof(*c) + ENTRIES * sizeof(struct kvm_cpuid_entry2));
+	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + ENTRIES * sizeof(struct kvm_cpuid_entry2));
 
 	if (c)
 		c->nent = ENTRIES;
@@ -164,7 +163,8 @@ int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
 						     .eax = (uint32_t)khz,
 						     .ebx = LAPIC_KHZ });
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, c))
-		rc = err_set(err, errno, "KVM_SET_CPUID2 of vCPU %u: %s", vcpu->id, strerror(errno));
+		rc = err_set(err, errno, "KVM_SET_CPUID2 of vCPU %u: %s", vcpu->id,
+			     strerror(errno));
 	free(c);
 	return rc;
 }

@@ -28,7 +28,7 @@ struct ioapic {
 	struct irq *irq;
 	struct bus *mmio;
 	struct ioapic_state st;
-	int fd[IOAPIC_PINS];	  /* bound eventfd, or -1 */
+	int fd[IOAPIC_PINS];	    /* bound eventfd, or -1 */
 	bool attached[IOAPIC_PINS]; /* that fd is with KVM now */
 };
 

@@ -45,8 +45,7 @@ static void pm1a_port(void *opaque, uint64_t offset, void *data, uint32_t len, b
 }
 
 /* No keyboard behind it: always ready for a command, of which one is known. */
-static void keyboard_command(void *opaque, uint64_t offset, void *data, uint32_t len,
-			     bool is_write)
+static void keyboard_command(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
 {
 	(void)offset;
 	if (!is_write)
@@ -132,7 +131,7 @@ int x86_legacy_claim(struct vm *vm, struct err *err)
 	int rc = 0;
 
 	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(ports); i++)
-		rc = bus_claim(&vm->pio, ports[i].base, ports[i].size, ports[i].fn, vm, ports[i].name,
-			       err);
+		rc = bus_claim(&vm->pio, ports[i].base, ports[i].size, ports[i].fn, vm,
+			       ports[i].name, err);
 	return rc;
 }

@@ -47,9 +47,10 @@ int arch_layout(struct mem *mem, struct err *err)
 		rc = mem_add_slot(mem, 0, 0, low);
 	if (!rc && mem->size > low)
 		rc = mem_add_slot(mem, X86_ABOVE_HOLE, low, mem->size - low);
-	return rc ? err_set(err, EINVAL, "guest memory of %llu KiB is too little: 2 MiB is the least",
-			    (unsigned long long)(mem->size / KIB)) :
-		    0;
+	return rc ? err_set(err, EINVAL,
+			    "guest memory of %llu KiB is too little: 2 MiB is the least",
+			    (unsigned long long)(mem->size / KIB))
+		  : 0;
 }
 
 /* ---- Interrupt controllers ---- */
@@ -80,8 +81,10 @@ static int create_full(struct vm *vm, struct err *err)
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
 
 	if (vm->config.irq_lines > FULL_LINES)
-		return err_set(err, ENOSPC, "--irqchip full has %u interrupt lines, these devices need %u; "
-			       "use the split one", FULL_LINES, vm->config.irq_lines);
+		return err_set(err, ENOSPC,
+			       "--irqchip full has %u interrupt lines, these devices need %u; "
+			       "use the split one",
+			       FULL_LINES, vm->config.irq_lines);
 	if (ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0))
 		return err_set(err, errno, "KVM_CREATE_IRQCHIP: %s", strerror(errno));
 	if (ioctl(vm->fd, KVM_CREATE_PIT2, &pit))
@@ -115,7 +118,8 @@ static int create_split(struct vm *vm, struct err *err)
 static int create_none(struct vm *vm, struct err *err)
 {
 	if (vm->config.cpus > 1)
-		return err_set(err, EINVAL, "--irqchip none: one CPU only, as nothing could start others");
+		return err_set(err, EINVAL,
+			       "--irqchip none: one CPU only, as nothing could start others");
 	return 0;
 }
 
@@ -210,7 +214,8 @@ static int set_msrs(struct vcpu *vcpu, struct err *err)
 
 	memcpy(arg.msrs.entries, entries, sizeof(entries));
 	if (ioctl(vcpu->fd, KVM_SET_MSRS, &arg.msrs) < 1)
-		return err_set(err, errno, "KVM_SET_MSRS of vCPU %u: %s", vcpu->id, strerror(errno));
+		return err_set(err, errno, "KVM_SET_MSRS of vCPU %u: %s", vcpu->id,
+			       strerror(errno));
 	return 0;
 }
 
@@ -225,11 +230,13 @@ static int set_lapic(struct vcpu *vcpu, struct err *err)
 	if (vcpu->vm->arch->irqchip == X86_IRQCHIP_NONE)
 		return 0;
 	if (ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic))
-		return err_set(err, errno, "KVM_GET_LAPIC of vCPU %u: %s", vcpu->id, strerror(errno));
+		return err_set(err, errno, "KVM_GET_LAPIC of vCPU %u: %s", vcpu->id,
+			       strerror(errno));
 	put_le32(lapic.regs + LAPIC_LINT0, LVT_EXTINT);
 	put_le32(lapic.regs + LAPIC_LINT1, LVT_NMI);
 	if (ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic))
-		return err_set(err, errno, "KVM_SET_LAPIC of vCPU %u: %s", vcpu->id, strerror(errno));
+		return err_set(err, errno, "KVM_SET_LAPIC of vCPU %u: %s", vcpu->id,
+			       strerror(errno));
 	return 0;
 }
 
@@ -314,14 +321,20 @@ void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log)
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) || ioctl(vcpu->fd, KVM_GET_SREGS, &s))
 		return;
 #define R(field) ((unsigned long long)(field))
-	log_at(log, LOG_ERROR, "  rip %016llx rsp %016llx rfl %016llx", R(r.rip), R(r.rsp), R(r.rflags));
-	log_at(log, LOG_ERROR, "  rax %016llx rbx %016llx rcx %016llx", R(r.rax), R(r.rbx), R(r.rcx));
-	log_at(log, LOG_ERROR, "  rdx %016llx rsi %016llx rdi %016llx", R(r.rdx), R(r.rsi), R(r.rdi));
+	log_at(log, LOG_ERROR, "  rip %016llx rsp %016llx rfl %016llx", R(r.rip), R(r.rsp),
+	       R(r.rflags));
+	log_at(log, LOG_ERROR, "  rax %016llx rbx %016llx rcx %016llx", R(r.rax), R(r.rbx),
+	       R(r.rcx));
+	log_at(log, LOG_ERROR, "  rdx %016llx rsi %016llx rdi %016llx", R(r.rdx), R(r.rsi),
+	       R(r.rdi));
 	log_at(log, LOG_ERROR, "  rbp %016llx r8  %016llx r9  %016llx", R(r.rbp), R(r.r8), R(r.r9));
-	log_at(log, LOG_ERROR, "  r10 %016llx r11 %016llx r12 %016llx", R(r.r10), R(r.r11), R(r.r12));
-	log_at(log, LOG_ERROR, "  r13 %016llx r14 %016llx r15 %016llx", R(r.r13), R(r.r14), R(r.r15));
-	log_at(log, LOG_ERROR, "  cr0 %08llx cr2 %016llx cr3 %08llx cr4 %08llx efer %llx cs %04x ss %04x",
-	       R(s.cr0), R(s.cr2), R(s.cr3), R(s.cr4), R(s.efer), s.cs.selector, s.ss.selector);
+	log_at(log, LOG_ERROR, "  r10 %016llx r11 %016llx r12 %016llx", R(r.r10), R(r.r11),
+	       R(r.r12));
+	log_at(log, LOG_ERROR, "  r13 %016llx r14 %016llx r15 %016llx", R(r.r13), R(r.r14),
+	       R(r.r15));
+	log_at(log, LOG_ERROR,
+	       "  cr0 %08llx cr2 %016llx cr3 %08llx cr4 %08llx efer %llx cs %04x ss %04x", R(s.cr0),
+	       R(s.cr2), R(s.cr3), R(s.cr4), R(s.efer), s.cs.selector, s.ss.selector);
 #undef R
 	dump_code(vcpu, s.cs.base + r.rip, log);
 }
@@ -332,14 +345,15 @@ int arch_doctor(int kvm_fd)
 		int cap;
 		const char *name, *what;
 	} caps[] = {
-		{ KVM_CAP_SPLIT_IRQCHIP, "SPLIT_IRQCHIP", "fast start; without it the full irqchip is used" },
+		{ KVM_CAP_SPLIT_IRQCHIP, "SPLIT_IRQCHIP",
+		  "fast start; without it the full irqchip is used" },
 		{ KVM_CAP_TSC_DEADLINE_TIMER, "TSC_DEADLINE", "cheap timers" },
 		{ KVM_CAP_X2APIC_API, "X2APIC_API", "more than 254 vCPUs" },
 		{ KVM_CAP_ADJUST_CLOCK, "ADJUST_CLOCK", "kvmclock that survives a pause" },
 	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++)
-		printf("  %-16s %-4s %s\n", caps[i].name, kvm_cap(kvm_fd, caps[i].cap) ? "yes" : "no",
-		       caps[i].what);
+		printf("  %-16s %-4s %s\n", caps[i].name,
+		       kvm_cap(kvm_fd, caps[i].cap) ? "yes" : "no", caps[i].what);
 	return 0;
 }

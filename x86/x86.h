@@ -20,7 +20,7 @@ enum x86_entry { X86_ENTRY_BZIMAGE, X86_ENTRY_ELF64, X86_ENTRY_PVH };
 struct arch_vm {
 	int vm_fd;
 	enum x86_irqchip irqchip;
-	struct ioapic *ioapic;	 /* split */
+	struct ioapic *ioapic;	  /* split */
 	struct irq_chip kvm_chip; /* full, or one without lines */
 	struct kvm_cpuid2 *cpuid; /* what KVM supports, read once */
 	_Atomic uint8_t cmos_index;

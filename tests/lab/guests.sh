@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # For the labs' inner scripts: boots guests with lkvm and keeps what came out.
-lkvm=${LKVM:-build/lkvm-static}
+build=${KINDLING_BUILD:-build}
+lkvm=$build/lkvm-static
+[ -x "$lkvm" ] || lkvm=$build/lkvm # sanitizers have no static binary
 tmp=$(mktemp -d)
 
 # guest NAME KERNEL ACT [OPTION...]: status in $status, output in $tmp/NAME.out and .err. Input from stdin.

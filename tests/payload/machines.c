@@ -27,7 +27,9 @@ static void set_up(struct run *r, const char *payload, const char *cmdline)
 	if (pipe(r->output))
 		abort();
 	r->config = (struct machine_config){
-		.vm = { .cpus = 1, .mem = 64 * MIB, .log = { .fd = 2, .level = LOG_ERROR, .name = "test" } },
+		.vm = { .cpus = 1,
+			.mem = 64 * MIB,
+			.log = { .fd = 2, .level = LOG_ERROR, .name = "test" } },
 		.image = { .cmdline = cmdline },
 		.payload = payload,
 		.in = -1,

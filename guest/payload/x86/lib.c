@@ -94,7 +94,7 @@ void catch_vector(uint8_t vector)
 	} __attribute__((packed)) pointer = { sizeof(idt) - 1, (uint64_t)idt };
 	uint64_t at = (uint64_t)handler;
 
-	idt[vector] = (struct gate){ (uint16_t)at, 8, 0x8e00, (uint16_t)(at >> 16),
+	idt[vector] = (struct gate){ (uint16_t)at,	   8, 0x8e00, (uint16_t)(at >> 16),
 				     (uint32_t)(at >> 32), 0 };
 	asm volatile("lidt %0" ::"m"(pointer));
 	write32(SPURIOUS, 0x1ff);

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Kernel files that lie: each is refused, and nothing outside of the file or of RAM is touched. */
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "guest/bzimage.h"
+#include "guest/elf.h"
+#include "guest/image.h"
+#include "tests/unit/tap.h"
+#include "util/util.h"
+
+#define FILE_SIZE 8192
+
+struct elf_file {
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph[3];
+	struct {
+		Elf64_Nhdr nh;
+		char name[4];
+		uint32_t desc;
+	} note;
+};
+
+/* On the heap, and no larger than it says, so that ASan sees a read past its end. */
+static struct elf_file *good_elf(void)
+{
+	struct elf_file *f = calloc(1, FILE_SIZE);
+
+	memcpy(f->eh.e_ident, ELFMAG, SELFMAG);
+	f->eh.e_ident[EI_CLASS] = ELFCLASS64;
+	f->eh.e_ident[EI_DATA] = ELFDATA2LSB;
+	f->eh.e_type = ET_EXEC;
+	f->eh.e_machine = EM_X86_64;
+	f->eh.e_entry = 2 * MIB + 16;
+	f->eh.e_phoff = offsetof(struct elf_file, ph);
+	f->eh.e_phentsize = sizeof(Elf64_Phdr);
+	f->eh.e_phnum = 3;
+	f->ph[0] = (Elf64_Phdr){
+		.p_type = PT_LOAD, .p_paddr = 2 * MIB, .p_filesz = 4096, .p_memsz = 8192
+	};
+	f->ph[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				 .p_paddr = 3 * MIB,
+				 .p_offset = 4096,
+				 .p_filesz = 4096,
+				 .p_memsz = 4096 };
+	f->ph[2] = (Elf64_Phdr){ .p_type = PT_NOTE,
+				 .p_offset = offsetof(struct elf_file, note),
+				 .p_filesz = sizeof(f->note),
+				 .p_memsz = sizeof(f->note) };
+	f->note.nh = (Elf64_Nhdr){ .n_namesz = 4, .n_descsz = 4, .n_type = 18 };
+	memcpy(f->note.name, "Xen", 4);
+	f->note.desc = 2 * MIB + 32;
+	return f;
+}
+
+static int parse(struct elf_file *f, size_t size)
+{
+	struct elf_image elf;
+	struct err err;
+	int rc = elf_parse(f, size, EM_X86_64, &elf, &err);
+
+	free(f);
+	return rc;
+}
+
+#define REFUSED(change, what)                            \
+	do {                                             \
+		struct elf_file *f = good_elf();         \
+		change;                                  \
+		ok(parse(f, FILE_SIZE) < 0, "%s", what); \
+	} while (0)
+
+static void elf_headers(void)
+{
+	struct elf_file *f = good_elf();
+	struct elf_image elf;
+	struct mem mem;
+	struct err err;
+	bool refused = true;
+
+	ok(!elf_parse(f, FILE_SIZE, EM_X86_64, &elf, &err) && elf.has_pvh &&
+		   elf.pvh_entry == 2 * MIB + 32 && elf.low == 2 * MIB &&
+		   elf.high == 3 * MIB + 4096,
+	   "a good file");
+	mem_create(&mem, MEM_ANON, -1, 4 * MIB, false, &err);
+	mem_add_slot(&mem, 0, 0, 4 * MIB);
+	ok(!elf_load(&elf, &mem, MIB, 4 * MIB, &err), "is loaded");
+	ok(elf_load(&elf, &mem, MIB, 3 * MIB, &err) < 0, "not past the end of RAM");
+	ok(elf_load(&elf, &mem, 2 * MIB + 1, 4 * MIB, &err) < 0, "nor over boot data");
+	mem_destroy(&mem);
+	free(f);
+
+	for (size_t size = 0; size < FILE_SIZE; size += size < 400 ? 1 : 97) {
+		struct elf_file *whole = good_elf();
+		struct elf_file *cut = malloc(size ? size : 1);
+
+		memcpy(cut, whole, size);
+		free(whole);
+		refused &= parse(cut, size) < 0;
+	}
+	ok(refused, "every truncation is refused");
+}
+
+static void elf_lies(void)
+{
+	REFUSED(f->eh.e_machine = EM_AARCH64, "another architecture");
+	REFUSED(f->eh.e_phoff = UINT64_MAX - 8, "program headers that wrap");
+	REFUSED(f->eh.e_phnum = 65535, "too many of them");
+	REFUSED(f->eh.e_phnum = 0, "none");
+	REFUSED(f->eh.e_phentsize = 1, "tiny ones");
+	REFUSED(f->ph[0].p_offset = UINT64_MAX - 16, "a segment's offset that wraps");
+	REFUSED(f->ph[0].p_filesz = UINT64_MAX, "a segment larger than the file");
+	REFUSED(f->ph[0].p_memsz = 16, "a segment smaller in memory than in the file");
+	REFUSED(f->ph[0].p_paddr = UINT64_MAX - 100, "a segment that wraps memory");
+	REFUSED(f->ph[1].p_paddr = 2 * MIB + 4096, "segments that overlap");
+	REFUSED(f->note.desc = 4096, "a PVH entry outside");
+	REFUSED((f->note.nh.n_type = 1, f->eh.e_entry = 5), "an entry outside");
+	REFUSED((f->ph[0].p_type = PT_NULL, f->ph[1].p_type = PT_NULL), "nothing to load");
+}
+
+static void elf_notes(void)
+{
+	struct elf_image elf;
+	struct err err;
+
+	for (uint64_t n = 0; n < 64; n++) {
+		struct elf_file *f = good_elf();
+
+		f->note.nh.n_namesz = n % 2 ? UINT32_MAX - (uint32_t)n / 2 : (uint32_t)n;
+		f->note.nh.n_descsz = n % 3 ? UINT32_MAX - (uint32_t)n / 3 : (uint32_t)n;
+		elf_parse(f, FILE_SIZE, EM_X86_64, &elf, &err);
+		free(f);
+	}
+	ok(true, "notes with lying lengths");
+}
+
+static uint8_t *good_bzimage(void)
+{
+	uint8_t *p = calloc(1, FILE_SIZE);
+
+	p[0x1f1] = 1;
+	put_le32(p + 0x1f4, (FILE_SIZE - 1024) / 16);
+	memcpy(p + 0x201,
+	       "\x6a"
+	       "HdrS",
+	       5);
+	put_le16(p + 0x206, 0x20f);
+	p[0x211] = 1;
+	put_le32(p + 0x22c, 0x7fffffff);
+	put_le16(p + 0x236, 1);
+	put_le32(p + 0x238, 2047);
+	put_le64(p + 0x258, 16 * MIB);
+	put_le32(p + 0x260, 2 * MIB);
+	return p;
+}
+
+static int bz_parse(uint8_t *p, size_t size)
+{
+	struct bzimage bz;
+	struct err err;
+	int rc = bzimage_parse(p, size, &bz, &err);
+
+	free(p);
+	return rc;
+}
+
+#define BZ_REFUSED(change, what)                            \
+	do {                                                \
+		uint8_t *p = good_bzimage();                \
+		change;                                     \
+		ok(bz_parse(p, FILE_SIZE) < 0, "%s", what); \
+	} while (0)
+
+static void bzimages(void)
+{
+	uint8_t *p = good_bzimage();
+	struct bzimage bz;
+	struct mem mem;
+	struct err err;
+	bool refused = true;
+
+	ok(!bzimage_parse(p, FILE_SIZE, &bz, &err) && bz.init_size == 2 * MIB, "a good bzImage");
+	mem_create(&mem, MEM_ANON, -1, 32 * MIB, false, &err);
+	mem_add_slot(&mem, 0, 0, 32 * MIB);
+	ok(!bzimage_load(&bz, &mem, 32 * MIB, &err), "is loaded");
+	ok(bzimage_load(&bz, &mem, 17 * MIB, &err) < 0, "only with room to unpack itself");
+	mem_destroy(&mem);
+	free(p);
+	for (size_t size = 0; size < FILE_SIZE - 16; size += size < 1100 ? 1 : 61) {
+		uint8_t *whole = good_bzimage();
+		uint8_t *cut = malloc(size ? size : 1);
+
+		memcpy(cut, whole, size);
+		free(whole);
+		refused &= bz_parse(cut, size) < 0;
+	}
+	ok(refused, "every truncation is refused");
+}
+
+static void bzimage_lies(void)
+{
+	BZ_REFUSED(p[0x1f1] = 255, "a setup longer than the file");
+	BZ_REFUSED(put_le32(p + 0x1f4, UINT32_MAX), "a kernel longer than the file");
+	BZ_REFUSED(put_le64(p + 0x258, 0), "a load address of 0");
+	BZ_REFUSED(put_le64(p + 0x258, UINT64_MAX), "one that wraps");
+	BZ_REFUSED(put_le16(p + 0x206, 0x20b), "an old protocol");
+	BZ_REFUSED(put_le16(p + 0x236, 0), "no 64-bit entry");
+}
+
+static void sniffing(void)
+{
+	uint8_t data[64] = { 0 };
+	bool quiet = true;
+
+	for (size_t size = 0; size < sizeof(data); size++)
+		quiet &= image_sniff(data, size) == IMAGE_UNKNOWN;
+	ok(quiet, "zeros of any length are no image");
+	for (int kind = IMAGE_UNKNOWN; kind <= IMAGE_SCRIPT; kind++)
+		quiet &= image_describe((enum image_kind)kind) != NULL;
+	ok(quiet, "every kind has words");
+}
+
+int main(void)
+{
+	elf_headers();
+	elf_lies();
+	elf_notes();
+	bzimages();
+	bzimage_lies();
+	sniffing();
+	return done_testing();
+}
