@@ -24,6 +24,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/timerfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -70,6 +71,7 @@ struct tty {
 	const struct log *log;
 	bool terminal; /* stdin is one */
 	int poke_fd;
+	int job_fd; /* ticks while we are a background job of that terminal; -1: no terminal */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* for the writer, when it sleeps */
@@ -82,7 +84,7 @@ struct tty {
 	const char *notice; /* words of our own for the person, not for the log */
 	struct ring output;
 
-	loop_id in_id, poke_id;
+	loop_id in_id, poke_id, job_id;
 	struct port *listener; /* gets the input, or NULL */
 	bool eof;
 	bool escape;	       /* Ctrl-a was typed */
@@ -458,16 +460,33 @@ static void check_size(struct tty *tty)
 		notify(tty, &tty->ports[i], tty->ports[i].client.resized);
 }
 
+/*
+ * In the foreground the terminal is ours. In the background it is looked at each second: a shell's fg
+ * sends no signal to a job that was not stopped.
+ */
+static void follow_job(struct tty *tty)
+{
+	bool front = in_foreground(tty->config.in);
+	struct itimerspec tick = { .it_interval.tv_sec = !front, .it_value.tv_sec = !front };
+
+	if (front)
+		make_raw(tty->config.in);
+	timerfd_settime(tty->job_fd, 0, &tick, NULL);
+}
+
+/* Also the job's tick: it asks the same questions. */
 static void on_poke(void *opaque, uint32_t events)
 {
 	struct tty *tty = opaque;
 	uint64_t count;
 	ssize_t rc = read(tty->poke_fd, &count, sizeof(count));
 
-	(void)rc;
 	(void)events;
-	if (tty->terminal && in_foreground(tty->config.in))
-		make_raw(tty->config.in);
+	if (tty->terminal) {
+		rc = read(tty->job_fd, &count, sizeof(count));
+		follow_job(tty);
+	}
+	(void)rc;
 	pthread_mutex_lock(&tty->lock);
 	watch_input(tty);
 	offer_input(tty);
@@ -560,9 +579,13 @@ static int take_terminal(struct tty *tty)
 		rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
 	if (tty->terminal && !rc)
 		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
-	if (tty->terminal && !rc && in_foreground(tty->config.in))
-		make_raw(tty->config.in);
-	return rc;
+	if (!tty->terminal || rc)
+		return rc;
+	tty->job_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (tty->job_fd < 0)
+		return -errno;
+	follow_job(tty);
+	return watch(tty, tty->job_fd, on_poke, &tty->job_id);
 }
 
 int tty_create(const struct tty_config *config, struct loop *loop, const struct log *log,
@@ -577,6 +600,7 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	tty->loop = loop;
 	tty->log = log;
 	tty->terminal = isatty(config->in);
+	tty->job_fd = -1;
 	tty->out = config->out;
 	tty->log_fd = config->log_fd;
 	pthread_mutex_init(&tty->lock, NULL);
@@ -599,6 +623,7 @@ void tty_destroy(struct tty *tty)
 {
 	loop_remove(tty->loop, tty->in_id);
 	loop_remove(tty->loop, tty->poke_id);
+	loop_remove(tty->loop, tty->job_id);
 	if (tty->terminal)
 		tty_restore();
 	pthread_mutex_lock(&tty->lock);
@@ -611,6 +636,8 @@ void tty_destroy(struct tty *tty)
 		close(tty->config.log_fd);
 	if (tty->poke_fd >= 0)
 		close(tty->poke_fd);
+	if (tty->job_fd >= 0)
+		close(tty->job_fd);
 	pthread_mutex_destroy(&tty->lock);
 	pthread_cond_destroy(&tty->work);
 	pthread_cond_destroy(&tty->idle);

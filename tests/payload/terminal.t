@@ -69,4 +69,14 @@ tm send-keys " stty -g >$tmp/bg.before; $lkvm run --payload end -p spin & sleep 
 wait_for "$tmp/bg.done"
 is "$(cat "$tmp/bg.after")" "$(cat "$tmp/bg.before")" "in the background the terminal is left alone"
 like "$tmp/bg.jobs" "Running" "and it runs"
+
+# And brought to the front it takes it.
+tm send-keys " stty -g >$tmp/fg.before; $lkvm run --payload end -p spin & sleep 0.5; fg; stty -g >$tmp/fg.after; touch $tmp/fg.done" Enter
+sleep 2.5
+tm send-keys C-c
+sleep 0.3
+check "brought to the foreground it takes the keys" test ! -e "$tmp/fg.done"
+tm send-keys C-a x
+wait_for "$tmp/fg.done"
+is "$(cat "$tmp/fg.after")" "$(cat "$tmp/fg.before")" "and gives the terminal back"
 done_testing
