@@ -97,7 +97,7 @@ device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 
-payload-x86 += hello exit end timer smp probe badreg
+payload-x86 += hello exit end timer irq smp probe badreg
 
 # Libraries by their names, and the headers that musl's compiler does not find by itself.
 lib-arm64 += fdt
