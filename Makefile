@@ -75,7 +75,7 @@ obj-y += host/disk.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/vcpu.o vm/device.o vm/verdict.o
 
-obj-y += term/uart16550.o term/tty.o term/scan.o
+obj-y += term/uart16550.o term/tty.o term/terminal.o term/ring.o term/scan.o
 
 obj-y += guest/image.o guest/payloads.o
 obj-x86 += guest/bzimage.o guest/elf.o

@@ -12,7 +12,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/options.h"
-#include "term/tty.h"
+#include "term/terminal.h"
 #include "util/util.h"
 
 /* ---- Signals ---- */
@@ -30,7 +30,7 @@ static void on_end(int sig)
 	int saved = errno;
 
 	if (!m || atomic_exchange(&process.ending, 1)) {
-		tty_restore();
+		terminal_restore();
 		_exit(STATUS_SIGNAL + sig);
 	}
 	machine_stop(m, sig);
@@ -40,7 +40,7 @@ static void on_end(int sig)
 /* A bug of ours: leave the terminal usable, then die of it as if nothing had caught it. */
 static void on_crash(int sig)
 {
-	tty_restore();
+	terminal_restore();
 	signal(sig, SIG_DFL);
 	raise(sig);
 }
@@ -50,7 +50,7 @@ static void on_stop(int sig)
 	int saved = errno;
 
 	(void)sig;
-	tty_restore();
+	terminal_restore();
 	raise(SIGSTOP);
 	errno = saved;
 }
@@ -248,7 +248,7 @@ static int run_machine(struct run_options *o)
 	own_status = machine_own_status(m);
 	/* From here on a signal ends the process at once: the console may be waiting for its reader. */
 	atomic_store(&process.machine, NULL);
-	tty_restore();
+	terminal_restore();
 	machine_destroy(m);
 	if (status < 0)
 		return cmd_fail("%s", why);

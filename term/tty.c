@@ -23,16 +23,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/timerfd.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include "term/ring.h"
 #include "term/scan.h"
+#include "term/terminal.h"
 #include "util/file.h"
 #include "util/util.h"
 
-#define RING_SIZE (64 * 1024)
 #define READ_AHEAD 4096 /* of what isn't a terminal: the rest is left to who reads it after us */
 #define CHUNK 4096	/* what a pipe that polls writable takes without blocking */
 #define PORTS 4
@@ -44,18 +43,6 @@ static const char help[] = "\r\n"
 			   "Ctrl-a a  send Ctrl-a (also: Ctrl-a twice)\r\n"
 			   "Ctrl-a h  this help\r\n";
 static const char hint[] = "\r\n(Ctrl-a h for help)\r\n";
-
-/* What tty_restore() needs; a signal handler can't be handed a pointer. */
-static struct {
-	int fd;
-	struct termios saved;
-	atomic_bool active; /* lock-free, so good for handlers, on whichever thread they run */
-} terminal;
-
-struct ring {
-	uint32_t head, len;
-	uint8_t data[RING_SIZE];
-};
 
 struct port {
 	struct tty_client client;
@@ -91,71 +78,6 @@ struct tty {
 	struct winsize window; /* as the clients know it */
 	struct ring input;
 };
-
-/* Stores at most `len` bytes, as many as fit. */
-static size_t ring_put(struct ring *r, const uint8_t *data, size_t len)
-{
-	uint32_t tail = (r->head + r->len) % RING_SIZE;
-	size_t n = MIN(len, (size_t)(RING_SIZE - r->len));
-	size_t first = MIN(n, (size_t)(RING_SIZE - tail));
-
-	memcpy(r->data + tail, data, first);
-	memcpy(r->data, data + first, n - first);
-	r->len += n;
-	return n;
-}
-
-/* The bytes that lie at the front in one piece. */
-static size_t ring_front(const struct ring *r, const uint8_t **data)
-{
-	*data = r->data + r->head;
-	return MIN(r->len, RING_SIZE - r->head);
-}
-
-/* An empty ring begins again at 0: a quiet console touches one page of it. */
-static void ring_drop(struct ring *r, size_t n)
-{
-	r->len -= n;
-	r->head = r->len ? (r->head + n) % RING_SIZE : 0;
-}
-
-static bool in_foreground(int fd)
-{
-	return tcgetpgrp(fd) == getpgrp();
-}
-
-/*
- * No key means anything to the terminal any more; output is processed as before. A terminal that is
- * raw already is left alone, and so is what to restore.
- */
-static void make_raw(int fd)
-{
-	struct termios now, raw;
-
-	if (tcgetattr(fd, &now))
-		return;
-	raw = now;
-	cfmakeraw(&raw);
-	raw.c_oflag = now.c_oflag;
-	if (raw.c_lflag == now.c_lflag && raw.c_iflag == now.c_iflag && raw.c_cflag == now.c_cflag)
-		return;
-	atomic_store(&terminal.active, false);
-	terminal.fd = fd;
-	terminal.saved = now;
-	atomic_store(&terminal.active, true);
-	tcsetattr(fd, TCSANOW, &raw);
-}
-
-/* In the background the terminal belongs to another job (and to touch it would stop this one). */
-void tty_restore(void)
-{
-	int saved_errno = errno;
-
-	if (atomic_load(&terminal.active) && in_foreground(terminal.fd) &&
-	    atomic_exchange(&terminal.active, false))
-		tcsetattr(terminal.fd, TCSANOW, &terminal.saved);
-	errno = saved_errno;
-}
 
 void tty_poke(struct tty *tty)
 {
@@ -382,7 +304,8 @@ static size_t input_space(const struct tty *tty)
 /* Whether `in` may be read now: of a terminal the foreground job only, others would be stopped. */
 static bool may_read(const struct tty *tty)
 {
-	return !tty->eof && input_space(tty) && (!tty->terminal || in_foreground(tty->config.in));
+	return !tty->eof && input_space(tty) &&
+	       (!tty->terminal || terminal_in_foreground(tty->config.in));
 }
 
 /* With the lock held, after what may_read() looks at has changed. */
@@ -430,18 +353,11 @@ static void on_input(void *opaque, uint32_t events)
 	pthread_mutex_unlock(&tty->lock);
 }
 
-static bool window_size(const struct tty *tty, struct winsize *window)
-{
-	if (ioctl(tty->config.out, TIOCGWINSZ, window) && ioctl(tty->config.in, TIOCGWINSZ, window))
-		return false;
-	return window->ws_col && window->ws_row;
-}
-
 bool tty_size(struct tty *tty, unsigned int *columns, unsigned int *rows)
 {
 	struct winsize window;
 
-	if (!window_size(tty, &window))
+	if (!terminal_size(tty->config.out, tty->config.in, &window))
 		return false;
 	*columns = window.ws_col;
 	*rows = window.ws_row;
@@ -452,7 +368,7 @@ static void check_size(struct tty *tty)
 {
 	struct winsize now;
 
-	if (!window_size(tty, &now) ||
+	if (!terminal_size(tty->config.out, tty->config.in, &now) ||
 	    (now.ws_col == tty->window.ws_col && now.ws_row == tty->window.ws_row))
 		return;
 	tty->window = now;
@@ -466,11 +382,11 @@ static void check_size(struct tty *tty)
  */
 static void follow_job(struct tty *tty)
 {
-	bool front = in_foreground(tty->config.in);
+	bool front = terminal_in_foreground(tty->config.in);
 	struct itimerspec tick = { .it_interval.tv_sec = !front, .it_value.tv_sec = !front };
 
 	if (front)
-		make_raw(tty->config.in);
+		terminal_make_raw(tty->config.in);
 	timerfd_settime(tty->job_fd, 0, &tick, NULL);
 }
 
@@ -606,7 +522,7 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	pthread_mutex_init(&tty->lock, NULL);
 	pthread_cond_init(&tty->work, NULL);
 	pthread_cond_init(&tty->idle, NULL);
-	window_size(tty, &tty->window);
+	terminal_size(tty->config.out, tty->config.in, &tty->window);
 	tty->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = tty->poke_fd < 0 ? -errno : take_terminal(tty);
 	if (rc) {
@@ -625,7 +541,7 @@ void tty_destroy(struct tty *tty)
 	loop_remove(tty->loop, tty->poke_id);
 	loop_remove(tty->loop, tty->job_id);
 	if (tty->terminal)
-		tty_restore();
+		terminal_restore();
 	pthread_mutex_lock(&tty->lock);
 	tty->stop = true;
 	pthread_cond_signal(&tty->work);

@@ -10,9 +10,8 @@
  * room; the outside is read no faster than that. A pipe or a file is not touched before
  * tty_want_input(); of a terminal Ctrl-a is ours: x leaves, h helps, b sends a break.
  *
- * Raw mode: only where stdin is a terminal and we are its foreground job. tty_restore() undoes it
- * and is async-signal-safe; it acts on the terminal that this process set raw, of which there is
- * one (the only mutable static of the program).
+ * Raw mode: only where stdin is a terminal and we are its foreground job. term/terminal.h has the way
+ * back, for every way out.
  */
 #ifndef TERM_TTY_H
 #define TERM_TTY_H
@@ -92,10 +91,5 @@ bool tty_size(struct tty *tty, unsigned int *columns, unsigned int *rows);
  * again, if we are the foreground job, and input. Async-signal-safe.
  */
 void tty_poke(struct tty *tty);
-
-/*
- * The terminal as it was, if it is still ours. Async-signal-safe, idempotent; needs no struct tty.
- */
-void tty_restore(void);
 
 #endif

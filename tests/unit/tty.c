@@ -3,6 +3,7 @@
  * term/tty between a device and pipes, files and a terminal. All of it runs in a child that leads a
  * session of its own, since a pseudo-terminal must be its controlling one.
  */
+#include "term/terminal.h"
 #include "term/tty.h"
 
 #include <dirent.h>
@@ -747,9 +748,9 @@ static void test_stopped_and_continued(void)
 	open_pty(&pty);
 	set_up(&f, pty.slave, pty.slave, -1);
 	errno = 1234;
-	tty_restore();
-	ok(errno == 1234 && is_as_before(&pty), "tty_restore(), as before a stop");
-	tty_restore();
+	terminal_restore();
+	ok(errno == 1234 && is_as_before(&pty), "terminal_restore(), as before a stop");
+	terminal_restore();
 	ok(is_as_before(&pty), "twice");
 	tty_poke(f.tty);
 	ok(errno == 1234 && eventually(is_raw(&pty)), "tty_poke(), as after SIGCONT: raw again");
@@ -800,8 +801,8 @@ static void test_background(void)
 	ok(read_for(&f, text, 2) == 2, "and read");
 
 	tcsetpgrp(pty.slave, other);
-	tty_restore();
-	ok(is_raw(&pty), "tty_restore() in the background touches nothing");
+	terminal_restore();
+	ok(is_raw(&pty), "terminal_restore() in the background touches nothing");
 	keys(&pty, "y");
 	usleep(20000);
 	tcsetpgrp(pty.slave, getpgrp());
@@ -828,7 +829,7 @@ static void test_hangup(void)
 	ok(write_pattern(&f, 300000), "a terminal that vanished holds up nothing");
 	ok(is_idle(), "and keeps nobody busy");
 	errno = 1234;
-	tty_restore();
+	terminal_restore();
 	ok(errno == 1234, "nor does what failed show in errno");
 	tear_down(&f);
 	close_pty(&pty);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* A bounded queue of bytes. All zero is an empty one; whoever shares it locks it. */
+#ifndef TERM_RING_H
+#define TERM_RING_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define RING_SIZE (64 * 1024)
+
+struct ring {
+	uint32_t head, len;
+	uint8_t data[RING_SIZE];
+};
+
+/* Stores at most `len` bytes, as many as fit: returns how many. */
+size_t ring_put(struct ring *r, const uint8_t *data, size_t len);
+
+/* The bytes that lie at the front in one piece: how many. */
+size_t ring_front(const struct ring *r, const uint8_t **data);
+
+/* Takes `n` bytes from the front, which are there. */
+void ring_drop(struct ring *r, size_t n);
+
+#endif
