@@ -7,7 +7,7 @@
 lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
 list=$PWD/tests/oneliners
 elf=$PWD/${KINDLING_BUILD:-build}/payload/exit.elf
-tmp=$(mktemp -d)
+tmp=$(mktemp -d -p "${LAB_OUT:-$PWD/${KINDLING_BUILD:-build}}") # where direct I/O works: no tmpfs
 trap 'rm -rf "$tmp"' EXIT
 
 # Every file that the lines name; a payload stands in for the kernels.
