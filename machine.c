@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "term/scan.h"
 #include "term/tty.h"
 #include "term/uart16550.h"
+#include "util/file.h"
 #include "util/loop.h"
 #include "util/util.h"
 #include "virtio/blk.h"
@@ -145,13 +145,8 @@ static int add_virtio_console(struct machine *m, struct err *err)
 /* One file behind two devices would be two caches of one disk: the guest's file systems break. */
 static int check_twice(const struct machine_config *c, unsigned int i, struct err *err)
 {
-	struct stat mine, other;
-
-	if (stat(c->disks[i].path, &mine))
-		return 0; /* disk_open() will say why */
 	for (unsigned int j = 0; j < i; j++) {
-		if (!stat(c->disks[j].path, &other) && mine.st_dev == other.st_dev &&
-		    mine.st_ino == other.st_ino)
+		if (file_same(c->disks[i].path, c->disks[j].path))
 			return err_set(err, EBUSY, "disk %s is given twice (%s); one device a file",
 				       c->disks[i].path, c->disks[j].path);
 	}

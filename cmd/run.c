@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
 #include "cmd/options.h"
 #include "term/terminal.h"
+#include "util/file.h"
 #include "util/util.h"
 
 /* ---- Signals ---- */
@@ -148,25 +148,16 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 	return 0;
 }
 
-static bool same_file(const struct stat *a, const char *path)
-{
-	struct stat b;
-
-	return path && !stat(path, &b) && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
-}
-
 /* The log must not be what the guest is made of: a slip of the hand would empty it. */
 static int check_console_log(struct run_options *o, struct err *err)
 {
 	const struct machine_config *c = &o->machine;
-	struct stat st;
-	bool used;
+	const char *log = o->console_log;
+	bool used = (c->image.kernel && file_same(log, c->image.kernel)) ||
+		    (c->image.initrd && file_same(log, c->image.initrd));
 
-	if (fstat(c->log_fd, &st) || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)))
-		return 0;
-	used = same_file(&st, c->image.kernel) || same_file(&st, c->image.initrd);
 	for (unsigned int i = 0; i < c->n_disks; i++)
-		used |= same_file(&st, c->disks[i].path);
+		used |= file_same(log, c->disks[i].path);
 	if (used)
 		return err_set(err, EINVAL,
 			       "--console-log %s: that file is the guest's kernel, initrd or disk",

@@ -56,6 +56,13 @@ void file_unmap(struct file_map *map)
 	map->size = 0;
 }
 
+bool file_same(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
 int write_full(int fd, const void *data, size_t len)
 {
 	const char *p = data;

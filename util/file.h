@@ -3,6 +3,7 @@
 #ifndef UTIL_FILE_H
 #define UTIL_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -21,6 +22,9 @@ struct file_map {
  */
 int file_map(const char *path, const char *what, struct file_map *map, struct err *err);
 void file_unmap(struct file_map *map);
+
+/* Are these two names of one file that is there? */
+bool file_same(const char *a, const char *b);
 
 /* Writes all of it, across EINTR and short counts. 0 or -errno. */
 int write_full(int fd, const void *data, size_t len);

@@ -28,9 +28,8 @@
 #define VM_KICK_SIGNAL SIGRTMIN
 
 struct vm_config {
-	const char *dev; /* NULL: /dev/kvm */
-	const char
-		*irqchip; /* a port's word for its interrupt controller; NULL: the best there is */
+	const char *dev;     /* NULL: /dev/kvm */
+	const char *irqchip; /* a port's word for its controller; NULL: the best there is */
 	unsigned int cpus;
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
