@@ -66,6 +66,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #    A file:         obj-y += FOLDER/NAME.o            (obj-x86, obj-arm64: of one port)
 #    An option's:    obj-$(CONFIG_X) += FOLDER/NAME.o  (and config X in Kconfig, configs/*)
 #    A device type:  device-$(CONFIG_X) += NAME        (defines struct device_type NAME_type)
+#    An unpacker:    unpacker-$(CONFIG_X) += NAME      (defines struct unpacker NAME_unpacker)
 #    A payload:      payload-x86 += NAME               (guest/payload/x86/NAME.c)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
@@ -75,12 +76,17 @@ obj-y += host/disk.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/vcpu.o vm/device.o vm/verdict.o
 
-obj-y += term/uart16550.o term/tty.o term/terminal.o term/ring.o term/scan.o
+obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
+obj-arm64 += term/pl011.o
 
-obj-y += guest/image.o guest/payloads.o
-obj-x86 += guest/bzimage.o guest/elf.o
+obj-arm64 += platform/pl031.o
+
+obj-y += guest/image.o guest/elf.o guest/payloads.o
+obj-x86 += guest/bzimage.o
+obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o guest/unpack.o
 
 obj-x86 += x86/port.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
+obj-arm64 += arm/port.o arm/options.o arm/vcpu.o arm/gic.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
@@ -89,27 +95,48 @@ obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 
 obj-y += machine.o
 
-obj-y += cmd/run.o cmd/options.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/doctor.o
+obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/doctor.o
 
 obj-y += main.o
 
+device-y += uart16550
+device-arm64 += pl011 pl031
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 
+# guest/unpack-NAME.o, and below its library. An x86 kernel unpacks itself.
+unpacker-$(CONFIG_GZIP) += gzip
+unpacker-$(CONFIG_XZ) += xz
+unpacker-$(CONFIG_ZSTD) += zstd
+unpacker-$(CONFIG_LZ4) += lz4
+obj-arm64 += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
+
 payload-x86 += hello exit end timer irq smp probe badreg
+payload-arm64 += hello exit end timer irq smp probe badreg
 
-# Libraries by their names, and the headers that musl's compiler does not find by itself.
-lib-arm64 += fdt
+# Libraries by their names, and the headers that a compiler for another libc does not find by itself.
+lib-unpack-$(CONFIG_GZIP) += z
+lib-unpack-$(CONFIG_XZ) += lzma
+lib-unpack-$(CONFIG_ZSTD) += zstd
+lib-unpack-$(CONFIG_LZ4) += lz4
+lib-arm64 += fdt $(lib-unpack-y)
 lib-headers-arm64 += libfdt.h libfdt_env.h fdt.h
+lib-headers-arm64 += zlib.h zconf.h lzma.h lzma zstd.h zstd_errors.h lz4.h
 
-objects := $(sort $(obj-y) $(obj-$(ARCH)) gen/device-types.o gen/payload-table.o gen/payload-data.o)
+objects := $(sort $(obj-y) $(obj-$(ARCH)) \
+	gen/device-types.o gen/payload-table.o gen/payload-data.o)
+# Image parsers and devices of every port, for the unit tests: sanitizers see them on any machine.
+test-objects := $(sort $(filter guest/% term/% platform/% gen/%,$(obj-x86) $(obj-arm64)))
 devices := $(device-y) $(device-$(ARCH))
+unpackers := $(unpacker-y)
 payloads := $(if $(filter y,$(CONFIG_PAYLOADS)),$(payload-y) $(payload-$(ARCH)))
 libs := $(lib-y) $(lib-$(ARCH))
+test-libs := $(filter-out $(libs),$(lib-unpack-y))
 lib-headers := $(lib-headers-y) $(lib-headers-$(ARCH))
-unit-tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*.c))
-payload-tests := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/payload/*.c))
+tests-in = $(patsubst %.c,$(BUILD)/%,$(wildcard $1/*.c $1/$(ARCH)/*.c))
+unit-tests := $(call tests-in,tests/unit)
+payload-tests := $(call tests-in,tests/payload)
 
 # ---------------------------------------------------------------------------------------------
 # 3. Flags. CFLAGS and LDFLAGS are the user's, ours stand before them.
@@ -124,38 +151,45 @@ cc-flags := $(strip $(base-flags) $(CFLAGS) $(sanitize-flags))
 ld-flags := $(strip -pthread -Wl,-z,relro,-z,now $(sanitize-flags) $(LDFLAGS))
 dep-flags = -MMD -MP -MF $(@:.o=.d)
 
-# musl. A native build has the musl-gcc wrapper; for another port, unpack Debian's musl-dev (and
-# libfdt-dev) of that port somewhere and say MUSL=that/folder. The kernel's headers are found
-# through a folder of links: all of /usr/include would bring glibc's with it (video/ is there for
-# asm/bootparam.h, which wants its edid.h).
-musl-include := $(BUILD)/musl-include
+# musl, and libraries of another port. A native build has the musl-gcc wrapper and this machine's
+# libraries. For another port tests/sysroot unpacks Debian's musl-dev and libraries (or say
+# SYSROOT=that/folder). Headers are found through folders of links: all of /usr/include would bring
+# glibc's with it (video/ is there for asm/bootparam.h, which wants its edid.h).
+uapi-include := $(BUILD)/include/uapi
+lib-include := $(BUILD)/include/lib
 ifeq ($(ARCH),$(HOSTARCH))
 MUSL_CC ?= musl-gcc
 multiarch = $(shell gcc -print-multiarch)
-musl-uapi = $(addprefix /usr/include/,linux asm-generic video) \
+uapi = $(addprefix /usr/include/,linux asm-generic video) \
 	$(firstword $(wildcard /usr/include/$(multiarch)/asm /usr/include/asm))
-musl-libdir = /usr/lib/$(multiarch)
-musl-libinc = /usr/include
+lib-dir = /usr/lib/$(multiarch)
+lib-inc = /usr/include
+link-libs = $(addprefix -l,$(libs))
 else
 MUSL_CC ?= $(CC)
-MUSL ?= $(BUILD)/musl-root
+SYSROOT ?= build/$(ARCH)/sysroot
+sysroot = $(SYSROOT)/layout
 triple-x86 := x86_64-linux
 triple-arm64 := aarch64-linux
-musl-uapi = $(addprefix /usr/$(triple-$(ARCH))-gnu/include/,linux asm-generic asm video)
-musl-libdir = $(MUSL)/usr/lib/$(triple-$(ARCH))-gnu
-musl-libinc = $(MUSL)/usr/include
-musl-lib = $(MUSL)/usr/lib/$(triple-$(ARCH))-musl
-musl-system = -nostdinc -isystem $(MUSL)/usr/include/$(triple-$(ARCH))-musl \
+uapi = $(addprefix /usr/$(triple-$(ARCH))-gnu/include/,linux asm-generic asm video)
+lib-dir = $(SYSROOT)/usr/lib/$(triple-$(ARCH))-gnu
+lib-inc = $(abspath $(SYSROOT))/usr/include
+link-libs = $(libs:%=$(lib-dir)/lib%.a)
+cc-flags += -isystem $(lib-include)
+musl-lib = $(SYSROOT)/usr/lib/$(triple-$(ARCH))-musl
+musl-system = -nostdinc -isystem $(SYSROOT)/usr/include/$(triple-$(ARCH))-musl \
 	-isystem $(shell $(MUSL_CC) -print-file-name=include)
 musl-begin = -nostdlib $(addprefix $(musl-lib)/,crt1.o crti.o)
 musl-end = $(musl-lib)/libc.a $(shell $(MUSL_CC) -print-libgcc-file-name) \
 	$(addprefix $(musl-lib)/,libc.a crtn.o)
 endif
-musl-flags = $(strip $(musl-system) -isystem $(musl-include) $(base-flags) $(CFLAGS))
+musl-flags = $(strip $(musl-system) -isystem $(uapi-include) -isystem $(lib-include) \
+	$(base-flags) $(CFLAGS))
 
 # Payloads know no operating system, and neither musl, glibc nor a sanitizer.
 payload-flags-x86 := -mno-red-zone -mgeneral-regs-only -mcmodel=small
-payload-flags-arm64 := -mgeneral-regs-only
+# The MMU is off: all memory is a device's, which takes no unaligned access.
+payload-flags-arm64 := -mgeneral-regs-only -mstrict-align
 payload-flags := -std=gnu17 $(warnings) -I. -Os -ffreestanding -fno-pic -fno-stack-protector \
 	-fno-asynchronous-unwind-tables $(payload-flags-$(ARCH))
 # (-static is no PIE already; clang warns of a -no-pie beside it)
@@ -175,8 +209,8 @@ same = $(and $(findstring x$(strip $1)x,x$(strip $2)x),$(findstring x$(strip $2)
 made-cc = $(CC) $(cc-flags)
 made-musl = $(MUSL_CC) $(musl-flags)
 made-payload = $(CC) $(payload-flags) $(payload-ld-flags)
-made-link = $(objects) $(libs) $(ld-flags)
-made-tables = $(devices) / $(payloads)
+made-link = $(objects) $(link-libs) $(ld-flags)
+made-tables = $(devices) / $(unpackers) / $(payloads)
 made-version = $(version)
 
 stamps := $(BUILD)/stamp
@@ -207,19 +241,19 @@ musl-objects := $(addprefix $(musl)/,$(objects))
 
 $(BUILD)/lkvm: $(glibc-objects) $(stamps)/link
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $(glibc-objects) $(addprefix -l,$(libs))
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $(glibc-objects) $(link-libs)
 
 $(BUILD)/lkvm-static: $(musl-objects) $(stamps)/link
 	$(call say,LINK,$@)
 	$(Q)$(MUSL_CC) -static $(CFLAGS) $(LDFLAGS) -o $@ $(musl-begin) $(musl-objects) \
-		$(patsubst %,$(musl-libdir)/lib%.a,$(libs)) $(musl-end)
+		$(libs:%=$(lib-dir)/lib%.a) $(musl-end)
 
 # What tests link with: everything but main().
-$(BUILD)/liblkvm-core.a: $(filter-out %/main.o,$(glibc-objects)) $(stamps)/link
+$(BUILD)/liblkvm-core.a: $(filter-out %/main.o,$(sort $(glibc-objects) $(addprefix $(obj)/,$(test-objects)))) $(stamps)/link
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(obj)/%.o: %.c $(stamps)/cc Makefile
+$(obj)/%.o: %.c $(stamps)/cc Makefile | $(if $(sysroot),$(BUILD)/include/linked)
 	$(call say,CC,$*.o)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(cc-flags) $(extra-flags) $(dep-flags) -c -o $@ $<
@@ -234,12 +268,12 @@ $(obj)/gen/%.o: $(gen)/%.S $(stamps)/cc Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(cc-flags) -c -o $@ $<
 
-$(musl)/%.o: %.c $(stamps)/musl Makefile $(musl-include)/linked
+$(musl)/%.o: %.c $(stamps)/musl Makefile | $(BUILD)/include/linked
 	$(call say,MUSLCC,$*.o)
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) $(musl-flags) $(extra-flags) $(dep-flags) -c -o $@ $<
 
-$(musl)/gen/%.o: $(gen)/%.c $(stamps)/musl Makefile $(musl-include)/linked
+$(musl)/gen/%.o: $(gen)/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
 	$(call say,MUSLCC,gen/$*.o)
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) $(musl-flags) $(dep-flags) -c -o $@ $<
@@ -249,15 +283,20 @@ $(musl)/gen/%.o: $(gen)/%.S $(stamps)/musl Makefile
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) $(musl-flags) -c -o $@ $<
 
-$(musl-include)/linked: Makefile
-	$(Q)mkdir -p $(@D)
-	$(Q)ln -sfn $(musl-uapi) $(addprefix $(musl-libinc)/,$(lib-headers)) $(@D)/
+$(BUILD)/include/linked: Makefile $(sysroot)
+	$(Q)mkdir -p $(uapi-include) $(lib-include)
+	$(Q)ln -sfn $(uapi) $(uapi-include)/
+	$(Q)ln -sfn $(addprefix $(lib-inc)/,$(lib-headers)) $(lib-include)/
 	$(Q)touch $@
+
+build/$(ARCH)/sysroot/layout:
+	$(call say,FETCH,$(@D))
+	$(Q)tests/sysroot $(ARCH) $(@D) >/dev/null
 
 $(obj)/cmd/version.o $(musl)/cmd/version.o: $(stamps)/version
 
 # ---------------------------------------------------------------------------------------------
-# 5. What is generated: the table of device types and the table of payloads
+# 5. What is generated: the tables of device types, unpackers and payloads
 
 $(gen)/device-types.c: $(stamps)/tables Makefile | $(gen)/
 	$(call say,GEN,$@)
@@ -266,6 +305,15 @@ $(gen)/device-types.c: $(stamps)/tables Makefile | $(gen)/
 	for d in $(devices); do echo "extern const struct device_type $${d}_type;"; done; \
 	echo 'const struct device_type *const device_types[] = {'; \
 	for d in $(devices); do echo "	&$${d}_type,"; done; \
+	echo '	NULL'; echo '};'; } > $@
+
+$(gen)/unpackers.c: $(stamps)/tables Makefile | $(gen)/
+	$(call say,GEN,$@)
+	@{ echo '/* Generated by the Makefile from the unpacker-y list. */'; \
+	echo '#include "guest/unpack.h"'; \
+	for u in $(unpackers); do echo "extern const struct unpacker $${u}_unpacker;"; done; \
+	echo 'const struct unpacker *const unpackers[] = {'; \
+	for u in $(unpackers); do echo "	&$${u}_unpacker,"; done; \
 	echo '	NULL'; echo '};'; } > $@
 
 # A name may hold a dash, a symbol may not.
@@ -320,15 +368,25 @@ tests: $(unit-tests) $(payload-tests)	## the test programs, build/tests/
 $(unit-tests) $(payload-tests): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/liblkvm-core.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(addprefix -l,$(libs))
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs) $(addprefix -l,$(test-libs))
 
 # musl has no sanitizers.
-under-test := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static) $(unit-tests) $(payload-tests)
+.PHONY: under-test
+binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static)
+under-test: $(binaries) $(unit-tests) $(payload-tests)
+ifeq ($(ARCH)$(shell command -v $(cross-arm64)gcc >/dev/null && echo +cross),x86+cross)
+under-test: under-test-arm64
+endif
 
-check: $(under-test)			## run everything this machine can run (short)
+.PHONY: under-test-arm64
+under-test-arm64:
+	$(Q)+$(MAKE) --no-print-directory ARCH=arm64 BUILD=$(BUILD)/arm64 CC=$(cross-arm64)gcc \
+		CROSS_COMPILE=$(cross-arm64) SYSROOT=build/arm64/sysroot under-test
+
+check: under-test			## run everything this machine can run (short)
 	$(Q)KINDLING_BUILD=$(BUILD) tests/run
 
-bars: $(under-test)			## the full counts and the measured ratios (long)
+bars: under-test			## the full counts and the measured ratios (long)
 	$(Q)KINDLING_BUILD=$(BUILD) tests/bars
 
 check-asan:				## the same as check, with address and undefined sanitizers
@@ -405,6 +463,6 @@ help:					## this list
 # ---------------------------------------------------------------------------------------------
 # 9. What each object was made from, as the compiler wrote it down
 
--include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects))
+-include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects) $(addprefix $(obj)/,$(test-objects)))
 -include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests))
 -include $(patsubst %,$(payload-obj)/%.d,start lib $(payloads))

@@ -16,9 +16,10 @@
 
 #include "guest/payloads.h"
 #include "host/disk.h"
+#include "platform/pl031.h"
 #include "term/scan.h"
 #include "term/tty.h"
-#include "term/uart16550.h"
+#include "term/uart.h"
 #include "util/file.h"
 #include "util/loop.h"
 #include "util/util.h"
@@ -74,29 +75,7 @@ static int add_tty(struct machine *m, struct err *err)
 
 /* ---- Devices ---- */
 
-static int add_serial(struct machine *m, struct err *err)
-{
-	const struct arch_place *place = &arch_map.serial;
-	struct uart16550_config config = {
-		.name = "uart0",
-		.is_pio = place->is_pio,
-		.base = place->base,
-		.irq = { .chip = m->vm->chip, .gsi = place->gsi, .trigger = IRQ_EDGE },
-		.output_only = m->config->console == CONSOLE_VIRTIO,
-		.tty = m->tty,
-	};
-	struct device *dev;
-	int rc;
-
-	if (m->config->console == CONSOLE_NONE)
-		return 0;
-	rc = uart16550_create(&m->env, &config, &dev, err);
-	if (!rc)
-		device_list_add(&m->devices, dev);
-	return rc;
-}
-
-static int create_virtio(struct machine *m, const char *type_name, const char *name,
+static int create_device(struct machine *m, const char *type_name, const char *name,
 			 const void *config, struct device **dev, struct err *err)
 {
 	const struct device_type *type = device_type_find(type_name);
@@ -105,6 +84,63 @@ static int create_virtio(struct machine *m, const char *type_name, const char *n
 		return err_set(err, ENOTSUP, "%s: left out of this lkvm when it was configured",
 			       name);
 	return type->create(&m->env, config, dev, err);
+}
+
+static int add_device(struct machine *m, const char *type_name, const char *name,
+		      const void *config, struct err *err)
+{
+	struct device *dev;
+	int rc = create_device(m, type_name, name, config, &dev, err);
+
+	if (!rc)
+		device_list_add(&m->devices, dev);
+	return rc;
+}
+
+static struct irq_line line_of(const struct machine *m, const struct arch_place *place)
+{
+	return (struct irq_line){
+		.chip = m->vm->chip,
+		.gsi = place->gsi,
+		.trigger = place->trigger,
+	};
+}
+
+static int add_uart(struct machine *m, const struct arch_device *uart, struct err *err)
+{
+	struct uart_config config = {
+		.name = uart->name,
+		.is_pio = uart->place.is_pio,
+		.base = uart->place.base,
+		.irq = line_of(m, &uart->place),
+		.output_only = m->config->console == CONSOLE_VIRTIO,
+		.tty = m->tty,
+	};
+
+	return add_device(m, uart->type, uart->name, &config, err);
+}
+
+static int add_uarts(struct machine *m, struct err *err)
+{
+	int rc = 0;
+
+	if (m->config->console == CONSOLE_NONE)
+		return 0;
+	for (unsigned int i = 0; !rc && i < ARCH_UARTS && arch_map.uarts[i].type; i++)
+		rc = add_uart(m, &arch_map.uarts[i], err);
+	return rc;
+}
+
+static int add_rtc(struct machine *m, struct err *err)
+{
+	const struct arch_device *rtc = &arch_map.rtc;
+	struct pl031_config config = {
+		.name = rtc->name,
+		.base = rtc->place.base,
+		.irq = line_of(m, &rtc->place),
+	};
+
+	return rtc->type ? add_device(m, rtc->type, rtc->name, &config, err) : 0;
 }
 
 /* Into the next slot. The machine's list owns the device from here on, also when this fails. */
@@ -128,7 +164,7 @@ static int add_virtio(struct machine *m, const char *type_name, const char *name
 		      const void *config, struct err *err)
 {
 	struct device *dev;
-	int rc = create_virtio(m, type_name, name, config, &dev, err);
+	int rc = create_device(m, type_name, name, config, &dev, err);
 
 	return rc ? rc : plug_virtio(m, dev, err);
 }
@@ -166,7 +202,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 	if (rc)
 		return rc;
 	snprintf(m->names[i], sizeof(m->names[i]), "virtio-blk.%u", i);
-	rc = create_virtio(m, "virtio_blk", config.name, &config, &dev, err);
+	rc = create_device(m, "virtio_blk", config.name, &config, &dev, err);
 	if (rc) {
 		disk_close(config.disk); /* else it is the device's */
 		return rc;
@@ -289,7 +325,9 @@ static int build(struct machine *m, struct err *err)
 	if (!rc)
 		rc = add_tty(m, err);
 	if (!rc)
-		rc = add_serial(m, err);
+		rc = add_uarts(m, err);
+	if (!rc)
+		rc = add_rtc(m, err);
 	if (!rc)
 		rc = add_virtio_console(m, err);
 	if (!rc)

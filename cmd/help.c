@@ -8,6 +8,7 @@
 #include "cmd/options.h"
 #include "guest/payloads.h"
 #include "util/util.h"
+#include "vm/arch.h"
 
 #define TEXT_COLUMN 30
 #define LINE_WIDTH 80
@@ -104,16 +105,16 @@ static void print_option(const struct option *p)
 static int help_run(void)
 {
 	puts("usage: lkvm run [OPTION]... [KERNEL]\n\n"
-	     "Boots KERNEL (or ./bzImage, arch/x86/boot/bzImage, vmlinux, the host's own) and ends\n"
+	     "Boots KERNEL (or the one of this kernel tree, or the host's own) and ends\n"
 	     "with a status that tells the truth: 0 the guest powered off, 123 it died, 124 timeout,\n"
 	     "125 nothing was run.\n");
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (p->state == OPTION_WORKS)
+		if (p->state == OPTION_WORKS && option_is_ours(p))
 			print_option(p);
 	}
-	printf("\nDefaults: -c %d -m %lluM --console serial, and console=ttyS0 panic=-1 for the kernel.\n"
+	printf("\nDefaults: -c %d -m %lluM --console serial, and console=%s panic=-1 for the kernel.\n"
 	       "On a terminal Ctrl-a x leaves, Ctrl-a h helps. More in lkvm(1).\n",
-	       DEFAULT_CPUS, DEFAULT_MEM / MIB);
+	       DEFAULT_CPUS, DEFAULT_MEM / MIB, arch_console);
 	return 0;
 }
 
@@ -128,7 +129,7 @@ static int help_payloads(void)
 static int help_examples(void)
 {
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (p->example)
+		if (p->example && option_is_ours(p))
 			printf("%s\t%s\n", p->name, p->example);
 	}
 	return 0;

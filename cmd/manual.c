@@ -25,32 +25,39 @@ static void text(const char *s)
 	putchar('\n');
 }
 
-static void options(void)
+static void option(const struct option *p)
+{
+	printf(".It ");
+	if (p->letter)
+		printf("Fl %c , ", p->letter);
+	printf("Fl Fl %s", p->name);
+	if (p->arg)
+		printf(" Ar %s", p->arg);
+	putchar('\n');
+	text(p->help);
+	if (p->example) {
+		printf(".Bd -literal -offset indent -compact\nlkvm run ");
+		text(p->example);
+		puts(".Ed");
+	}
+}
+
+/* Those of one port, or with NULL those of all: the page is the same whatever wrote it. */
+static void options(const char *port)
 {
 	puts(".Bl -tag -width Ds");
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (p->state != OPTION_WORKS)
-			continue;
-		printf(".It ");
-		if (p->letter)
-			printf("Fl %c , ", p->letter);
-		printf("Fl Fl %s", p->name);
-		if (p->arg)
-			printf(" Ar %s", p->arg);
-		putchar('\n');
-		text(p->help);
-		if (p->example) {
-			printf(".Bd -literal -offset indent -compact\nlkvm run ");
-			text(p->example);
-			puts(".Ed");
-		}
+		if (p->state == OPTION_WORKS &&
+		    (port ? p->port && !strcmp(p->port, port) : !p->port))
+			option(p);
 	}
 	puts(".El");
 }
 
 static void later(void)
 {
-	puts("Known from kvmtool and not built yet; they are refused by name with status 125:");
+	puts(".Ss Later\n"
+	     "Known from kvmtool and not built yet; they are refused by name with status 125:");
 	for (const struct option *p = run_option_table; p->name; p++) {
 		if (p->state == OPTION_LATER)
 			printf(".Fl Fl %s\n", p->name);
@@ -90,11 +97,14 @@ static const char defaults[] =
 	".Bl -column \"kernel parameters\" \"value\"\n"
 	".It CPUs Ta %d\n"
 	".It memory Ta %llu MiB (%llu MiB for a payload)\n"
-	".It console Ta serial: ttyS0 on stdin and stdout\n"
-	".It kernel parameters Ta console=ttyS0 (or hvc0) and panic=\\-1, each unless given; none with\n"
-	"--nodefaults or a payload\n"
+	".It console Ta serial: ttyS0 (arm64: ttyAMA0, and ttyS0 beside it) on stdin and stdout\n"
+	".It kernel parameters Ta console=ttyS0 (ttyAMA0, hvc0) and panic=\\-1, each unless given; none\n"
+	"with --nodefaults or a payload\n"
 	".It network Ta none\n"
-	".It interrupt controllers Ta split, or full where KVM has no split one\n"
+	".It interrupt controllers Ta x86: split, or full where KVM has no split one; arm64: GICv3, or\n"
+	"GICv2 where KVM has no GICv3\n"
+	".It arm64 features Ta SVE, pointer authentication and stolen time where KVM has them; PMU, MTE\n"
+	"and EL2 when asked for\n"
 	".El\n";
 
 static const char tail[] =
@@ -113,6 +123,10 @@ static const char tail[] =
 	"ports        0x3f8 COM1 (GSI 4), 0x600 ACPI sleep and reset, 0x604 power-off,\n"
 	"             0x64 and 0xcf9 reset, 0x70 CMOS clock\n"
 	".Ed\n"
+	".Sh THE ARM64 MACHINE\n"
+	"Its map is that of QEMU's virt, with a second UART; see\n"
+	".Xr lkvm-arm64 7 .\n"
+	"Both UARTs print to the one console; input goes to the one whose receiver was enabled last.\n"
 	".Sh EXIT STATUS\n"
 	".Bl -tag -width Ds\n"
 	".It 0\n"
@@ -155,10 +169,37 @@ void manual_mdoc(const struct command *table)
 	puts(".El\n.Sh OPTIONS OF RUN\n"
 	     "Long options may be shortened while they stay unique, and take their value after = or as the\n"
 	     "next word; a switch is turned off by \\-\\-no\\-NAME.");
-	options();
+	options(NULL);
+	puts(".Ss On x86");
+	options("x86_64");
+	puts(".Ss On arm64");
+	options("aarch64");
 	later();
 	printf(defaults, DEFAULT_CPUS, DEFAULT_MEM / MIB, DEFAULT_PAYLOAD_MEM / MIB);
 	fputs(tail, stdout);
+}
+
+/* Two ports may have options of one name: bash is told of it once. */
+static bool is_first(const struct option *p)
+{
+	const struct option *first = run_option_table;
+
+	while (strcmp(first->name, p->name))
+		first++;
+	return first == p;
+}
+
+/* The words that this option takes, on any port. */
+static void complete_value(const struct option *p)
+{
+	printf("\t--%s) COMPREPLY=($(compgen -W '", p->name);
+	for (const struct option *q = p; q->name; q++) {
+		for (const char *c = strcmp(q->name, p->name) ? "" : q->arg; *c; c++)
+			putchar(*c == '|' ? ' ' : *c);
+		if (!strcmp(q->name, p->name))
+			putchar(' ');
+	}
+	puts("' -- \"$word\")); return ;;");
 }
 
 void manual_bash(const struct command *table)
@@ -172,14 +213,13 @@ void manual_bash(const struct command *table)
 		printf("%s%s", c == table ? "" : " ", c->name);
 	puts("' -- \"$word\"))\n\t\treturn\n\tfi\n\tcase $before in");
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (p->state == OPTION_WORKS && p->arg && strchr(p->arg, '|'))
-			printf("\t--%s) COMPREPLY=($(compgen -W '%s' -- \"$word\")); return ;;\n",
-			       p->name, p->arg);
+		if (p->state == OPTION_WORKS && p->arg && strchr(p->arg, '|') && is_first(p))
+			complete_value(p);
 	}
 	puts("\tesac\n\tcase $word in");
 	printf("\t-*) COMPREPLY=($(compgen -W '");
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (p->state == OPTION_WORKS)
+		if (p->state == OPTION_WORKS && is_first(p))
 			printf("%s--%s", p == run_option_table ? "" : " ", p->name);
 	}
 	puts("' -- \"$word\")) ;;\n\t*) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n\tesac\n}\n"

@@ -11,6 +11,8 @@
 
 #define DEFAULT_CPUS 1
 #define DEFAULT_MEM (512 * MIB)
+#define PORT_OPTIONS 32
+#define OPTIONS_MAX 96
 #define DEFAULT_PAYLOAD_MEM (128 * MIB)
 
 struct run_options {
@@ -21,12 +23,13 @@ struct run_options {
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given;
 	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
+	cpu_set_t affinity;
+	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */
 };
 
 enum option_state {
 	OPTION_WORKS,
-	OPTION_LATER,	   /* known, not built yet */
-	OPTION_OTHER_PORT, /* arm64's */
+	OPTION_LATER, /* known, not built yet */
 };
 
 struct option {
@@ -34,13 +37,24 @@ struct option {
 	char letter;	  /* 0: none */
 	const char *arg;  /* what the value is called; NULL: a switch, which --no-NAME turns off */
 	enum option_state state;
-	/* `value` is the argument, or "1" or "0" for a switch. 0 or -errno and a line. */
+	const char *port; /* the arch_name that has it; NULL: all */
+	/*
+	 * `value` is the argument, or "1" or "0" for a switch. 0 or -errno and a line. NULL: it is
+	 * handed to the port as it is (vm_option()).
+	 */
 	int (*set)(struct run_options *o, const char *value, struct err *err);
 	const char *help;
 	const char *example; /* what follows `lkvm run` in a command line that works */
 };
 
-extern const struct option run_option_table[]; /* ends with a NULL name */
+/* cmd/option-table.c. Ends with a NULL name; two ports may have options of one name. */
+extern const struct option run_option_table[];
+
+/* The kernel as a bare word, or by -k. */
+int option_set_kernel(struct run_options *o, const char *value, struct err *err);
+
+/* Does this lkvm have it (or will it)? */
+bool option_is_ours(const struct option *p);
 
 /* argv[1] on: options, and the kernel as a bare word. 0 or -errno and a line. */
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err);

@@ -14,6 +14,7 @@
 #include "term/terminal.h"
 #include "util/file.h"
 #include "util/util.h"
+#include "vm/arch.h"
 
 /* ---- Signals ---- */
 
@@ -118,7 +119,7 @@ static int add_defaults(struct run_options *o, struct err *err)
 	if (o->nodefaults || o->machine.payload)
 		return 0;
 	if (kind != CONSOLE_NONE && !has_param(o->params, "console="))
-		strcat(add, kind == CONSOLE_VIRTIO ? "console=hvc0 " : "console=ttyS0 ");
+		sprintf(add, "console=%s ", kind == CONSOLE_VIRTIO ? "hvc0" : arch_console);
 	if (!has_param(o->params, "panic="))
 		strcat(add, "panic=-1 ");
 	if (strlen(add) + strlen(o->params) >= sizeof(o->params))

@@ -10,12 +10,14 @@
 #define MAX_SEGMENTS 64
 #define NOTE_XEN_PHYS32_ENTRY 18 /* xen/interface/elfnote.h */
 
+/* With p_paddr where it is to be loaded. */
 static void get_phdr(const struct elf_image *elf, unsigned int i, Elf64_Phdr *ph)
 {
 	Elf64_Ehdr eh;
 
 	memcpy(&eh, elf->data, sizeof(eh));
 	memcpy(ph, elf->data + eh.e_phoff + i * sizeof(*ph), sizeof(*ph));
+	ph->p_paddr += elf->displacement;
 }
 
 static unsigned int n_phdrs(const struct elf_image *elf)
@@ -137,6 +139,20 @@ int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image 
 	if (elf->has_pvh ? !in_segment(elf, elf->pvh_entry) : !in_segment(elf, elf->entry))
 		return err_set(err, EINVAL, "its entry 0x%llx is outside of what it loads",
 			       (unsigned long long)(elf->has_pvh ? elf->pvh_entry : elf->entry));
+	return 0;
+}
+
+int elf_relocate(struct elf_image *elf, uint64_t to)
+{
+	uint64_t by = to - elf->low; /* modulo 2^64: most often it is downwards */
+
+	if (to > UINT64_MAX - (elf->high - elf->low))
+		return -EINVAL;
+	elf->displacement += by;
+	elf->low += by;
+	elf->high += by;
+	elf->entry += by;
+	elf->has_pvh = false;
 	return 0;
 }
 

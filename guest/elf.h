@@ -14,17 +14,26 @@ struct elf_image {
 	const uint8_t *data; /* the file, borrowed */
 	size_t size;
 	uint64_t entry;
-	uint64_t low, high; /* gpas that its segments span */
+	uint64_t low, high;    /* gpas that its segments span */
+	uint64_t displacement; /* what elf_relocate() added to them, modulo 2^64 */
 	bool has_pvh;
 	uint32_t pvh_entry; /* XEN_ELFNOTE_PHYS32_ENTRY */
 };
 
 /*
- * Checks every header, segment and note against the file: no wrap, no overlap, the entries inside a segment.
- * `machine` is EM_*. -EINVAL and a line for people.
+ * Checks every header, segment and note against the file: no wrap, no overlap, the entries inside a
+ * segment. `machine` is EM_*. -EINVAL and a line for people.
  */
 int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image *elf,
 	      struct err *err);
+
+/*
+ * Makes the lowest segment load at `to`: entry, low and high move along. For Linux's arm64 vmlinux,
+ * which calls its kernel addresses (bit 63 of `low` is set) physical: loaded so it is what `objcopy
+ * -O binary` makes of it, the Image. A 2 MiB-aligned base plus low % (2 * MIB) is where it may go.
+ * A PVH entry does not move and is forgotten. -EINVAL, and nothing changed: it would wrap.
+ */
+int elf_relocate(struct elf_image *elf, uint64_t to);
 
 /* Copies the segments; the rest of each is zeroed. They must lie in [low, high) of the caller. */
 int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_t high,

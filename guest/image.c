@@ -19,6 +19,7 @@ static const struct {
 } magics[] = {
 	{ IMAGE_ARM64, 0x38, "ARM\x64", 4 },
 	{ IMAGE_ZIMAGE, 0x24, "\x18\x28\x6f\x01", 4 },
+	{ IMAGE_ZIMAGE, 0x24, "\x01\x6f\x28\x18", 4 }, /* an old big-endian one */
 	{ IMAGE_GZIP, 0, "\x1f\x8b", 2 },
 	{ IMAGE_XZ, 0,
 	  "\xfd"
@@ -33,6 +34,7 @@ static const struct {
 	{ IMAGE_QCOW2, 0, "QFI\xfb", 4 },
 	{ IMAGE_ISO, 0x8001, "CD001", 5 },
 	{ IMAGE_SCRIPT, 0, "#!", 2 },
+	{ IMAGE_ZBOOT, 0, "MZ\0\0zimg", 8 },
 	{ IMAGE_EFI, 0, "MZ", 2 },
 };
 
@@ -44,24 +46,30 @@ static bool has_bytes(const uint8_t *data, size_t size, size_t offset, const cha
 
 static enum image_kind sniff_elf(const uint8_t *data, size_t size)
 {
-	bool elf64 = data[EI_CLASS] == ELFCLASS64;
-	uint16_t machine;
+	bool elf64;
 
-	if (size < sizeof(Elf32_Ehdr))
-		return IMAGE_ELF64_X86; /* its loader will say what is missing */
+	if (size < offsetof(Elf64_Ehdr, e_version)) /* in ELF32 and ELF64 the same up to there */
+		return IMAGE_ELF_TRUNCATED;
 	if (data[EI_DATA] != ELFDATA2LSB)
 		return IMAGE_ELF_OTHER;
-	machine = get_le16(data + offsetof(Elf64_Ehdr, e_machine));
-	if (machine == EM_X86_64 && elf64)
-		return IMAGE_ELF64_X86;
-	if (machine == EM_386 || machine == EM_X86_64)
+	elf64 = data[EI_CLASS] == ELFCLASS64;
+	switch (get_le16(data + offsetof(Elf64_Ehdr, e_machine))) {
+	case EM_X86_64:
+		return elf64 ? IMAGE_ELF64_X86 : IMAGE_ELF32_X86;
+	case EM_386:
 		return IMAGE_ELF32_X86;
-	return machine == EM_AARCH64 ? IMAGE_ELF_ARM64 : IMAGE_ELF_OTHER;
+	case EM_AARCH64:
+		return IMAGE_ELF_ARM64;
+	case EM_ARM:
+		return elf64 ? IMAGE_ELF_OTHER : IMAGE_ELF32_ARM;
+	default:
+		return IMAGE_ELF_OTHER;
+	}
 }
 
 enum image_kind image_sniff(const void *data, size_t size)
 {
-	if (has_bytes(data, size, 0, ELFMAG, SELFMAG) && size > EI_DATA)
+	if (has_bytes(data, size, 0, ELFMAG, SELFMAG))
 		return sniff_elf(data, size);
 	/* A bzImage with an EFI stub is a PE program too: so before "MZ". */
 	if (has_bytes(data, size, BZ_MAGIC, "HdrS", 4) && size > BZ_VERSION + 2)
@@ -83,9 +91,12 @@ const char *image_describe(enum image_kind kind)
 		[IMAGE_ELF64_X86] = "a 64-bit ELF image for x86",
 		[IMAGE_ELF32_X86] = "a 32-bit ELF image for x86",
 		[IMAGE_ELF_ARM64] = "an ELF image for arm64",
+		[IMAGE_ELF32_ARM] = "a 32-bit ELF image for Arm",
+		[IMAGE_ELF_TRUNCATED] = "a truncated ELF image",
 		[IMAGE_ELF_OTHER] = "an ELF image for another architecture",
 		[IMAGE_ARM64] = "a Linux kernel for arm64 (Image)",
 		[IMAGE_ZIMAGE] = "a Linux kernel for 32-bit Arm (zImage)",
+		[IMAGE_ZBOOT] = "a compressed Linux kernel with an EFI loader (zboot)",
 		[IMAGE_EFI] = "an EFI program",
 		[IMAGE_GZIP] = "a gzip archive",
 		[IMAGE_XZ] = "an xz archive",

@@ -12,10 +12,13 @@ enum image_kind {
 	IMAGE_ELF64_X86,
 	IMAGE_ELF32_X86,
 	IMAGE_ELF_ARM64,
+	IMAGE_ELF32_ARM,
 	IMAGE_ELF_OTHER,
-	IMAGE_ARM64,  /* Linux arm64 Image */
-	IMAGE_ZIMAGE, /* Linux 32-bit Arm */
-	IMAGE_EFI,    /* a PE program, EFI zboot among them */
+	IMAGE_ELF_TRUNCATED, /* too short to say for which machine */
+	IMAGE_ARM64,	     /* Linux arm64 Image, with or without its EFI stub */
+	IMAGE_ZIMAGE,	     /* Linux 32-bit Arm */
+	IMAGE_ZBOOT,	     /* a Linux kernel packed inside an EFI program */
+	IMAGE_EFI,	     /* any other PE program */
 	IMAGE_GZIP,
 	IMAGE_XZ,
 	IMAGE_ZSTD,

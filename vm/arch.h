@@ -13,13 +13,22 @@
 
 /* ---- The machine ---- */
 
-/* RAM's place in the guest-physical map: adds mem's slots for all of mem->size. */
-int arch_layout(struct mem *mem, struct err *err);
+/* KVM_CREATE_VM's argument for such a machine: on Arm the bits of a guest-physical address. */
+int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type, struct err *err);
+
+/* Bytes of RAM beside config.mem that the port wants for itself, a multiple of MEM_PAGE. */
+extern const uint64_t arch_own_ram;
 
 /*
- * After vm->fd and RAM exist, before any vCPU: makes the interrupt controller that config.irqchip names, sets
- * vm->chip, claims the registers that belong to the architecture (reset, clock, ...). Refuses what
- * this KVM can't do by the name of the capability.
+ * RAM's place in the guest-physical map: adds vm->mem's slots for its first config.mem bytes, the
+ * guest's, and for the arch_own_ram behind them as needed. The guest's RAM is slots[0] and those that follow.
+ */
+int arch_layout(struct vm *vm, struct err *err);
+
+/*
+ * After vm->fd and RAM exist, before any vCPU: reads config.options, makes the interrupt controller
+ * that config.irqchip names, sets vm->chip, claims the registers that belong to the architecture
+ * (reset, clock, ...). Refuses what this KVM can't do by the name of the capability.
  */
 int arch_create(struct vm *vm, struct err *err);
 void arch_destroy(struct vm *vm); /* also after a failed arch_create() */
@@ -29,10 +38,21 @@ struct arch_place {
 	bool is_pio;
 	uint64_t base;
 	uint32_t gsi;
+	enum irq_trigger trigger;
 };
 
+/* A device that every machine of this port has: made by the device_type of that name. */
+struct arch_device {
+	const char *type; /* NULL: no such device */
+	const char *name;
+	struct arch_place place;
+};
+
+#define ARCH_UARTS 2
+
 struct arch_map {
-	struct arch_place serial; /* the 16550A */
+	struct arch_device uarts[ARCH_UARTS]; /* all on one console */
+	struct arch_device rtc;
 	struct arch_place virtio; /* slot 0; the others follow */
 	uint64_t virtio_step;	  /* bytes from slot to slot, one GSI each */
 	unsigned int virtio_slots;
@@ -61,6 +81,9 @@ int arch_describe(struct vm *vm, const struct device_list *devices, struct err *
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err);
 void arch_vcpu_destroy(struct vcpu *vcpu);
 
+/* All vCPUs exist, none has run: what KVM wants in that order (a vGIC counts them). */
+int arch_vcpus_ready(struct vm *vm, struct err *err);
+
 /* An exit that vm/vcpu.c does not know, on the vCPU's thread. False: nobody knows it; the VM ends. */
 bool arch_vcpu_exit(struct vcpu *vcpu);
 
@@ -72,7 +95,11 @@ void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log);
 /* The port's part of `lkvm doctor`: lines on stdout. Returns how many needed things are missing. */
 int arch_doctor(int kvm_fd);
 
+/* Where /dev/kvm is missing: what to do about it, in half a line. */
+extern const char arch_kvm_hint[];
+
 extern const char *const arch_name;	      /* "x86_64", as uname says it */
 extern const char *const arch_kernel_paths[]; /* where a kernel tree leaves its image; NULL ends */
+extern const char *const arch_console;	      /* Linux's name for the default UART: "ttyS0" */
 
 #endif

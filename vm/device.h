@@ -24,6 +24,8 @@
 enum device_kind {
 	DEVICE_PRIVATE, /* nothing that a guest is told of */
 	DEVICE_UART16550,
+	DEVICE_PL011,
+	DEVICE_PL031,
 	DEVICE_VIRTIO_MMIO,
 };
 

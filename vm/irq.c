@@ -20,7 +20,7 @@ int irq_fd(const struct irq_line *line)
 	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	rc = line->chip->bind_fd(line->chip, line, fd);
+	rc = line->chip->bind_fd(line->chip, line, fd, true);
 	if (rc) {
 		close(fd);
 		return rc;
@@ -30,7 +30,7 @@ int irq_fd(const struct irq_line *line)
 
 void irq_fd_close(const struct irq_line *line, int fd)
 {
-	line->chip->bind_fd(line->chip, line, -1);
+	line->chip->bind_fd(line->chip, line, fd, false);
 	close(fd);
 }
 
@@ -103,6 +103,22 @@ static bool edit_route(struct kvm_irq_routing *t, uint32_t gsi, uint64_t address
 	return true;
 }
 
+/* A table of ours replaces KVM's own, so it begins with what that held. */
+static struct kvm_irq_routing *new_table(uint32_t pins)
+{
+	struct kvm_irq_routing *t;
+
+	t = calloc(1, sizeof(*t) + IRQ_ROUTES * sizeof(t->entries[0]));
+	for (; t && t->nr < pins; t->nr++) {
+		t->entries[t->nr] = (struct kvm_irq_routing_entry){
+			.gsi = t->nr,
+			.type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip.pin = t->nr,
+		};
+	}
+	return t;
+}
+
 int irq_route_set(struct irq *irq, uint32_t gsi, uint64_t address, uint32_t data)
 {
 	int rc = 0;
@@ -111,8 +127,7 @@ int irq_route_set(struct irq *irq, uint32_t gsi, uint64_t address, uint32_t data
 		return -EINVAL;
 	pthread_mutex_lock(&irq->lock);
 	if (!irq->routes)
-		irq->routes = calloc(1, sizeof(*irq->routes) +
-						IRQ_ROUTES * sizeof(irq->routes->entries[0]));
+		irq->routes = new_table(irq->pins);
 	if (!irq->routes)
 		rc = -ENOMEM;
 	else if (edit_route(irq->routes, gsi, address, data) &&

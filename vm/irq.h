@@ -37,8 +37,8 @@ struct irq_chip {
 	/* An edge, or the level going up; the level going down. */
 	void (*raise)(struct irq_chip *chip, const struct irq_line *line);
 	void (*lower)(struct irq_chip *chip, const struct irq_line *line);
-	/* Lets eventfd `fd` raise the line (edge) from now on; -1: no longer. 0 or -errno. */
-	int (*bind_fd)(struct irq_chip *chip, const struct irq_line *line, int fd);
+	/* Lets eventfd `fd` raise the line (edge) from now on, or no longer. 0 or -errno. */
+	int (*bind_fd)(struct irq_chip *chip, const struct irq_line *line, int fd, bool bind);
 };
 
 static inline void irq_raise(const struct irq_line *line)
@@ -67,6 +67,7 @@ struct irq {
 	pthread_mutex_t lock;
 	struct kvm_irq_routing *routes; /* the table as KVM has it; allocated at first use */
 	uint8_t used[IRQ_ROUTES];	/* GSI taken by irq_msi_alloc() or a pin of the chip */
+	uint32_t pins; /* set by a port whose chip KVM routes by itself: GSIs 0 to pins-1 */
 };
 
 /* GSIs below `chip_lines` belong to the chip and are never handed out for MSIs. */

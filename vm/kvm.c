@@ -8,16 +8,15 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "vm/arch.h"
+
 static int open_error(const char *path, int code, struct err *err)
 {
 	if (strcmp(path, KVM_DEFAULT_DEV))
 		return err_set(err, code, "cannot open %s: %s", path, strerror(code));
 	switch (code) {
 	case ENOENT:
-		return err_set(err, code,
-			       "%s is missing: load the module (modprobe kvm_intel or kvm_amd), or "
-			       "enable virtualization in the firmware",
-			       path);
+		return err_set(err, code, "%s is missing: %s", path, arch_kvm_hint);
 	case EACCES:
 	case EPERM:
 		return err_set(
@@ -27,10 +26,7 @@ static int open_error(const char *path, int code, struct err *err)
 			path);
 	case ENODEV:
 	case ENXIO:
-		return err_set(err, code,
-			       "%s has no driver behind it: load the module (modprobe kvm_intel or "
-			       "kvm_amd)",
-			       path);
+		return err_set(err, code, "%s has no driver behind it: %s", path, arch_kvm_hint);
 	default:
 		return err_set(err, code, "cannot open %s: %s", path, strerror(code));
 	}

@@ -13,10 +13,20 @@
 #include "vm/arch.h"
 #include "vm/kvm.h"
 
+const char *vm_option(const struct vm_config *config, const char *name)
+{
+	for (unsigned int i = config->n_options; i > 0; i--) {
+		if (!strcmp(config->options[i - 1].name, name))
+			return config->options[i - 1].value;
+	}
+	return NULL;
+}
+
 static int open_vm(struct vm *vm, struct err *err)
 {
 	const char *dev = vm->config.dev ? vm->config.dev : KVM_DEFAULT_DEV;
-	int size;
+	unsigned long type;
+	int size, rc;
 
 	vm->kvm_fd = kvm_open(dev, err);
 	if (vm->kvm_fd < 0)
@@ -31,9 +41,12 @@ static int open_vm(struct vm *vm, struct err *err)
 	if (size < (int)sizeof(struct kvm_run))
 		return err_set(err, EPROTO, "%s: KVM_GET_VCPU_MMAP_SIZE gives %d", dev, size);
 	vm->run_size = (uint32_t)size;
+	rc = arch_vm_type(vm->kvm_fd, &vm->config, &type, err);
+	if (rc)
+		return rc;
 	/* EINTR: a signal met the creation, which does not restart by itself. */
 	do {
-		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, 0ul);
+		vm->fd = ioctl(vm->kvm_fd, KVM_CREATE_VM, type);
 	} while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
 		return err_set(err, errno, "KVM cannot create a VM: %s", strerror(errno));
@@ -55,10 +68,11 @@ static int check_cpus(struct vm *vm, struct err *err)
 static int map_ram(struct vm *vm, struct err *err)
 {
 	struct mem *mem = &vm->mem;
-	int rc = mem_create(mem, vm->config.backing, -1, vm->config.mem, vm->config.huge, err);
+	int rc = mem_create(mem, vm->config.backing, -1, vm->config.mem + arch_own_ram,
+			    vm->config.huge, err);
 
 	if (!rc)
-		rc = arch_layout(mem, err);
+		rc = arch_layout(vm, err);
 	for (unsigned int i = 0; !rc && i < mem->n_slots; i++) {
 		struct kvm_userspace_memory_region region = {
 			.slot = i,
@@ -149,7 +163,7 @@ static int create_vcpus(struct vm *vm, struct err *err)
 	vm->n_vcpus = vm->config.cpus;
 	for (unsigned int i = 0; !rc && i < vm->n_vcpus; i++)
 		rc = vcpu_create(vm, i, err);
-	return rc;
+	return rc ? rc : arch_vcpus_ready(vm, err);
 }
 
 /* All at once, before the first runs: a pause must wait for those too that have yet to start. */
@@ -200,7 +214,7 @@ static void wait_all_left(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
-int vm_run(struct vm *vm, struct err *err)
+static int run_all(struct vm *vm, struct err *err)
 {
 	sigset_t all, old;
 	unsigned int started = 1;
@@ -224,6 +238,25 @@ int vm_run(struct vm *vm, struct err *err)
 	vcpu_loop(&vm->vcpus[0]);
 	leave(vm, 1 + vm->n_vcpus - started);
 	wait_all_left(vm);
+	return rc;
+}
+
+/*
+ * The vCPUs' threads inherit this one's affinity, and before them KVM's choice of a PMU is made by
+ * it, where processors differ.
+ */
+int vm_run(struct vm *vm, struct err *err)
+{
+	cpu_set_t before;
+	int rc;
+
+	if (!vm->config.affinity)
+		return run_all(vm, err);
+	if (sched_getaffinity(0, sizeof(before), &before) ||
+	    sched_setaffinity(0, sizeof(before), vm->config.affinity))
+		return err_set(err, errno, "--vcpu-affinity: %s", strerror(errno));
+	rc = run_all(vm, err);
+	sched_setaffinity(0, sizeof(before), &before);
 	return rc;
 }
 

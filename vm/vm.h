@@ -14,6 +14,7 @@
 #define VM_VM_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -27,6 +28,11 @@
 
 #define VM_KICK_SIGNAL SIGRTMIN
 
+/* An option that only a port understands, as it was given: "sve-max-vl" "256", a switch with "1" or "0". */
+struct vm_option {
+	const char *name, *value;
+};
+
 struct vm_config {
 	const char *dev;     /* NULL: /dev/kvm */
 	const char *irqchip; /* a port's word for its controller; NULL: the best there is */
@@ -35,6 +41,9 @@ struct vm_config {
 	enum mem_backing backing;
 	bool huge;	    /* transparent huge pages under RAM: for Linux, not for tiny guests */
 	uint32_t irq_lines; /* GSIs that the devices will use: 0 to irq_lines-1 */
+	const cpu_set_t *affinity;	 /* the host's CPUs that vCPUs run on; NULL: any */
+	const struct vm_option *options; /* for the port: the later of two with one name counts */
+	unsigned int n_options;
 	struct log log;
 };
 
@@ -78,6 +87,9 @@ struct vm {
 	_Atomic unsigned int n_vcpus; /* set when `vcpus` is valid */
 	struct vcpu *vcpus;
 };
+
+/* The value of a port's option; NULL: not given. */
+const char *vm_option(const struct vm_config *config, const char *name);
 
 /* 0, or -errno and one line in `err`. */
 int vm_create(const struct vm_config *config, struct vm **out, struct err *err);

@@ -110,7 +110,7 @@ static void ioapic_lower(struct irq_chip *chip, const struct irq_line *line)
 	pthread_mutex_unlock(&io->lock);
 }
 
-static int ioapic_bind_fd(struct irq_chip *chip, const struct irq_line *line, int fd)
+static int ioapic_bind_fd(struct irq_chip *chip, const struct irq_line *line, int fd, bool bind)
 {
 	struct ioapic *io = container_of(chip, struct ioapic, chip);
 	uint32_t pin = line->gsi;
@@ -121,7 +121,7 @@ static int ioapic_bind_fd(struct irq_chip *chip, const struct irq_line *line, in
 	if (io->attached[pin])
 		irq_kvm_irqfd(io->irq, pin, io->fd[pin], false);
 	io->attached[pin] = false;
-	io->fd[pin] = fd;
+	io->fd[pin] = bind ? fd : -1;
 	update_route(io, pin);
 	pthread_mutex_unlock(&io->lock);
 	return 0;

@@ -30,16 +30,35 @@ const char *const arch_kernel_paths[] = {
 	"bzImage", "arch/x86/boot/bzImage", "arch/x86_64/boot/bzImage", "vmlinux", NULL,
 };
 
+const char *const arch_console = "ttyS0";
+
+const char arch_kvm_hint[] = "load the module (modprobe kvm_intel or kvm_amd), or enable "
+			     "virtualization in the firmware";
+
+const uint64_t arch_own_ram = 0;
+
 const struct arch_map arch_map = {
-	.serial = { .is_pio = true, .base = X86_PORT_COM1, .gsi = X86_GSI_COM1 },
+	.uarts = { { "uart16550",
+		     "uart0",
+		     { .is_pio = true, .base = X86_PORT_COM1, .gsi = X86_GSI_COM1 } } },
 	.virtio = { .base = X86_VIRTIO_MMIO, .gsi = X86_GSI_VIRTIO },
 	.virtio_step = X86_VIRTIO_MMIO_STEP,
 	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO,
 	.debug_exit = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT },
 };
 
-int arch_layout(struct mem *mem, struct err *err)
+int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type, struct err *err)
 {
+	(void)kvm_fd;
+	(void)config;
+	(void)err;
+	*type = 0;
+	return 0;
+}
+
+int arch_layout(struct vm *vm, struct err *err)
+{
+	struct mem *mem = &vm->mem;
 	uint64_t low = MIN(mem->size, X86_HOLE);
 	int rc = -EINVAL;
 
@@ -261,6 +280,13 @@ int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 void arch_vcpu_destroy(struct vcpu *vcpu)
 {
 	(void)vcpu; /* nothing beside the fd */
+}
+
+int arch_vcpus_ready(struct vm *vm, struct err *err)
+{
+	(void)vm;
+	(void)err;
+	return 0;
 }
 
 /* `count` accesses for a string instruction, else one. */

@@ -11,11 +11,17 @@ fi
 
 say() { echo "guest: $*"; }
 
+# The serial console: ttyS0, and on arm ttyAMA0 unless asked otherwise.
+tty=$(sed -n 's/.*\bconsole=\(tty[A-Z]*[0-9]\).*/\1/p' /proc/cmdline)
+tty=${tty:-ttyS0}
+
 hello()
 {
 	say "cpus $(grep -c ^processor /proc/cpuinfo)"
 	say "memory $(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
-	echo "guest: written to ttyS0 by user space" >/dev/ttyS0
+	for port in ttyS0 ttyAMA0; do
+		[ ! -c /dev/$port ] || echo "guest: written to $port by user space" >/dev/$port
+	done
 }
 
 # ext2 on vda, written, synced, read back; then the sums that the host compares.
@@ -71,7 +77,7 @@ end()
 	shell)
 		hostname guest
 		echo "A shell in the guest; exit, or Ctrl-a x, ends it."
-		setsid -c sh -c 'exec sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'
+		setsid -c sh -c 'exec sh -i </dev/'$tty' >/dev/'$tty' 2>&1'
 		poweroff -f
 		;;
 	uname) uname -a; poweroff -f ;;

@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: MIT
 # For the labs' inner scripts: boots guests with lkvm and keeps what came out.
-build=${KINDLING_BUILD:-build}
+case $(uname -m) in
+aarch64) build=${KINDLING_ARM64:-build/arm64} make="make ARCH=arm64" ;;
+*)       build=${KINDLING_BUILD:-build} make=make ;;
+esac
 lkvm=$build/lkvm-static
 [ -x "$lkvm" ] || lkvm=$build/lkvm # sanitizers have no static binary
+"$lkvm" version >/dev/null 2>&1 || bail "$lkvm does not run on $(uname -m): $make static"
 tmp=$(mktemp -d)
 
 # guest NAME KERNEL ACT [OPTION...]: status in $status, output in $tmp/NAME.out and .err. Input from stdin.
+# KERNEL is a path (for one of $LAB_KERNELS32), or the name of one of the lab's own.
 guest()
 {
 	name=$1 kernel=$2 act=$3
 	shift 3
-	timeout 90 "$lkvm" run -k "$LAB_KERNELS/$kernel" -i "$LAB_OUT/$initrd.cpio.gz" -m 256 \
+	case $kernel in /*) ;; *) kernel=$LAB_KERNELS/$kernel ;; esac
+	timeout 90 "$lkvm" run -k "$kernel" -i "$LAB_OUT/$initrd.cpio.gz" -m 256 \
 		-p "quiet act=$act" "$@" >"$tmp/$name.out" 2>"$tmp/$name.err"
 	status=$?
 }

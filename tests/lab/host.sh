@@ -6,32 +6,55 @@ LAB_OUT=$top/${KINDLING_BUILD:-build}/lab/out/${0##*/}
 export LAB_OUT
 mkdir -p "$LAB_OUT"
 
-# A download that failed is no test that failed: it ends the run, and says what it was.
+# lab_needs x86|arm64 [armhf]: the lab, and the kernels of its guests. A download that failed is no test that
+# failed: it ends the run, and says what it was.
 lab_needs()
 {
-	command -v qemu-system-x86_64 >/dev/null || skip_all "qemu-system-x86 is not installed"
-	"$lab_dir/fetch" "$1" >/dev/null
-	case $? in
-	0) ;;
-	3) bail "the download of Debian's kernels failed, and the cache is empty" ;;
-	*) bail "tests/lab/fetch failed" ;;
+	lab_arch=$1
+	case $1 in
+	x86)    command -v qemu-system-x86_64 >/dev/null || skip_all "qemu-system-x86 is not installed" ;;
+	arm64)  command -v qemu-system-aarch64 >/dev/null || skip_all "qemu-system-arm is not installed" ;;
 	esac
+	for kernels; do
+		"$lab_dir/fetch" "$kernels" >/dev/null
+		case $? in
+		0) ;;
+		3) bail "the download of Debian's kernels failed, and the cache is empty" ;;
+		*) bail "tests/lab/fetch failed" ;;
+		esac
+	done
 }
 
-# lab_initrd NAME cloud|generic [MODULES]
+# lab_initrd [--arch ARCH] NAME FLAVOUR [MODULES]: ARCH is the lab's unless given.
 lab_initrd()
 {
-	"$lab_dir/mkinitrd" "$LAB_OUT/$1.cpio.gz" "$2" "$lab_dir/guest.sh" ${3:+--modules "$3"} ||
+	guest_arch=$lab_arch
+	[ "$1" != --arch ] || { guest_arch=$2; shift 2; }
+	"$lab_dir/mkinitrd" --arch "$guest_arch" "$LAB_OUT/$1.cpio.gz" "$2" "$lab_dir/guest.sh" ${3:+--modules "$3"} ||
 		bail "cannot make the initrd $1"
 }
 
+# lab_run [x86|arm64 [LAB_OPTION...]] SCRIPT: the lab is that of lab_needs unless given.
+#
 # The inner script prints the TAP, which is shown when it is whole. A lab that fails (not its tests:
 # QEMU's SVM hangs L1 now and then) is run once more, and that is said.
 lab_run()
 {
 	cd "$top" || exit 1
+	[ $# -gt 1 ] || set -- "$lab_arch" "$1"
+	# sh and so on go before the last word.
+	left=$#
+	for word; do
+		shift
+		left=$((left - 1))
+		if [ "$left" -gt 0 ]; then
+			set -- "$@" "$word"
+		else
+			set -- "$@" --timeout "${LAB_TIMEOUT:-170}" -- sh "tests/lab/$word"
+		fi
+	done
 	for try in 1 2; do
-		"$lab_dir/lab" x86 --timeout "${LAB_TIMEOUT:-170}" -- sh "tests/lab/$1" >"$LAB_OUT/tap"
+		"$lab_dir/lab" "$@" >"$LAB_OUT/tap"
 		status=$?
 		[ "$status" -ge 124 ] || break
 		echo "# the lab itself failed (status $status), try $try; it had come to:"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Kernel files that lie: each is refused, and nothing outside of the file or of RAM is touched. */
 #include <elf.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -135,6 +136,52 @@ static void elf_notes(void)
 	ok(true, "notes with lying lengths");
 }
 
+#define KERNEL_HALF 0xffff800080000000ull
+
+/* As arm64's vmlinux is: its kernel addresses are called physical. */
+static struct elf_file *good_vmlinux(void)
+{
+	struct elf_file *f = good_elf();
+
+	f->eh.e_machine = EM_AARCH64;
+	f->eh.e_type = ET_DYN;
+	f->eh.e_entry = KERNEL_HALF + 16;
+	f->ph[0].p_paddr = KERNEL_HALF;
+	f->ph[1].p_paddr = KERNEL_HALF + MIB;
+	memcpy((uint8_t *)f + 4096, "second", 6);
+	return f;
+}
+
+static void elf_moved(void)
+{
+	struct elf_file *f = good_vmlinux();
+	struct elf_image elf;
+	struct mem mem;
+	struct err err;
+	char read[6] = "";
+
+	f->note.nh.n_type = 1; /* no PVH */
+	ok(!elf_parse(f, FILE_SIZE, EM_AARCH64, &elf, &err) && elf.low == KERNEL_HALF,
+	   "a vmlinux of arm64");
+	mem_create(&mem, MEM_ANON, -1, 4 * MIB, false, &err);
+	mem_add_slot(&mem, GIB, 0, 4 * MIB);
+	ok(elf_load(&elf, &mem, GIB, GIB + 4 * MIB, &err) < 0, "has no RAM where it says");
+	ok(!elf_relocate(&elf, GIB + MIB) && elf.low == GIB + MIB && elf.entry == GIB + MIB + 16 &&
+		   elf.high == GIB + 2 * MIB + 4096,
+	   "is moved");
+	ok(!elf_load(&elf, &mem, GIB, GIB + 4 * MIB, &err) &&
+		   !mem_read(&mem, GIB + 2 * MIB, read, 6) && !memcmp(read, "second", 6),
+	   "and loaded there");
+	ok(elf_relocate(&elf, UINT64_MAX - MIB) == -EINVAL && elf.low == GIB + MIB,
+	   "not where it would wrap");
+	ok(!elf_relocate(&elf, GIB) && elf.low == GIB && elf.entry == GIB + 16, "moved again");
+	ok(!elf_load(&elf, &mem, GIB, GIB + 4 * MIB, &err) && !mem_read(&mem, GIB + MIB, read, 6) &&
+		   !memcmp(read, "second", 6),
+	   "and loaded there");
+	mem_destroy(&mem);
+	free(f);
+}
+
 static uint8_t *good_bzimage(void)
 {
 	uint8_t *p = calloc(1, FILE_SIZE);
@@ -208,6 +255,17 @@ static void bzimage_lies(void)
 	BZ_REFUSED(put_le16(p + 0x236, 0), "no 64-bit entry");
 }
 
+static void sniffed(const char *start, size_t at, const char *bytes, size_t len,
+		    enum image_kind kind)
+{
+	uint8_t *data = calloc(1, at + len);
+
+	memcpy(data, start, strlen(start));
+	memcpy(data + at, bytes, len);
+	ok(image_sniff(data, at + len) == kind, "sniffed: %s", image_describe(kind));
+	free(data);
+}
+
 static void sniffing(void)
 {
 	uint8_t data[64] = { 0 };
@@ -219,6 +277,45 @@ static void sniffing(void)
 	for (int kind = IMAGE_UNKNOWN; kind <= IMAGE_SCRIPT; kind++)
 		quiet &= image_describe((enum image_kind)kind) != NULL;
 	ok(quiet, "every kind has words");
+	sniffed("MZ", 0x38, "ARM\x64", 4, IMAGE_ARM64);
+	sniffed("", 0x24, "\x18\x28\x6f\x01", 4, IMAGE_ZIMAGE);
+	sniffed("", 0x24, "\x01\x6f\x28\x18", 4, IMAGE_ZIMAGE);
+	sniffed("MZ", 4, "zimg", 4, IMAGE_ZBOOT);
+	sniffed("MZ", 4, "zim", 3, IMAGE_EFI);
+	sniffed("", 0, "\x02\x21\x4c\x18", 4, IMAGE_LZ4);
+	sniffed("", 0, "\x28\xb5\x2f\xfd", 4, IMAGE_ZSTD);
+}
+
+static void sniffed_elf(uint8_t class, uint8_t data, uint16_t machine, enum image_kind kind)
+{
+	uint8_t p[20] = ELFMAG;
+	enum image_kind cut = IMAGE_ELF_TRUNCATED;
+
+	p[EI_CLASS] = class;
+	p[EI_DATA] = data;
+	put_le16(p + 18, machine);
+	for (size_t size = SELFMAG; size < sizeof(p); size++) {
+		uint8_t *short_one = malloc(size);
+
+		memcpy(short_one, p, size);
+		cut = image_sniff(short_one, size) == IMAGE_ELF_TRUNCATED ? cut : IMAGE_UNKNOWN;
+		free(short_one);
+	}
+	ok(image_sniff(p, sizeof(p)) == kind && cut == IMAGE_ELF_TRUNCATED,
+	   "machine %u, class %u, byte order %u: %s, unless cut short", machine, class, data,
+	   image_describe(kind));
+}
+
+static void sniffing_elf(void)
+{
+	sniffed_elf(ELFCLASS64, ELFDATA2LSB, EM_X86_64, IMAGE_ELF64_X86);
+	sniffed_elf(ELFCLASS32, ELFDATA2LSB, EM_X86_64, IMAGE_ELF32_X86);
+	sniffed_elf(ELFCLASS32, ELFDATA2LSB, EM_386, IMAGE_ELF32_X86);
+	sniffed_elf(ELFCLASS64, ELFDATA2LSB, EM_AARCH64, IMAGE_ELF_ARM64);
+	sniffed_elf(ELFCLASS32, ELFDATA2LSB, EM_ARM, IMAGE_ELF32_ARM);
+	sniffed_elf(ELFCLASS64, ELFDATA2LSB, EM_ARM, IMAGE_ELF_OTHER);
+	sniffed_elf(ELFCLASS32, ELFDATA2MSB, EM_ARM, IMAGE_ELF_OTHER);
+	sniffed_elf(ELFCLASS64, ELFDATA2LSB, EM_RISCV, IMAGE_ELF_OTHER);
 }
 
 int main(void)
@@ -226,8 +323,10 @@ int main(void)
 	elf_headers();
 	elf_lies();
 	elf_notes();
+	elf_moved();
 	bzimages();
 	bzimage_lies();
 	sniffing();
+	sniffing_elf();
 	return done_testing();
 }

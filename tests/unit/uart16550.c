@@ -1,124 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* The 16550A as a driver sees it, between a bus, a line that counts and a tty of our own. */
-#include "term/uart16550.h"
-
-#include <errno.h>
 #include <linux/serial_reg.h>
-#include <pthread.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "tests/unit/tap.h"
-#include "util/util.h"
+#include "tests/unit/uart.h"
 
 #define BASE 0x3f8
-
-/* The other side: what term/tty.c is to the device, with the brakes in our hand. */
-struct tty {
-	struct tty_client client;
-	bool attached;
-	int wanted;		/* calls of tty_want_input() */
-	_Atomic size_t accepts; /* bytes it takes before it refuses */
-	char out[4096];
-	size_t out_len;
-	char in[256];
-	size_t in_len;
-};
-
-int tty_attach(struct tty *tty, const struct tty_client *client)
-{
-	if (tty->attached)
-		return -ENOSPC;
-	tty->client = *client;
-	tty->attached = true;
-	return 0;
-}
-
-void tty_detach(struct tty *tty, int port)
-{
-	(void)port;
-	tty->attached = false;
-}
-
-void tty_want_input(struct tty *tty, int port)
-{
-	(void)port;
-	tty->wanted++;
-}
-
-size_t tty_read(struct tty *tty, int port, void *data, size_t len)
-{
-	size_t n = MIN(len, tty->in_len);
-
-	(void)port;
-	memcpy(data, tty->in, n);
-	memmove(tty->in, tty->in + n, tty->in_len - n);
-	tty->in_len -= n;
-	return n;
-}
-
-size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
-{
-	size_t n = MIN(len, (size_t)tty->accepts);
-
-	(void)port;
-	n = MIN(n, sizeof(tty->out) - tty->out_len);
-	memcpy(tty->out + tty->out_len, data, n);
-	tty->out_len += n;
-	tty->accepts -= n;
-	return n;
-}
-
-struct counting_chip {
-	struct irq_chip chip;
-	int raised, lowered;
-};
-
-static void count_raise(struct irq_chip *chip, const struct irq_line *line)
-{
-	(void)line;
-	container_of(chip, struct counting_chip, chip)->raised++;
-}
-
-static void count_lower(struct irq_chip *chip, const struct irq_line *line)
-{
-	(void)line;
-	container_of(chip, struct counting_chip, chip)->lowered++;
-}
-
-struct fixture {
-	struct bus bus;
-	struct tty tty;
-	struct counting_chip irq;
-	struct device *dev;
-};
+#define OTHER 0x1000000
+#define TX_END 36 /* of the saved state */
 
 static void set_up(struct fixture *f, enum irq_trigger trigger)
 {
-	struct device_env env;
-	struct uart16550_config config;
-
-	memset(f, 0, sizeof(*f));
-	f->irq.chip = (struct irq_chip){ .lines = 24, .raise = count_raise, .lower = count_lower };
-	f->tty.accepts = SIZE_MAX;
-	bus_init(&f->bus);
-	env = (struct device_env){ .mmio = &f->bus, .pio = &f->bus, .chip = &f->irq.chip };
-	config = (struct uart16550_config){
-		.name = "uart0",
-		.is_pio = true,
-		.base = BASE,
-		.tty = &f->tty,
-		.irq = { &f->irq.chip, 4, trigger },
-	};
-	if (uart16550_create(&env, &config, &f->dev, NULL))
-		ok(false, "uart16550_create");
-}
-
-static void tear_down(struct fixture *f)
-{
-	f->tty.accepts = SIZE_MAX;
-	f->dev->ops->destroy(f->dev);
-	bus_destroy(&f->bus);
+	fixture_init(f);
+	plug(f, &uart16550_type, BASE, trigger);
 }
 
 static uint8_t in(struct fixture *f, unsigned int reg)
@@ -134,30 +27,17 @@ static void out(struct fixture *f, unsigned int reg, uint8_t v)
 	bus_access(&f->bus, BASE + reg, &v, 1, true);
 }
 
-static void type(struct fixture *f, const char *text)
+static uint8_t other_in(struct fixture *f, unsigned int reg)
 {
-	size_t n = strlen(text);
+	uint8_t v;
 
-	memcpy(f->tty.in + f->tty.in_len, text, n);
-	f->tty.in_len += n;
-	f->tty.client.input(f->tty.client.opaque);
+	bus_access(&f->bus, OTHER + reg, &v, 1, false);
+	return v;
 }
 
-/* Interrupts since the last call. */
-static int raised(struct fixture *f)
+static void other_out(struct fixture *f, unsigned int reg, uint8_t v)
 {
-	int n = f->irq.raised;
-
-	f->irq.raised = 0;
-	return n;
-}
-
-static bool has_output(struct fixture *f, const char *text)
-{
-	bool same = f->tty.out_len == strlen(text) && !memcmp(f->tty.out, text, f->tty.out_len);
-
-	f->tty.out_len = 0;
-	return same;
+	bus_access(&f->bus, OTHER + reg, &v, 1, true);
 }
 
 /* As many bytes as LSR promises, as a driver reads them. */
@@ -196,7 +76,7 @@ static void test_power_on(void)
 	in(&f, UART_SCR);
 	ok(f.tty.wanted == 1, "who goes on with it does");
 	tear_down(&f);
-	ok(!f.tty.attached, "destroyed, it is detached");
+	ok(!f.tty.attached[0], "destroyed, it is detached");
 }
 
 static void test_divisor(void)
@@ -283,10 +163,10 @@ static void test_slow_outside(void)
 	   "refused bytes wait in the FIFO: THRE is clear");
 	raised(&f);
 	f.tty.accepts = 10;
-	f.tty.client.room(f.tty.client.opaque);
+	tell_room(&f);
 	ok(f.tty.out_len == 11 && in(&f, UART_LSR) == 0 && raised(&f) == 0, "some room: some go");
 	f.tty.accepts = SIZE_MAX;
-	f.tty.client.room(f.tty.client.opaque);
+	tell_room(&f);
 	ok(has_output(&f, "abcdefghijklmnopq"),
 	   "room: 16 were kept, what came to a full FIFO is lost");
 	ok(in(&f, UART_LSR) == 0x60 && raised(&f) == 1 && in(&f, UART_IIR) == 0xc2,
@@ -303,16 +183,6 @@ static void test_slow_outside(void)
 	ok(has_output(&f, "y"), "quiesce sends what waits");
 	f.dev->ops->resume(f.dev);
 	tear_down(&f);
-}
-
-static void *make_room(void *opaque)
-{
-	struct fixture *f = opaque;
-
-	usleep(50000);
-	f->tty.accepts = SIZE_MAX;
-	f->tty.client.room(f->tty.client.opaque);
-	return NULL;
 }
 
 static void test_wait_for_room(void)
@@ -333,9 +203,10 @@ static void test_wait_for_room(void)
 	out(&f, UART_TX, 'b');
 	pthread_create(&thread, NULL, make_room, &f);
 	f.dev->ops->destroy(f.dev);
+	f.dev = NULL;
 	ok(has_output(&f, "b"), "so does destroy");
 	pthread_join(thread, NULL);
-	bus_destroy(&f.bus);
+	tear_down(&f);
 }
 
 static void test_input(void)
@@ -412,6 +283,126 @@ static void test_listening(void)
 	tear_down(&f);
 }
 
+/* Linux's serial8250: startup() and set_termios(), shutdown(), the console's write(). */
+
+static void linux_opens(void (*to)(struct fixture *f, unsigned int reg, uint8_t v),
+			struct fixture *f)
+{
+	to(f, UART_FCR, UART_FCR_ENABLE_FIFO);
+	to(f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT);
+	to(f, UART_FCR, 0);
+	to(f, UART_LCR, 3);
+	to(f, UART_MCR, UART_MCR_OUT2);
+	to(f, UART_IER, UART_IER_RLSI | UART_IER_RDI);
+	to(f, UART_LCR, UART_LCR_DLAB | 3);
+	to(f, UART_DLL, 1);
+	to(f, UART_DLM, 0);
+	to(f, UART_LCR, 3);
+	to(f, UART_FCR, UART_FCR_ENABLE_FIFO);
+	to(f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_R_TRIG_10);
+	to(f, UART_MCR, UART_MCR_OUT2 | UART_MCR_DTR | UART_MCR_RTS);
+}
+
+static void linux_closes(void (*to)(struct fixture *f, unsigned int reg, uint8_t v),
+			 struct fixture *f)
+{
+	to(f, UART_MCR, UART_MCR_OUT2);
+	to(f, UART_IER, 0);
+	to(f, UART_MCR, 0);
+	to(f, UART_LCR, 3);
+	to(f, UART_FCR, UART_FCR_ENABLE_FIFO);
+	to(f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR | UART_FCR_CLEAR_XMIT);
+	to(f, UART_FCR, 0);
+}
+
+static void linux_prints(struct fixture *f)
+{
+	uint8_t ier = in(f, UART_IER);
+
+	out(f, UART_IER, 0);
+	while (!(in(f, UART_LSR) & UART_LSR_THRE))
+		;
+	out(f, UART_TX, 'p');
+	while (!(in(f, UART_LSR) & UART_LSR_TEMT))
+		;
+	out(f, UART_IER, ier);
+	in(f, UART_MCR);
+}
+
+static void test_two(void)
+{
+	struct fixture f;
+	char text[32];
+
+	set_up(&f, IRQ_EDGE);
+	plug_other(&f, &uart16550_type, OTHER);
+	linux_opens(out, &f);
+	type(&f, "a");
+	ok(f.tty.listener == 0 && read_all(&f, text, sizeof(text)) == 1, "one listens");
+	linux_opens(other_out, &f);
+	type(&f, "b");
+	ok(f.tty.listener == 1 && other_in(&f, UART_RX) == 'b', "another is opened: it listens");
+	ok(in(&f, UART_LSR) == 0x60, "and nothing comes to the first");
+
+	linux_prints(&f);
+	type(&f, "c");
+	ok(f.tty.listener == 1 && f.tty.wanted == 2 && other_in(&f, UART_RX) == 'c',
+	   "a console message on the first doesn't bring the input back");
+	out(&f, UART_MCR, UART_MCR_OUT2);
+	in(&f, UART_LSR);
+	ok(f.tty.wanted == 2, "nor do its modem lines");
+
+	linux_closes(out, &f);
+	linux_prints(&f);
+	type(&f, "d");
+	ok(f.tty.wanted == 2 && other_in(&f, UART_RX) == 'd', "nor is it closed");
+	linux_opens(out, &f);
+	type(&f, "e");
+	ok(f.tty.wanted == 3 && in(&f, UART_RX) == 'e' && other_in(&f, UART_LSR) == 0x60,
+	   "opened again, it gets the input");
+	linux_opens(other_out, &f);
+	ok(f.tty.wanted == 3, "the other one was not closed: nothing new there");
+	linux_closes(other_out, &f);
+	linux_opens(other_out, &f);
+	type(&f, "f");
+	ok(f.tty.wanted == 4 && other_in(&f, UART_RX) == 'f', "now it was");
+
+	out(&f, UART_MCR, 0);
+	in(&f, UART_LSR);
+	out(&f, UART_IER, UART_IER_RDI);
+	in(&f, UART_LSR);
+	ok(f.tty.wanted == 4, "OUT2 closed before IER: nothing is asked for");
+	out(&f, UART_MCR, UART_MCR_OUT2);
+	ok(f.tty.wanted == 5 && f.tty.listener == 0, "OUT2 alone opens it again");
+	out(&f, UART_MCR, 0);
+	out(&f, UART_IER, 0);
+	out(&f, UART_IER, UART_IER_RDI);
+	in(&f, UART_LSR);
+	ok(f.tty.wanted == 6 && f.tty.listener == 0, "or IER, without OUT2");
+	f.other->ops->reset(f.other);
+	other_out(&f, UART_IER, UART_IER_RDI);
+	other_in(&f, UART_SCR);
+	ok(f.tty.wanted == 7 && f.tty.listener == 1, "after a reset a guest asks anew");
+	tear_down(&f);
+}
+
+static void test_reopen(void)
+{
+	struct fixture f;
+	char text[32];
+
+	set_up(&f, IRQ_EDGE);
+	linux_opens(out, &f);
+	linux_closes(out, &f);
+	type(&f, "typed while closed");
+	ok(f.tty.in_len == 18 && in(&f, UART_LSR) == 0x60, "closed, it takes no input");
+	linux_opens(out, &f);
+	ok(raised(&f) > 0 && read_all(&f, text, sizeof(text)) == 18 &&
+		   !strcmp(text, "typed while closed"),
+	   "opened again, it gets all that waited");
+	tear_down(&f);
+}
+
 static void test_break(void)
 {
 	struct fixture f;
@@ -421,7 +412,7 @@ static void test_break(void)
 	out(&f, UART_IER, UART_IER_RDI | UART_IER_RLSI);
 	in(&f, UART_SCR);
 	type(&f, "a");
-	f.tty.client.interrupt(f.tty.client.opaque);
+	type_break(&f);
 	type(&f, "h");
 	ok(in(&f, UART_IIR) == (0xc0 | UART_IIR_RDI), "a break behind a byte waits for its turn");
 	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR | UART_LSR_FIFOE),
@@ -433,7 +424,7 @@ static void test_break(void)
 	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR), "told once");
 	ok(in(&f, UART_RX) == 0 && in(&f, UART_RX) == 'h' && in(&f, UART_LSR) == 0x60,
 	   "its zero byte, and the next");
-	f.tty.client.interrupt(f.tty.client.opaque);
+	type_break(&f);
 	out(&f, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
 	type(&f, "x");
 	ok(in(&f, UART_LSR) == (0x60 | UART_LSR_DR),
@@ -506,30 +497,12 @@ static void make_interesting(struct fixture *f)
 	out(f, UART_IER, UART_IER_RDI | UART_IER_THRI);
 	in(f, UART_SCR);
 	type(f, "abc");
-	f->tty.client.interrupt(f->tty.client.opaque);
+	type_break(f);
 	type(f, "d");
 	f->tty.accepts = 0;
 	out(f, UART_TX, 'x');
 	out(f, UART_TX, 'y');
 	f->tty.accepts = 1;
-}
-
-static void save(struct fixture *f, struct buf *b)
-{
-	*b = (struct buf){ 0 };
-	f->dev->ops->save(f->dev, b);
-}
-
-static int load(struct fixture *f, const uint8_t *data, size_t len)
-{
-	struct reader r = { .p = data, .left = len };
-
-	return f->dev->ops->load(f->dev, &r);
-}
-
-static bool equal(const struct buf *a, const struct buf *b)
-{
-	return a->len == b->len && a->len && !memcmp(a->data, b->data, a->len);
 }
 
 static void test_state(void)
@@ -585,9 +558,9 @@ static void test_hostile_state(void)
 		wrong += load(&f, good.data, len) != -EINVAL;
 	ok(!wrong, "a state cut short is refused");
 	memcpy(bad, good.data, good.len);
-	bad[good.len - 1] = 1;
+	bad[TX_END - 1] = 1;
 	ok(load(&f, bad, good.len) == -EINVAL, "so is a byte behind the FIFO's last");
-	bad[good.len - 1] = 0;
+	bad[TX_END - 1] = 0;
 	bad[1] = 0x80;
 	ok(load(&f, bad, good.len) == -EINVAL, "and a break where no byte is");
 	save(&f, &again);
@@ -654,22 +627,23 @@ static void test_wide_access(void)
 static void test_create(void)
 {
 	struct fixture f;
-	struct device_env env;
-	struct uart16550_config config = { .name = "uart1", .base = BASE + 4 };
+	struct uart_config config = { .name = "uart1", .base = BASE + 4 };
 	struct device *dev = NULL;
 	struct err err;
 	uint8_t v = 'x';
 
 	set_up(&f, IRQ_EDGE);
-	env = (struct device_env){ .mmio = &f.bus, .pio = &f.bus };
-	ok(uart16550_create(&env, &config, &dev, &err) == -EEXIST && strstr(err.text, "uart0"),
+	ok(uart16550_type.create(&f.env, &config, &dev, &err) == -EEXIST &&
+		   strstr(err.text, "uart0"),
 	   "an overlap is refused by name");
 	config.base = 0x9000000;
 	config.tty = &f.tty;
-	ok(uart16550_create(&env, &config, &dev, &err) == -ENOSPC && strstr(err.text, "uart1"),
+	f.tty.full = true;
+	ok(uart16550_type.create(&f.env, &config, &dev, &err) == -ENOSPC &&
+		   strstr(err.text, "uart1"),
 	   "so is one console too many");
 	config.tty = NULL;
-	ok(!uart16550_create(&env, &config, &dev, &err), "it works without a console");
+	ok(!uart16550_type.create(&f.env, &config, &dev, &err), "it works without a console");
 	bus_access(&f.bus, config.base, &v, 1, true);
 	bus_access(&f.bus, config.base + UART_LSR, &v, 1, false);
 	ok(v == 0x60 && has_output(&f, ""), "and drops what is sent");
@@ -691,7 +665,7 @@ static void test_quiet(void)
 	in(&f, UART_SCR);
 	f.dev->ops->quiesce(f.dev);
 	type(&f, "x");
-	f.tty.client.interrupt(f.tty.client.opaque);
+	type_break(&f);
 	ok(raised(&f) == 0 && f.tty.in_len == 1, "quiesced, it takes no input and raises nothing");
 	f.dev->ops->resume(f.dev);
 	ok(raised(&f) == 1 && in(&f, UART_RX) == 'x', "resumed, it does");
@@ -710,6 +684,8 @@ int main(void)
 	test_input();
 	test_no_fifo();
 	test_listening();
+	test_two();
+	test_reopen();
 	test_break();
 	test_loopback();
 	test_level();

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the arm port share. Nobody outside of arm/ includes this. */
+#ifndef ARM_ARM_H
+#define ARM_ARM_H
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vm/arch.h"
+#include "vm/vm.h"
+
+/* Debian 12's headers are of Linux 6.1; these came later (6.4, 6.16). */
+#define ARM_CAP_COUNTER_OFFSET 227
+#define ARM_CAP_EL2 240
+#define ARM_VCPU_HAS_EL2 7
+#define ARM_SET_COUNTER_OFFSET _IOW(KVMIO, 0xb5, struct arm_counter_offset)
+
+struct arm_counter_offset {
+	uint64_t offset, reserved;
+};
+
+/* A 64-bit general register's place in struct kvm_regs, and a system register's by its encoding. */
+#define ARM_CORE_REG(member) \
+	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(member))
+#define ARM_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
+#define ARM_ID_AA64MMFR0_EL1 ARM64_SYS_REG(3, 0, 0, 7, 0)
+
+enum arm_gic { ARM_GIC_V2, ARM_GIC_V3, ARM_GIC_V3_ITS };
+
+/* arm/options.c: what config.options asks for, each checked against what this KVM offers. */
+struct arm_options {
+	bool aarch32, pmu, mte, nested, pvtime;
+	bool has_offset, has_seed;
+	uint64_t counter_offset, kaslr_seed;
+	int sve_bits; /* the longest vector; 0: no SVE, -1: as the host has it */
+	const char *dtb, *dump_dtb;
+};
+
+/* How vCPU 0 begins. */
+struct arm_entry {
+	uint64_t gpa;
+	bool is_32;
+	bool big_endian;       /* the image's own claims, checked against the processor */
+	unsigned int page_kib; /* 0: not told */
+};
+
+struct arch_vm {
+	int vm_fd;
+	struct irq *irq; /* the VM's */
+	struct arm_options options;
+
+	enum arm_gic gic;
+	int gic_fd, its_fd; /* KVM devices, or -1 */
+	struct irq_chip chip;
+
+	bool loaded;
+	struct arm_entry entry;
+	const char *cmdline; /* borrowed */
+	uint64_t dtb, dtb_size; /* where the tree goes, and the room there */
+	uint64_t initrd, initrd_size;
+};
+
+int arm_options_read(struct vm *vm, struct err *err);
+bool arm_has_pvtime(const struct vm *vm); /* before the options are read, too */
+int arm_check_32(const struct vm *vm, struct err *err); /* can the guest be 32-bit? */
+
+/* arm/gic.c: before any vCPU exists, and when all do. */
+int arm_gic_create(struct vm *vm, struct err *err);
+int arm_gic_ready(struct vm *vm, struct err *err);
+void arm_gic_destroy(struct arch_vm *arch);
+
+/* arm/vcpu.c: an attribute of a KVM device, VM or vCPU; 0 or -errno. */
+int arm_set_attr(int fd, uint32_t group, uint64_t attr, void *value);
+bool arm_has_attr(int fd, uint32_t group, uint64_t attr);
+int arm_get_reg(int vcpu_fd, uint64_t id, uint64_t *value);
+int arm_set_reg(int vcpu_fd, uint64_t id, uint64_t value);
+
+/* The MPIDR affinity that KVM gives a vCPU: 16 to a cluster, as GICv3's SGIs want it. */
+static inline uint64_t arm_mpidr(unsigned int vcpu)
+{
+	return (vcpu & 15) | (uint64_t)(vcpu >> 4 & 255) << 8 | (uint64_t)(vcpu >> 12) << 16;
+}
+
+/* arm/boot.c */
+int arm_set_entry(struct vcpu *vcpu, struct err *err);
+
+/* arm/fdt.c: the machine's own tree, without /chosen, into `size` bytes. 0 or libfdt's error. */
+int arm_fdt_make(const struct vm *vm, const struct device_list *devices, void *fdt, size_t size);
+
+/* arm/dtb.c: the tree, whoever made it, finished and put where arch->dtb says. */
+int arm_dtb_write(struct vm *vm, const struct device_list *devices, struct err *err);
+
+#endif

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Direct entry, without firmware (Linux's Documentation/arch/arm64/booting.rst, arch/arm/booting.rst).
+ *
+ *   RAM + 0            an arm64 Image, at its text_offset; a vmlinux likewise
+ *   RAM + 0x8000       a flat 32-bit image; + 0x80000 a flat 64-bit one, as QEMU has them
+ *   RAM + 32 MiB       a zImage, out of the way of what it unpacks
+ *   below the device   initrd; where that is too small, at the end of RAM (64-bit kernels only)
+ *   tree
+ *   RAM + 512 MiB      end of the device tree's 2 MiB (32-bit: 256 MiB; the end of smaller RAM):
+ *                      old arm64 kernels read it only so near and in one 2 MiB block, a 32-bit one
+ *                      must have it in low memory, whatever the split
+ */
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "arm/arm.h"
+#include "arm/map.h"
+#include "guest/arm64-image.h"
+#include "guest/elf.h"
+#include "guest/image.h"
+#include "guest/unpack.h"
+#include "guest/zboot.h"
+#include "guest/zimage.h"
+#include "util/file.h"
+#include "util/util.h"
+
+#define BLOCK (2 * MIB)
+#define FLAT_OFFSET_64 0x80000
+#define FLAT_OFFSET_32 0x8000
+#define ZIMAGE_OFFSET (32 * MIB)
+#define ZIMAGE_OFFSET_SMALL 0x10000 /* where RAM is too small for that */
+#define LOW_RAM_64 (512 * MIB)
+#define LOW_RAM_32 (256 * MIB)
+#define INITRD_WINDOW (32 * GIB)
+#define SMALL_RAM (64 * MIB)
+#define SMALL_DTB (256 * KIB)
+
+#define PSTATE_EL1H 0x3c5 /* all masked */
+#define PSTATE_EL2H 0x3c9
+#define PSTATE_SVC 0x1d3
+#define NO_MACHINE 0xffffffffu /* r1 of a 32-bit kernel that has a device tree */
+
+/* One image on its way into RAM. */
+struct load {
+	struct vm *vm;
+	const struct arch_image *image;
+	struct err *err;
+	uint64_t end; /* of what the kernel uses before it reads its device tree */
+};
+
+static uint64_t ram_end(const struct vm *vm)
+{
+	return ARM_RAM + vm->config.mem;
+}
+
+/* Loaders say "it is truncated"; a person must hear which file. */
+static int bad_image(const struct load *l, int rc, const struct err *why)
+{
+	return err_set(l->err, -rc, "kernel %s: %s", l->image->kernel ? l->image->kernel : "(built in)",
+		       why->text[0] ? why->text : strerror(-rc));
+}
+
+/* ---- Device tree and initrd ---- */
+
+static int place_dtb(struct load *l)
+{
+	struct vm *vm = l->vm;
+	uint64_t low = MIN(vm->config.mem, vm->arch->entry.is_32 ? LOW_RAM_32 : LOW_RAM_64);
+	uint64_t room = low >= SMALL_RAM ? BLOCK : SMALL_DTB;
+
+	vm->arch->dtb_size = room;
+	vm->arch->dtb = align_down(ARM_RAM + low - room, room);
+	if (l->end <= vm->arch->dtb)
+		return 0;
+	return err_set(l->err, ENOMEM,
+		       "the kernel needs %llu MiB and does not leave room for a device tree below "
+		       "%llu MiB; give more with -m",
+		       (unsigned long long)((l->end - ARM_RAM) / MIB),
+		       (unsigned long long)(low / MIB));
+}
+
+static bool fits_initrd(const struct load *l, uint64_t size, uint64_t *gpa)
+{
+	const struct arch_vm *arch = l->vm->arch;
+	uint64_t behind = arch->dtb + arch->dtb_size;
+	uint64_t end = MIN(ram_end(l->vm), ARM_RAM + INITRD_WINDOW);
+
+	if (range_in(l->end - ARM_RAM, align_up(size, MEM_PAGE), arch->dtb - ARM_RAM)) {
+		*gpa = align_down(arch->dtb - size, MEM_PAGE);
+		return true;
+	}
+	if (arch->entry.is_32 || end <= behind || align_up(size, MEM_PAGE) > end - behind)
+		return false;
+	*gpa = align_down(end - size, MEM_PAGE);
+	return true;
+}
+
+static int load_initrd(struct load *l)
+{
+	struct arch_vm *arch = l->vm->arch;
+	struct file_map file;
+	int rc;
+
+	if (!l->image->initrd)
+		return 0;
+	rc = file_map(l->image->initrd, "initrd", &file, l->err);
+	if (rc)
+		return rc;
+	if (fits_initrd(l, file.size, &arch->initrd)) {
+		arch->initrd_size = file.size;
+		rc = mem_write(&l->vm->mem, arch->initrd, file.data, file.size);
+	} else {
+		rc = err_set(l->err, ENOMEM,
+			     "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
+			     "give more with -m",
+			     l->image->initrd, file.size / 1024);
+	}
+	file_unmap(&file);
+	return rc;
+}
+
+/* ---- Kernels ---- */
+
+/* `memory` counts what follows the file's bytes (bss) in. */
+static int put_kernel(struct load *l, const void *data, size_t size, uint64_t gpa, uint64_t memory)
+{
+	if (!range_in(gpa - ARM_RAM, memory, l->vm->config.mem) ||
+	    mem_write(&l->vm->mem, gpa, data, size))
+		return err_set(l->err, ENOMEM,
+			       "kernel %s needs %llu MiB of RAM; give more with -m",
+			       l->image->kernel ? l->image->kernel : "(built in)",
+			       (unsigned long long)((gpa - ARM_RAM + memory) / MIB + 1));
+	l->end = gpa + memory;
+	l->vm->arch->entry.gpa = gpa;
+	return 0;
+}
+
+static int load_arm64(struct load *l, const struct file_map *file)
+{
+	struct arm_entry *entry = &l->vm->arch->entry;
+	struct arm64_image image;
+	struct err why = { "" };
+	int rc = arm64_image_parse(file->data, file->size, &image, &why);
+
+	if (!rc && entry->is_32)
+		rc = err_set(&why, EINVAL, "it is a 64-bit kernel, and --aarch32 is given");
+	if (rc)
+		return bad_image(l, rc, &why);
+	entry->big_endian = image.big_endian;
+	entry->page_kib = image.page_kib;
+	return put_kernel(l, image.data, image.size, ARM_RAM + image.text_offset, image.image_size);
+}
+
+/* A vmlinux calls the kernel's virtual addresses physical: it goes where its Image would. */
+static int load_elf(struct load *l, const struct file_map *file)
+{
+	struct err why = { "" };
+	struct elf_image elf;
+	int rc = elf_parse(file->data, file->size, EM_AARCH64, &elf, &why);
+
+	if (!rc && l->vm->arch->entry.is_32)
+		rc = err_set(&why, EINVAL, "it is a 64-bit image, and --aarch32 is given");
+	if (!rc && elf.low >> 63)
+		rc = elf_relocate(&elf, ARM_RAM + elf.low % BLOCK);
+	if (!rc && elf.low < ARM_RAM)
+		rc = err_set(&why, EINVAL, "it loads at 0x%llx; RAM begins at 0x%llx",
+			     (unsigned long long)elf.low, ARM_RAM);
+	if (!rc)
+		rc = elf_load(&elf, &l->vm->mem, ARM_RAM, ram_end(l->vm), &why);
+	if (rc)
+		return bad_image(l, rc, &why);
+	l->end = elf.high;
+	l->vm->arch->entry.gpa = elf.entry;
+	return 0;
+}
+
+static int load_zimage(struct load *l, const struct file_map *file)
+{
+	bool small = l->vm->config.mem < ZIMAGE_OFFSET + SMALL_RAM;
+	uint64_t gpa = ARM_RAM + (small ? ZIMAGE_OFFSET_SMALL : ZIMAGE_OFFSET);
+	struct err why = { "" };
+	struct zimage z;
+	int rc = zimage_parse(file->data, file->size, &z, &why);
+
+	if (rc)
+		return bad_image(l, rc, &why);
+	/* It says itself that it is 32-bit: --aarch32 is for images that can't. */
+	l->vm->arch->entry.is_32 = true;
+	rc = put_kernel(l, z.data, z.size, gpa, z.size);
+	l->end = MAX(l->end, ARM_RAM + z.memory);
+	return rc;
+}
+
+static int load_flat(struct load *l, const struct file_map *file)
+{
+	uint64_t offset = l->vm->arch->entry.is_32 ? FLAT_OFFSET_32 : FLAT_OFFSET_64;
+
+	log_at(&l->vm->config.log, LOG_INFO, "no header in it: a flat image, entered at 0x%llx",
+	       (unsigned long long)(ARM_RAM + offset));
+	return put_kernel(l, file->data, file->size, ARM_RAM + offset, file->size);
+}
+
+static int refuse(struct load *l, enum image_kind kind)
+{
+	struct err why;
+
+	switch (kind) {
+	case IMAGE_BZIMAGE:
+	case IMAGE_BZIMAGE_OLD:
+	case IMAGE_ELF64_X86:
+	case IMAGE_ELF32_X86:
+		err_set(&why, ENOEXEC, "it is %s, and this machine is arm64", image_describe(kind));
+		break;
+	case IMAGE_CPIO:
+		err_set(&why, ENOEXEC, "it is %s; a kernel is wanted, an initrd goes to -i",
+			image_describe(kind));
+		break;
+	case IMAGE_ELF_TRUNCATED:
+		err_set(&why, ENOEXEC, "it is truncated: less than an ELF header");
+		break;
+	default:
+		err_set(&why, ENOEXEC,
+			"it is %s; an Image, a zImage, an arm64 ELF file or a flat image is wanted",
+			image_describe(kind));
+	}
+	return bad_image(l, -ENOEXEC, &why);
+}
+
+static int load_plain(struct load *l, const struct file_map *file)
+{
+	enum image_kind kind = image_sniff(file->data, file->size);
+
+	switch (kind) {
+	case IMAGE_ARM64:
+		return load_arm64(l, file);
+	case IMAGE_ELF_ARM64:
+		return load_elf(l, file);
+	case IMAGE_ZIMAGE:
+		return load_zimage(l, file);
+	case IMAGE_UNKNOWN:
+		return load_flat(l, file);
+	default:
+		return refuse(l, kind);
+	}
+}
+
+/* ---- Packed ones ---- */
+
+static int load_packed(struct load *l, const struct unpacker *u, const void *data, size_t size)
+{
+	struct unpacked out;
+	struct err why = { "" };
+	int rc = unpack(u, data, size, l->vm->config.mem, &out, &why);
+
+	if (rc)
+		return bad_image(l, rc, &why);
+	rc = load_plain(l, &(struct file_map){ .data = out.data, .size = out.size });
+	unpacked_free(&out);
+	return rc;
+}
+
+static int load_zboot(struct load *l, const struct file_map *file)
+{
+	struct err why = { "" };
+	const struct unpacker *u;
+	struct zboot z;
+	int rc = zboot_parse(file->data, file->size, &z, &why);
+
+	if (rc)
+		return bad_image(l, rc, &why);
+	u = unpacker_by_name(z.compression);
+	if (u)
+		return load_packed(l, u, z.payload, z.size);
+	err_set(&why, ENOTSUP, "it is packed by %s, which this lkvm does not know or was left out",
+		z.compression);
+	return bad_image(l, -ENOTSUP, &why);
+}
+
+static int load_any(struct load *l, const struct file_map *file)
+{
+	enum image_kind kind = image_sniff(file->data, file->size);
+	const struct unpacker *u = unpacker_for_kind(kind);
+
+	if (kind == IMAGE_ZBOOT)
+		return load_zboot(l, file);
+	return u ? load_packed(l, u, file->data, file->size) : load_plain(l, file);
+}
+
+int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
+{
+	struct load l = { .vm = vm, .image = image, .err = err };
+	struct file_map file = { .data = image->data, .size = image->size };
+	int rc = 0;
+
+	vm->arch->entry.is_32 = vm->arch->options.aarch32;
+	vm->arch->cmdline = image->cmdline;
+	if (image->kernel)
+		rc = file_map(image->kernel, "kernel", &file, err);
+	if (rc)
+		return rc;
+	rc = load_any(&l, &file);
+	if (image->kernel)
+		file_unmap(&file);
+	if (!rc && vm->arch->entry.is_32)
+		rc = arm_check_32(vm, err);
+	if (!rc)
+		rc = place_dtb(&l);
+	if (!rc)
+		rc = load_initrd(&l);
+	vm->arch->loaded = !rc;
+	return rc;
+}
+
+/* ---- Registers ---- */
+
+/* ID_AA64MMFR0_EL1: what the image's header asks for must be there, else it dies in silence. */
+static int check_processor(struct vcpu *vcpu, struct err *err)
+{
+	const struct arm_entry *entry = &vcpu->vm->arch->entry;
+	uint64_t mmfr0;
+	bool pages = true;
+
+	if (entry->is_32 || arm_get_reg(vcpu->fd, ARM_ID_AA64MMFR0_EL1, &mmfr0))
+		return 0;
+	if (entry->page_kib == 4)
+		pages = (mmfr0 >> 28 & 15) != 15;
+	else if (entry->page_kib == 16)
+		pages = (mmfr0 >> 20 & 15) != 0;
+	else if (entry->page_kib == 64)
+		pages = (mmfr0 >> 24 & 15) != 15;
+	if (!pages)
+		return err_set(err, ENOTSUP,
+			       "this kernel is built for pages of %u KiB, which the processor lacks",
+			       entry->page_kib);
+	if (entry->big_endian && !(mmfr0 >> 8 & 15))
+		return err_set(err, ENOTSUP,
+			       "this kernel is big-endian, which the processor can't be");
+	return 0;
+}
+
+int arm_set_entry(struct vcpu *vcpu, struct err *err)
+{
+	const struct arch_vm *arch = vcpu->vm->arch;
+	bool is_32 = arch->entry.is_32;
+	const struct {
+		uint64_t id, value;
+	} regs[] = {
+		{ ARM_CORE_REG(regs.pstate), is_32		    ? PSTATE_SVC
+					     : arch->options.nested ? PSTATE_EL2H
+								    : PSTATE_EL1H },
+		{ ARM_CORE_REG(regs.pc), arch->entry.gpa },
+		{ ARM_CORE_REG(regs.regs[0]), is_32 ? 0 : arch->dtb },
+		{ ARM_CORE_REG(regs.regs[1]), is_32 ? NO_MACHINE : 0 },
+		{ ARM_CORE_REG(regs.regs[2]), is_32 ? arch->dtb : 0 },
+		{ ARM_CORE_REG(regs.regs[3]), 0 },
+	};
+	int rc = check_processor(vcpu, err);
+
+	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(regs); i++) {
+		rc = arm_set_reg(vcpu->fd, regs[i].id, regs[i].value);
+		if (rc)
+			err_set(err, -rc, "KVM refuses the entry state: %s", strerror(-rc));
+	}
+	return rc;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The device tree that the guest gets: the machine's, or the user's own, which must agree on RAM;
+ * and into either what the loader has to say, /chosen.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libfdt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "arm/arm.h"
+#include "arm/map.h"
+#include "util/file.h"
+#include "util/util.h"
+
+/* While a tree is made it may be larger than its place in the guest: it is packed in the end. */
+#define ROOM_BASE (64 * KIB)
+#define ROOM_CPU 256
+#define ROOM_CHOSEN (16 * KIB)
+
+/* ---- A user's tree ---- */
+
+static uint64_t get_cells(const fdt32_t *cells, int n)
+{
+	uint64_t v = 0;
+
+	while (n-- > 0)
+		v = v << 32 | fdt32_ld(cells++);
+	return v;
+}
+
+static int next_memory(const void *fdt, int node)
+{
+	return fdt_node_offset_by_prop_value(fdt, node, "device_type", "memory", sizeof("memory"));
+}
+
+/* It must speak of the RAM that there is: a kernel that trusts a wrong tree dies in silence. */
+static int check_memory(const void *fdt, const struct vm *vm, const char *path, struct err *err)
+{
+	int a = fdt_address_cells(fdt, 0), s = fdt_size_cells(fdt, 0), len = 0;
+	int node = next_memory(fdt, -1);
+	const fdt32_t *reg = node < 0 ? NULL : fdt_getprop(fdt, node, "reg", &len);
+	uint64_t base, size;
+	bool more;
+
+	if (!reg || a < 1 || s < 1 || a > 2 || s > 2 || len < (a + s) * 4)
+		return err_set(err, EINVAL, "--dtb %s: it has no memory", path);
+	base = get_cells(reg, a);
+	size = get_cells(reg + a, s);
+	more = len != (a + s) * 4 || next_memory(fdt, node) >= 0;
+	if (!more && base == ARM_RAM && size == vm->config.mem)
+		return 0;
+	return err_set(err, EINVAL,
+		       "--dtb %s: its memory is %llu KiB at 0x%llx%s, the machine's %llu KiB at 0x%llx",
+		       path, (unsigned long long)(size / KIB), (unsigned long long)base,
+		       more ? " and more" : "", (unsigned long long)(vm->config.mem / KIB),
+		       ARM_RAM);
+}
+
+static int read_users(const struct vm *vm, void *fdt, size_t room, struct err *err)
+{
+	const char *path = vm->arch->options.dtb;
+	struct file_map file;
+	int rc = file_map(path, "device tree", &file, err);
+
+	if (rc)
+		return rc;
+	if (file.size > room - ROOM_CHOSEN)
+		rc = err_set(err, E2BIG, "--dtb %s: %zu bytes are more than the %zu that fit", path,
+			     file.size, room - (size_t)ROOM_CHOSEN);
+	else if (fdt_check_full(file.data, file.size) || fdt_open_into(file.data, fdt, (int)room))
+		rc = err_set(err, EINVAL, "--dtb %s: not a device tree, or a damaged one", path);
+	else
+		rc = check_memory(fdt, vm, path, err);
+	file_unmap(&file);
+	return rc;
+}
+
+/* ---- /chosen ---- */
+
+static int put_seeds(void *fdt, int chosen, const struct arm_options *o)
+{
+	struct {
+		uint64_t kaslr;
+		uint8_t rng[64];
+	} seeds;
+	int rc;
+
+	if (getrandom(&seeds, sizeof(seeds), 0) != (ssize_t)sizeof(seeds))
+		return -FDT_ERR_INTERNAL;
+	if (o->has_seed)
+		seeds.kaslr = o->kaslr_seed;
+	rc = fdt_setprop_u64(fdt, chosen, "kaslr-seed", seeds.kaslr);
+	rc = rc ? rc : fdt_setprop(fdt, chosen, "rng-seed", seeds.rng, sizeof(seeds.rng));
+	explicit_bzero(&seeds, sizeof(seeds));
+	return rc;
+}
+
+/* `earlycon` without an address, and kernels without console=, find the console by this. */
+static int put_stdout(void *fdt, int chosen, const struct device_list *devices)
+{
+	char path[64];
+
+	for (const struct device *dev = devices->first; dev; dev = dev->next) {
+		if (dev->kind != DEVICE_PL011)
+			continue;
+		snprintf(path, sizeof(path), "/pl011@%llx", (unsigned long long)dev->base);
+		return fdt_setprop_string(fdt, chosen, "stdout-path", path);
+	}
+	return 0;
+}
+
+static int put_initrd(void *fdt, int chosen, const struct arch_vm *arch)
+{
+	int rc;
+
+	if (!arch->initrd_size)
+		return 0;
+	rc = fdt_setprop_u64(fdt, chosen, "linux,initrd-start", arch->initrd);
+	return rc ? rc
+		  : fdt_setprop_u64(fdt, chosen, "linux,initrd-end",
+				    arch->initrd + arch->initrd_size);
+}
+
+static int put_chosen(void *fdt, const struct arch_vm *arch, const struct device_list *devices)
+{
+	int chosen = fdt_path_offset(fdt, "/chosen");
+	int rc = 0;
+
+	if (chosen == -FDT_ERR_NOTFOUND)
+		chosen = fdt_add_subnode(fdt, 0, "chosen");
+	if (chosen < 0)
+		return chosen;
+	if (arch->cmdline[0])
+		rc = fdt_setprop_string(fdt, chosen, "bootargs", arch->cmdline);
+	if (!rc)
+		rc = put_initrd(fdt, chosen, arch);
+	if (!rc && !arch->options.dtb)
+		rc = put_stdout(fdt, chosen, devices);
+	return rc ? rc : put_seeds(fdt, chosen, &arch->options);
+}
+
+/* ---- All of it ---- */
+
+static int dump(const void *fdt, const char *path, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int rc = fd < 0 ? -errno : write_full(fd, fdt, fdt_totalsize(fdt));
+
+	if (fd >= 0 && close(fd) && !rc)
+		rc = -errno;
+	return rc ? err_set(err, -rc, "--dump-dtb %s: %s", path, strerror(-rc)) : 0;
+}
+
+static int start(const struct vm *vm, const struct device_list *devices, void *fdt, size_t room,
+		 struct err *err)
+{
+	int rc;
+
+	if (vm->arch->options.dtb)
+		return read_users(vm, fdt, room, err);
+	rc = arm_fdt_make(vm, devices, fdt, room);
+	rc = rc ? rc : fdt_open_into(fdt, fdt, (int)room);
+	return rc ? err_set(err, EIO, "the device tree can't be made: %s", fdt_strerror(rc)) : 0;
+}
+
+static int finish(struct vm *vm, const struct device_list *devices, void *fdt, struct err *err)
+{
+	const struct arch_vm *arch = vm->arch;
+	int rc = put_chosen(fdt, arch, devices);
+
+	rc = rc ? rc : fdt_pack(fdt);
+	if (rc)
+		return err_set(err, EIO, "the device tree has no room for /chosen: %s",
+			       fdt_strerror(rc));
+	if (fdt_totalsize(fdt) > arch->dtb_size)
+		return err_set(err, ENOMEM, "the device tree does not fit; give more with -m");
+	if (arch->options.dump_dtb)
+		rc = dump(fdt, arch->options.dump_dtb, err);
+	return rc ? rc : mem_write(&vm->mem, arch->dtb, fdt, fdt_totalsize(fdt));
+}
+
+int arm_dtb_write(struct vm *vm, const struct device_list *devices, struct err *err)
+{
+	size_t room = vm->arch->dtb_size + ROOM_BASE + ROOM_CPU * vm->config.cpus + ROOM_CHOSEN;
+	void *fdt = calloc(1, room);
+	int rc;
+
+	if (!fdt)
+		return err_set(err, ENOMEM, "no memory for the device tree");
+	rc = start(vm, devices, fdt, room, err);
+	if (!rc)
+		rc = finish(vm, devices, fdt, err);
+	free(fdt);
+	return rc;
+}

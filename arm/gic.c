@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * KVM's virtual GIC: version 2, 3, or 3 with an ITS (Documentation/virt/kvm/devices/arm-vgic*.rst).
+ * It is made before the vCPUs, told its addresses, and initialised when all vCPUs exist.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "arm/arm.h"
+#include "arm/map.h"
+#include "util/util.h"
+#include "vm/kvm.h"
+
+#define GICV2_VCPUS 8
+#define INTID_SPI 32 /* the first SPI's */
+
+/* ---- The chip that devices see: SPIs by KVM_IRQ_LINE and irqfd ---- */
+
+static void set_line(struct irq_chip *chip, const struct irq_line *line, unsigned int level)
+{
+	struct arch_vm *arch = container_of(chip, struct arch_vm, chip);
+	struct kvm_irq_level irq = {
+		.irq = KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (line->gsi + INTID_SPI),
+		.level = level,
+	};
+
+	ioctl(arch->vm_fd, KVM_IRQ_LINE, &irq);
+}
+
+/* The vGIC keeps an edge pending while the guest has it disabled. */
+static void gic_raise(struct irq_chip *chip, const struct irq_line *line)
+{
+	set_line(chip, line, 1);
+	if (line->trigger == IRQ_EDGE)
+		set_line(chip, line, 0);
+}
+
+static void gic_lower(struct irq_chip *chip, const struct irq_line *line)
+{
+	set_line(chip, line, 0);
+}
+
+/* KVM routes GSI n to SPI n from the vGIC's initialisation on, and refuses an irqfd before. */
+static int gic_bind_fd(struct irq_chip *chip, const struct irq_line *line, int fd, bool bind)
+{
+	struct arch_vm *arch = container_of(chip, struct arch_vm, chip);
+
+	return irq_kvm_irqfd(arch->irq, line->gsi, fd, bind);
+}
+
+/* ---- Making it ---- */
+
+static int create_device(int vm_fd, uint32_t type, uint32_t flags)
+{
+	struct kvm_create_device device = { .type = type, .flags = flags };
+
+	if (ioctl(vm_fd, KVM_CREATE_DEVICE, &device))
+		return -errno;
+	return flags & KVM_CREATE_DEVICE_TEST ? 0 : (int)device.fd;
+}
+
+static bool offers(int vm_fd, uint32_t type)
+{
+	return create_device(vm_fd, type, KVM_CREATE_DEVICE_TEST) == 0;
+}
+
+static int set_address(int fd, uint64_t type, uint64_t value, const char *what, struct err *err)
+{
+	int rc = arm_set_attr(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, type, &value);
+
+	return rc ? err_set(err, -rc, "KVM refuses the %s at 0x%llx: %s", what,
+			    (unsigned long long)value, strerror(-rc))
+		  : 0;
+}
+
+static int create_v2(struct vm *vm, struct err *err)
+{
+	struct arch_vm *arch = vm->arch;
+	int rc;
+
+	if (vm->config.cpus > GICV2_VCPUS)
+		return err_set(err, ENOSPC, "-c %u: GICv2 serves %u CPUs at most; GICv3 serves more",
+			       vm->config.cpus, GICV2_VCPUS);
+	arch->gic_fd = create_device(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V2, 0);
+	if (arch->gic_fd < 0)
+		return err_set(err, -arch->gic_fd, "KVM cannot make a GICv2: %s",
+			       strerror(-arch->gic_fd));
+	rc = set_address(arch->gic_fd, KVM_VGIC_V2_ADDR_TYPE_DIST, ARM_GICD, "GIC distributor",
+			 err);
+	if (!rc)
+		rc = set_address(arch->gic_fd, KVM_VGIC_V2_ADDR_TYPE_CPU, ARM_GICC,
+				 "GIC CPU interface", err);
+	return rc;
+}
+
+/* In two regions only when there must be: kernels before 4.18 know but the one. */
+static int place_redistributors(struct vm *vm, struct err *err)
+{
+	int fd = vm->arch->gic_fd;
+	uint64_t more = vm->config.cpus;
+	int rc;
+
+	if (vm->config.cpus <= ARM_GICR_VCPUS)
+		return set_address(fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, ARM_GICR,
+				   "GIC redistributors", err);
+	more -= ARM_GICR_VCPUS;
+	rc = set_address(fd, KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION,
+			 (uint64_t)ARM_GICR_VCPUS << 52 | ARM_GICR, "GIC redistributors", err);
+	if (!rc)
+		rc = set_address(fd, KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION,
+				 more << 52 | ARM_GICR2 | 1, "GIC's further redistributors", err);
+	return rc;
+}
+
+static int create_v3(struct vm *vm, struct err *err)
+{
+	struct arch_vm *arch = vm->arch;
+	int rc;
+
+	arch->gic_fd = create_device(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V3, 0);
+	if (arch->gic_fd < 0)
+		return err_set(err, -arch->gic_fd, "KVM cannot make a GICv3: %s",
+			       strerror(-arch->gic_fd));
+	rc = set_address(arch->gic_fd, KVM_VGIC_V3_ADDR_TYPE_DIST, ARM_GICD, "GIC distributor",
+			 err);
+	return rc ? rc : place_redistributors(vm, err);
+}
+
+static int create_its(struct vm *vm, struct err *err)
+{
+	struct arch_vm *arch = vm->arch;
+
+	arch->its_fd = create_device(vm->fd, KVM_DEV_TYPE_ARM_VGIC_ITS, 0);
+	if (arch->its_fd < 0)
+		return err_set(err, -arch->its_fd, "KVM cannot make an ITS: %s",
+			       strerror(-arch->its_fd));
+	return set_address(arch->its_fd, KVM_VGIC_ITS_ADDR_TYPE, ARM_ITS, "ITS", err);
+}
+
+/* The ITS serves PCI's MSIs alone, so it is there when asked for, until there is PCI. */
+static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
+{
+	static const struct {
+		const char *word;
+		enum arm_gic gic;
+		uint32_t type;
+	} words[] = {
+		{ "gicv2", ARM_GIC_V2, KVM_DEV_TYPE_ARM_VGIC_V2 },
+		{ "gicv3", ARM_GIC_V3, KVM_DEV_TYPE_ARM_VGIC_V3 },
+		{ "gicv3-its", ARM_GIC_V3_ITS, KVM_DEV_TYPE_ARM_VGIC_ITS },
+	};
+	const char *word = vm->config.irqchip;
+
+	if (!word)
+		word = offers(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V3) ? "gicv3" : "gicv2";
+	if (!strcmp(word, "gicv2m"))
+		return err_set(err, ENOTSUP, "--irqchip gicv2m is for PCI, which is not built yet");
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(word, words[i].word))
+			continue;
+		*gic = words[i].gic;
+		if (offers(vm->fd, words[i].type))
+			return 0;
+		return err_set(err, ENOTSUP,
+			       "--irqchip %s: this host's KVM has none; lkvm doctor tells what it has",
+			       word);
+	}
+	return err_set(err, EINVAL, "--irqchip %s: on arm it is gicv2, gicv3 or gicv3-its", word);
+}
+
+/* The guest writes registers for each interrupt there is: no more than the machine has. */
+static uint32_t n_intids(const struct vm *vm)
+{
+	uint32_t n = (uint32_t)align_up(INTID_SPI + vm->config.irq_lines, 32);
+
+	return MAX(n, 64u);
+}
+
+int arm_gic_create(struct vm *vm, struct err *err)
+{
+	struct arch_vm *arch = vm->arch;
+	uint32_t intids = n_intids(vm);
+	int rc = choose(vm, &arch->gic, err);
+
+	if (!rc && arch->options.nested && arch->gic == ARM_GIC_V2)
+		rc = err_set(err, EINVAL, "--nested needs a GICv3");
+	if (!rc)
+		rc = arch->gic == ARM_GIC_V2 ? create_v2(vm, err) : create_v3(vm, err);
+	if (rc)
+		return rc;
+	rc = arm_set_attr(arch->gic_fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &intids);
+	if (rc)
+		return err_set(err, -rc, "KVM refuses a GIC of %u interrupts: %s", intids,
+			       strerror(-rc));
+	if (arch->gic == ARM_GIC_V3_ITS)
+		rc = create_its(vm, err);
+	vm->irq.pins = intids - INTID_SPI;
+	memset(vm->irq.used, 1, vm->irq.pins);
+	arch->chip = (struct irq_chip){
+		.lines = vm->irq.pins,
+		.raise = gic_raise,
+		.lower = gic_lower,
+		.bind_fd = gic_bind_fd,
+	};
+	vm->chip = &arch->chip;
+	return rc;
+}
+
+int arm_gic_ready(struct vm *vm, struct err *err)
+{
+	struct arch_vm *arch = vm->arch;
+	int rc = arm_set_attr(arch->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT,
+			      NULL);
+
+	if (!rc && arch->its_fd >= 0)
+		rc = arm_set_attr(arch->its_fd, KVM_DEV_ARM_VGIC_GRP_CTRL,
+				  KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+	return rc ? err_set(err, -rc, "KVM cannot initialise the GIC: %s", strerror(-rc)) : 0;
+}
+
+void arm_gic_destroy(struct arch_vm *arch)
+{
+	if (arch->its_fd >= 0)
+		close(arch->its_fd);
+	if (arch->gic_fd >= 0)
+		close(arch->gic_fd);
+}

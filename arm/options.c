@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The port's own options, each checked against what this KVM offers before anything is made. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "arm/arm.h"
+#include "util/util.h"
+#include "vm/kvm.h"
+
+static bool is_on(const struct vm *vm, const char *name, bool otherwise)
+{
+	const char *value = vm_option(&vm->config, name);
+
+	return value ? *value == '1' : otherwise;
+}
+
+bool arm_has_pvtime(const struct vm *vm)
+{
+	return is_on(vm, "pvtime", true) && kvm_cap(vm->fd, KVM_CAP_STEAL_TIME);
+}
+
+static int read_number(const struct vm *vm, const char *name, bool *given, uint64_t *out,
+		       struct err *err)
+{
+	const char *value = vm_option(&vm->config, name);
+	char *end;
+
+	*given = value;
+	if (!value)
+		return 0;
+	errno = 0;
+	*out = strtoull(value, &end, 0);
+	if (errno || *end || end == value || *value < '0' || *value > '9')
+		return err_set(err, EINVAL, "--%s %s: not a number of 64 bits", name, value);
+	return 0;
+}
+
+static int read_sve(const struct vm *vm, struct arm_options *o, struct err *err)
+{
+	bool given;
+	uint64_t bits = 0;
+	int rc = read_number(vm, "sve-max-vl", &given, &bits, err);
+
+	o->sve_bits = -1;
+	if (rc || !given)
+		return rc;
+	if (bits > 2048 || bits % 128)
+		return err_set(err, EINVAL,
+			       "--sve-max-vl %llu: it is a multiple of 128 up to 2048, or 0 for none",
+			       (unsigned long long)bits);
+	o->sve_bits = (int)bits;
+	return 0;
+}
+
+/* What was asked for and is not there is refused, by the names of option and capability. */
+static int check_caps(const struct vm *vm, const struct arm_options *o, struct err *err)
+{
+	const struct {
+		bool asked;
+		int cap;
+		const char *option, *name, *why;
+	} needs[] = {
+		{ o->pmu, KVM_CAP_ARM_PMU_V3, "--pmu", "ARM_PMU_V3",
+		  "the host's kernel has no driver for the processor's PMU (CONFIG_ARM_PMU)" },
+		{ o->mte, KVM_CAP_ARM_MTE, "--mte", "ARM_MTE",
+		  "the processor lacks MTE, or the host's kernel CONFIG_ARM64_MTE" },
+		{ o->nested, ARM_CAP_EL2, "--nested", "ARM_EL2",
+		  "it needs Linux 6.16, a processor with FEAT_NV2 and kvm-arm.mode=nested" },
+		{ o->has_offset, ARM_CAP_COUNTER_OFFSET, "--counter-offset", "COUNTER_OFFSET",
+		  "the host's kernel is older than 6.4" },
+		{ o->sve_bits > 0, KVM_CAP_ARM_SVE, "--sve-max-vl", "ARM_SVE",
+		  "the processor lacks SVE, or the host's kernel CONFIG_ARM64_SVE" },
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(needs); i++) {
+		if (needs[i].asked && !kvm_cap(vm->fd, needs[i].cap))
+			return err_set(err, ENOTSUP, "%s: this KVM lacks KVM_CAP_%s; %s",
+				       needs[i].option, needs[i].name, needs[i].why);
+	}
+	return 0;
+}
+
+int arm_check_32(const struct vm *vm, struct err *err)
+{
+	const struct arm_options *o = &vm->arch->options;
+
+	if (!kvm_cap(vm->fd, KVM_CAP_ARM_EL1_32BIT))
+		return err_set(err, ENOTSUP,
+			       "a 32-bit guest: this KVM lacks KVM_CAP_ARM_EL1_32BIT; the processor "
+			       "has no 32-bit EL1");
+	if (o->nested || o->mte || o->sve_bits > 0)
+		return err_set(err, EINVAL, "%s is for 64-bit guests, this one is 32-bit",
+			       o->nested ? "--nested" : o->mte ? "--mte" : "--sve-max-vl");
+	return 0;
+}
+
+static int check_together(const struct vm *vm, const struct arm_options *o, struct err *err)
+{
+	if (o->mte && vm->config.backing != MEM_ANON)
+		return err_set(err, EINVAL, "--mte needs RAM of its own, not shared or a file's");
+	return 0;
+}
+
+int arm_options_read(struct vm *vm, struct err *err)
+{
+	struct arm_options *o = &vm->arch->options;
+	int rc;
+
+	o->aarch32 = is_on(vm, "aarch32", false);
+	o->pmu = is_on(vm, "pmu", false);
+	/* Off unless asked for: on older hosts it rules out memory that others share. */
+	o->mte = is_on(vm, "mte", false) && !is_on(vm, "disable-mte", false);
+	o->nested = is_on(vm, "nested", false);
+	o->pvtime = arm_has_pvtime(vm);
+	o->dtb = vm_option(&vm->config, "dtb");
+	o->dump_dtb = vm_option(&vm->config, "dump-dtb");
+	rc = read_number(vm, "counter-offset", &o->has_offset, &o->counter_offset, err);
+	if (!rc)
+		rc = read_number(vm, "kaslr-seed", &o->has_seed, &o->kaslr_seed, err);
+	if (!rc)
+		rc = read_sve(vm, o, err);
+	if (!rc)
+		rc = check_together(vm, o, err);
+	if (!rc)
+		rc = check_caps(vm, o, err);
+	if (!rc && o->aarch32)
+		rc = arm_check_32(vm, err);
+	return rc;
+}

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT
+#
+# The x86 lab's own part: QEMU's SVM; the host's file system, read-only, is L1's root.
+#
+# One CPU by default: with two, QEMU 7.2's SVM loses interrupts of 2-vCPU guests now and then (2 of 40
+# boots hung or took L1 down with them; with one, none of 30).
+qemu_binary=qemu-system-x86_64 package=qemu-system-x86
+modules=kvm-amd,virtio_pci,virtio_mmio,virtio_console,9pnet_virtio,9p
+cpu=max cpus=1 microvm=
+
+own_option()
+{
+	[ "$1" = --microvm ] || return
+	microvm=1 words=1
+}
+
+# A microvm has nothing to measure the TSC against, and Linux hangs whenever the PIT alone is too
+# imprecise for it; QEMU's software CPU shows the host's own TSC, so its frequency is no secret.
+tsc_khz() { [ -z "$microvm" ] || awk '/MHz/ { printf "tsc_early_khz=%d", $4 * 1000; exit }' /proc/cpuinfo; }
+
+# The unpacked kernel starts by its PVH note: unpacking an XZ image takes the software CPU 2.5 s.
+machine()
+{
+	if [ -n "$microvm" ]; then
+		machine=microvm,rtc=on bus=device
+	else
+		machine=q35 bus=pci
+	fi
+	kernel=$kernels/vmlinux-generic
+	parameters="console=ttyS0 $(tsc_khz)"
+}
+
+l1_root()
+{
+	cat <<-'END'
+		share root /mnt ro,cache=loose
+		mount --bind /mnt /host
+	END
+}
+
+# What L1's tmpfs on /tmp and /run would hide.
+binds() { grep -E '^/(tmp|run)/.'; }
+
+own_command() { :; }
