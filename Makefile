@@ -133,7 +133,7 @@ unpackers := $(unpacker-y)
 payloads := $(if $(filter y,$(CONFIG_PAYLOADS)),$(payload-y) $(payload-$(ARCH)))
 libs := $(lib-y) $(lib-$(ARCH))
 test-libs := $(filter-out $(libs),$(lib-unpack-y))
-lib-headers := $(lib-headers-y) $(lib-headers-$(ARCH))
+lib-headers := $(strip $(lib-headers-y) $(lib-headers-$(ARCH)))
 tests-in = $(patsubst %.c,$(BUILD)/%,$(wildcard $1/*.c $1/$(ARCH)/*.c))
 unit-tests := $(call tests-in,tests/unit)
 payload-tests := $(call tests-in,tests/payload)
@@ -286,7 +286,7 @@ $(musl)/gen/%.o: $(gen)/%.S $(stamps)/musl Makefile
 $(BUILD)/include/linked: Makefile $(sysroot)
 	$(Q)mkdir -p $(uapi-include) $(lib-include)
 	$(Q)ln -sfn $(uapi) $(uapi-include)/
-	$(Q)ln -sfn $(addprefix $(lib-inc)/,$(lib-headers)) $(lib-include)/
+	$(Q)$(if $(lib-headers),ln -sfn $(addprefix $(lib-inc)/,$(lib-headers)) $(lib-include)/)
 	$(Q)touch $@
 
 build/$(ARCH)/sysroot/layout:

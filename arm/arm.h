@@ -56,13 +56,13 @@ struct arch_vm {
 
 	bool loaded;
 	struct arm_entry entry;
-	const char *cmdline; /* borrowed */
+	const char *cmdline;	/* borrowed */
 	uint64_t dtb, dtb_size; /* where the tree goes, and the room there */
 	uint64_t initrd, initrd_size;
 };
 
 int arm_options_read(struct vm *vm, struct err *err);
-bool arm_has_pvtime(const struct vm *vm); /* before the options are read, too */
+bool arm_has_pvtime(const struct vm *vm);		/* before the options are read, too */
 int arm_check_32(const struct vm *vm, struct err *err); /* can the guest be 32-bit? */
 
 /* arm/gic.c: before any vCPU exists, and when all do. */

@@ -58,7 +58,8 @@ static uint64_t ram_end(const struct vm *vm)
 /* Loaders say "it is truncated"; a person must hear which file. */
 static int bad_image(const struct load *l, int rc, const struct err *why)
 {
-	return err_set(l->err, -rc, "kernel %s: %s", l->image->kernel ? l->image->kernel : "(built in)",
+	return err_set(l->err, -rc, "kernel %s: %s",
+		       l->image->kernel ? l->image->kernel : "(built in)",
 		       why->text[0] ? why->text : strerror(-rc));
 }
 
@@ -128,8 +129,7 @@ static int put_kernel(struct load *l, const void *data, size_t size, uint64_t gp
 {
 	if (!range_in(gpa - ARM_RAM, memory, l->vm->config.mem) ||
 	    mem_write(&l->vm->mem, gpa, data, size))
-		return err_set(l->err, ENOMEM,
-			       "kernel %s needs %llu MiB of RAM; give more with -m",
+		return err_set(l->err, ENOMEM, "kernel %s needs %llu MiB of RAM; give more with -m",
 			       l->image->kernel ? l->image->kernel : "(built in)",
 			       (unsigned long long)((gpa - ARM_RAM + memory) / MIB + 1));
 	l->end = gpa + memory;
@@ -331,9 +331,10 @@ static int check_processor(struct vcpu *vcpu, struct err *err)
 	else if (entry->page_kib == 64)
 		pages = (mmfr0 >> 24 & 15) != 15;
 	if (!pages)
-		return err_set(err, ENOTSUP,
-			       "this kernel is built for pages of %u KiB, which the processor lacks",
-			       entry->page_kib);
+		return err_set(
+			err, ENOTSUP,
+			"this kernel is built for pages of %u KiB, which the processor lacks",
+			entry->page_kib);
 	if (entry->big_endian && !(mmfr0 >> 8 & 15))
 		return err_set(err, ENOTSUP,
 			       "this kernel is big-endian, which the processor can't be");

@@ -54,11 +54,11 @@ static int check_memory(const void *fdt, const struct vm *vm, const char *path, 
 	more = len != (a + s) * 4 || next_memory(fdt, node) >= 0;
 	if (!more && base == ARM_RAM && size == vm->config.mem)
 		return 0;
-	return err_set(err, EINVAL,
-		       "--dtb %s: its memory is %llu KiB at 0x%llx%s, the machine's %llu KiB at 0x%llx",
-		       path, (unsigned long long)(size / KIB), (unsigned long long)base,
-		       more ? " and more" : "", (unsigned long long)(vm->config.mem / KIB),
-		       ARM_RAM);
+	return err_set(
+		err, EINVAL,
+		"--dtb %s: its memory is %llu KiB at 0x%llx%s, the machine's %llu KiB at 0x%llx",
+		path, (unsigned long long)(size / KIB), (unsigned long long)base,
+		more ? " and more" : "", (unsigned long long)(vm->config.mem / KIB), ARM_RAM);
 }
 
 static int read_users(const struct vm *vm, void *fdt, size_t room, struct err *err)

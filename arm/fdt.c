@@ -57,8 +57,8 @@ static void put_bytes(struct tree *t, const char *name, const void *bytes, size_
 	t->rc = t->rc ? t->rc : fdt_property(t->fdt, name, bytes, (int)len);
 }
 
-#define CELLS(t, name, ...)                                     \
-	put_cells(t, name, (const uint32_t[]){ __VA_ARGS__ },   \
+#define CELLS(t, name, ...)                                   \
+	put_cells(t, name, (const uint32_t[]){ __VA_ARGS__ }, \
 		  ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ })))
 
 /* An address or a size takes two cells everywhere but below /cpus. */

@@ -81,7 +81,8 @@ static int create_v2(struct vm *vm, struct err *err)
 	int rc;
 
 	if (vm->config.cpus > GICV2_VCPUS)
-		return err_set(err, ENOSPC, "-c %u: GICv2 serves %u CPUs at most; GICv3 serves more",
+		return err_set(err, ENOSPC,
+			       "-c %u: GICv2 serves %u CPUs at most; GICv3 serves more",
 			       vm->config.cpus, GICV2_VCPUS);
 	arch->gic_fd = create_device(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V2, 0);
 	if (arch->gic_fd < 0)
@@ -103,8 +104,8 @@ static int place_redistributors(struct vm *vm, struct err *err)
 	int rc;
 
 	if (vm->config.cpus <= ARM_GICR_VCPUS)
-		return set_address(fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, ARM_GICR,
-				   "GIC redistributors", err);
+		return set_address(fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, ARM_GICR, "GIC redistributors",
+				   err);
 	more -= ARM_GICR_VCPUS;
 	rc = set_address(fd, KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION,
 			 (uint64_t)ARM_GICR_VCPUS << 52 | ARM_GICR, "GIC redistributors", err);
@@ -163,9 +164,10 @@ static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
 		*gic = words[i].gic;
 		if (offers(vm->fd, words[i].type))
 			return 0;
-		return err_set(err, ENOTSUP,
-			       "--irqchip %s: this host's KVM has none; lkvm doctor tells what it has",
-			       word);
+		return err_set(
+			err, ENOTSUP,
+			"--irqchip %s: this host's KVM has none; lkvm doctor tells what it has",
+			word);
 	}
 	return err_set(err, EINVAL, "--irqchip %s: on arm it is gicv2, gicv3 or gicv3-its", word);
 }

@@ -47,9 +47,10 @@ static int read_sve(const struct vm *vm, struct arm_options *o, struct err *err)
 	if (rc || !given)
 		return rc;
 	if (bits > 2048 || bits % 128)
-		return err_set(err, EINVAL,
-			       "--sve-max-vl %llu: it is a multiple of 128 up to 2048, or 0 for none",
-			       (unsigned long long)bits);
+		return err_set(
+			err, EINVAL,
+			"--sve-max-vl %llu: it is a multiple of 128 up to 2048, or 0 for none",
+			(unsigned long long)bits);
 	o->sve_bits = (int)bits;
 	return 0;
 }
@@ -87,12 +88,15 @@ int arm_check_32(const struct vm *vm, struct err *err)
 	const struct arm_options *o = &vm->arch->options;
 
 	if (!kvm_cap(vm->fd, KVM_CAP_ARM_EL1_32BIT))
-		return err_set(err, ENOTSUP,
-			       "a 32-bit guest: this KVM lacks KVM_CAP_ARM_EL1_32BIT; the processor "
-			       "has no 32-bit EL1");
+		return err_set(
+			err, ENOTSUP,
+			"a 32-bit guest: this KVM lacks KVM_CAP_ARM_EL1_32BIT; the processor "
+			"has no 32-bit EL1");
 	if (o->nested || o->mte || o->sve_bits > 0)
 		return err_set(err, EINVAL, "%s is for 64-bit guests, this one is 32-bit",
-			       o->nested ? "--nested" : o->mte ? "--mte" : "--sve-max-vl");
+			       o->nested ? "--nested"
+			       : o->mte	 ? "--mte"
+					 : "--sve-max-vl");
 	return 0;
 }
 

@@ -64,11 +64,12 @@ int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type
 
 	bits = MAX(bits, LEAST_IPA_BITS);
 	if (bits > (limit ? limit : DEFAULT_IPA_BITS))
-		return err_set(err, EINVAL,
-			       "-m %llu MiB, %u vCPUs: this host's KVM has %u bits of guest-physical "
-			       "addresses (KVM_CAP_ARM_VM_IPA_SIZE), this guest needs %u",
-			       (unsigned long long)(config->mem / MIB), config->cpus,
-			       limit ? limit : DEFAULT_IPA_BITS, bits);
+		return err_set(
+			err, EINVAL,
+			"-m %llu MiB, %u vCPUs: this host's KVM has %u bits of guest-physical "
+			"addresses (KVM_CAP_ARM_VM_IPA_SIZE), this guest needs %u",
+			(unsigned long long)(config->mem / MIB), config->cpus,
+			limit ? limit : DEFAULT_IPA_BITS, bits);
 	*type = limit ? KVM_VM_TYPE_ARM_IPA_SIZE(bits) : 0;
 	return 0;
 }
