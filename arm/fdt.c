@@ -193,6 +193,8 @@ static void put_gic(struct tree *t, const struct vm *vm)
 		CELLS(t, "interrupts", PPI, ARM_PPI_MAINTENANCE, ppi_flags(vm));
 	if (arch->gic == ARM_GIC_V3_ITS)
 		put_its(t);
+	else
+		CELLS(t, "#address-cells", 0); /* dtc wants it of any interrupt controller */
 	end(t);
 }
 

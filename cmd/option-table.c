@@ -285,7 +285,8 @@ static int set_affinity(struct run_options *o, const char *value, struct err *er
 		last = first;
 		if (*at == '-' && parse_number(at + 1, &last, &at))
 			goto bad;
-		if (last < first || last >= CPU_SETSIZE)
+		if (last < first ||
+		    last >= 8 * sizeof(o->affinity)) /* musl's CPU_SETSIZE is wrong */
 			goto bad;
 		for (; first <= last; first++)
 			CPU_SET(first, &o->affinity);

@@ -18,10 +18,28 @@ tty=${tty:-ttyS0}
 hello()
 {
 	say "cpus $(grep -c ^processor /proc/cpuinfo)"
+	say "gic $(grep -q GICv3 /proc/interrupts && echo 3 || echo 2)"
 	say "memory $(awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
 	for port in ttyS0 ttyAMA0; do
 		[ ! -c /dev/$port ] || echo "guest: written to $port by user space" >/dev/$port
 	done
+}
+
+# What an arm64 kernel found of its processor.
+features()
+{
+	say "features $(sed -n 's/^Features.*: //p' /proc/cpuinfo | head -n 1)"
+	say "pmu $(ls /sys/bus/event_source/devices | grep pmu || echo none)"
+	echo -1 >/proc/sys/abi/sve_default_vector_length # as long as they can be
+	say "sve $(cat /proc/sys/abi/sve_default_vector_length)"
+}
+
+# Two lines, ten seconds of the guest's own between them.
+ten()
+{
+	say "ten begins"
+	sleep 10
+	say "ten ends"
 }
 
 # ext2 on vda, written, synced, read back; then the sums that the host compares.
@@ -86,7 +104,7 @@ end()
 
 for word in $(echo "$act" | tr , ' '); do
 	case $word in
-	hello | disk | read_only | rng | echo_lines) $word ;;
+	hello | features | ten | disk | read_only | rng | echo_lines) $word ;;
 	*) end "$word" ;;
 	esac
 done

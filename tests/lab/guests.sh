@@ -9,7 +9,7 @@ lkvm=$build/lkvm-static
 "$lkvm" version >/dev/null 2>&1 || bail "$lkvm does not run on $(uname -m): $make static"
 tmp=$(mktemp -d)
 
-# guest NAME KERNEL ACT [OPTION...]: status in $status, output in $tmp/NAME.out and .err. Input from stdin.
+# guest NAME KERNEL ACT [OPTION...]: status in $tmp/NAME.status, output in NAME.out and .err. Input from stdin.
 # KERNEL is a path (for one of $LAB_KERNELS32), or the name of one of the lab's own.
 guest()
 {
@@ -18,12 +18,13 @@ guest()
 	case $kernel in /*) ;; *) kernel=$LAB_KERNELS/$kernel ;; esac
 	timeout 90 "$lkvm" run -k "$kernel" -i "$LAB_OUT/$initrd.cpio.gz" -m 256 \
 		-p "quiet act=$act" "$@" >"$tmp/$name.out" 2>"$tmp/$name.err"
-	status=$?
+	echo $? >"$tmp/$name.status"
 }
 
-# ended NAME WANTED DESCRIPTION: the status of the last guest; shows its end when it is another.
+# ended NAME WANTED DESCRIPTION: the status of that guest; shows its end when it is another.
 ended()
 {
+	status=$(cat "$tmp/$1.status")
 	is "$status" "$2" "$3"
 	[ "$status" = "$2" ] || tail -n 15 "$tmp/$1.out" "$tmp/$1.err" | sed 's/^/# /'
 }

@@ -8,4 +8,4 @@ here=$(dirname "$0")
 lab_needs x86
 lab_initrd devices cloud virtio_mmio,virtio_blk,virtio_console,virtio_rng,ext4
 truncate -s 32M "$LAB_OUT/direct.img"
-lab_run x86-devices.l1
+lab_run devices.l1

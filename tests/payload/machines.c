@@ -3,70 +3,9 @@
  * Machines as a library has them: several at once in one process, paused and resumed, ended from
  * outside, and the state of every device of a whole machine saved and loaded.
  */
-#include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "machine.h"
-#include "tests/unit/tap.h"
-#include "util/util.h"
-#include "x86/map.h"
-
-struct run {
-	struct machine_config config;
-	struct machine *m;
-	int status;
-	int output[2];
-};
-
-static void set_up(struct run *r, const char *payload, const char *cmdline)
-{
-	memset(r, 0, sizeof(*r));
-	if (pipe(r->output))
-		abort();
-	r->config = (struct machine_config){
-		.vm = { .cpus = 1,
-			.mem = 64 * MIB,
-			.log = { .fd = 2, .level = LOG_ERROR, .name = "test" } },
-		.image = { .cmdline = cmdline },
-		.payload = payload,
-		.in = -1,
-		.out = r->output[1],
-		.log_fd = -1,
-	};
-}
-
-static bool create(struct run *r)
-{
-	struct err err = { "" };
-	int rc = machine_create(&r->config, &r->m, &err);
-
-	ok(!rc, "%s is created: %s", r->config.payload, rc ? err.text : "yes");
-	return !rc;
-}
-
-static void *run_main(void *arg)
-{
-	struct run *r = arg;
-	struct err err;
-
-	r->status = machine_run(r->m, &err);
-	return NULL;
-}
-
-static void output_is(struct run *r, const char *wanted)
-{
-	char text[256] = "";
-
-	close(r->output[1]);
-	if (read(r->output[0], text, sizeof(text) - 1) < 0)
-		text[0] = 0;
-	close(r->output[0]);
-	ok(!strcmp(text, wanted), "%s wrote its own output", r->config.payload);
-}
+#include "tests/payload/guests.h"
 
 static void two_at_once(void)
 {
@@ -168,53 +107,11 @@ static void states(void)
 	unlink(disk);
 }
 
-/* Reads up to `lines` line ends, so that the test knows where the guest is. */
-static void wait_lines(struct run *r, int lines)
-{
-	char c;
-
-	while (lines && read(r->output[0], &c, 1) == 1)
-		lines -= c == '\n';
-}
-
-/* Each edge comes while the pin is masked or about to be opened: none may be lost. */
-static void edges(void)
-{
-	struct irq_line line = { .gsi = X86_GSI_POWER_BUTTON, .trigger = IRQ_EDGE };
-	uint64_t one = 1;
-	struct run r;
-	pthread_t t;
-	int fd;
-
-	set_up(&r, "irq", "");
-	r.config.timeout = 20;
-	if (!create(&r))
-		return;
-	line.chip = machine_vm(r.m)->chip;
-	irq_raise(&line);
-	pthread_create(&t, NULL, run_main, &r);
-	wait_lines(&r, 1);
-	usleep(20000);
-	fd = irq_fd(&line);
-	ok(fd >= 0, "an eventfd for the line: %d", fd);
-	ok(write(fd, &one, sizeof(one)) == sizeof(one), "is written to");
-	wait_lines(&r, 1);
-	usleep(20000);
-	irq_fd_close(&line, fd);
-	irq_raise(&line);
-	pthread_join(t, NULL);
-	ok(r.status == 0, "an edge latched, one by eventfd, one by hand: %d", r.status);
-	machine_destroy(r.m);
-	close(r.output[0]);
-	close(r.output[1]);
-}
-
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
 	two_at_once();
 	paused_and_ended();
 	states();
-	edges();
 	return done_testing();
 }

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* Edges that meet a masked SPI of the vGIC are kept, by whatever way they come. */
+#include <signal.h>
+
+#include "tests/payload/guests.h"
+#include "arm/map.h"
+
+/* Each edge comes while the line is masked or about to be opened: none may be lost. */
+static void edges(void)
+{
+	struct irq_line line = { .gsi = ARM_SPI_VIRTIO, .trigger = IRQ_EDGE };
+	uint64_t one = 1;
+	struct run r;
+	pthread_t t;
+	int fd;
+
+	set_up(&r, "irq", "");
+	r.config.timeout = 20;
+	if (!create(&r))
+		return;
+	line.chip = machine_vm(r.m)->chip;
+	pthread_create(&t, NULL, run_main, &r);
+	/* A GIC keeps edges of a line that it knows to have some: the guest tells it. */
+	wait_lines(&r, 1);
+	irq_raise(&line);
+	wait_lines(&r, 1);
+	usleep(20000);
+	fd = irq_fd(&line);
+	ok(fd >= 0, "an eventfd for the line: %d", fd);
+	ok(write(fd, &one, sizeof(one)) == sizeof(one), "is written to");
+	wait_lines(&r, 1);
+	usleep(20000);
+	irq_fd_close(&line, fd);
+	irq_raise(&line);
+	pthread_join(t, NULL);
+	ok(r.status == 0, "an edge latched, one by eventfd, one by hand: %d", r.status);
+	machine_destroy(r.m);
+	close(r.output[0]);
+	close(r.output[1]);
+}
+
+int main(void)
+{
+	signal(SIGPIPE, SIG_IGN);
+	edges();
+	return done_testing();
+}
