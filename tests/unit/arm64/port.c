@@ -61,7 +61,7 @@ static void tree(enum arm_gic gic, unsigned int cpus, const char *compatible, in
 	ok(fdt_path_offset(fdt, "/pl011@9000000") > 0 && !strstr(fdt, "1234000"),
 	   "the devices of a kind that guests are told of");
 	ok(cells(fdt, "/timer", "interrupts", &len) && len == 48, "four timers");
-	for (size_t less = 0; less < 2048; less += 100)
+	for (size_t less = 0; less < 1500; less += 100)
 		ok(arm_fdt_make(&vm, &devices, fdt, less), "%zu bytes are too few", less);
 	free(fdt);
 }
