@@ -182,6 +182,16 @@ static void write_lcr_h(struct pl011 *p, uint8_t v)
 		serial_refill(&p->serial);
 }
 
+/*
+ * Linux masks the receive interrupts alone when it can take no more, and turns the receiver alone
+ * off to set a speed. When it closes the port it does both: only then it listens no longer.
+ */
+static void look_for_end(struct pl011 *p)
+{
+	if (!(p->s.imsc & INT_INPUT) && !(p->s.cr & CR_RXE))
+		serial_leave(&p->serial);
+}
+
 static void write_cr(struct pl011 *p, uint16_t v)
 {
 	struct pl011_state *s = &p->s;
@@ -190,11 +200,11 @@ static void write_cr(struct pl011 *p, uint16_t v)
 	s->ris |= (changed & FR_RI ? INT_RI : 0) | (changed & FR_CTS ? INT_CTS : 0) |
 		  (changed & FR_DCD ? INT_DCD : 0) | (changed & FR_DSR ? INT_DSR : 0);
 	s->cr = v & CR_ALL;
+	look_for_end(p);
 	if (receiver_is_on(s))
 		serial_refill(&p->serial);
 }
 
-/* Linux masks the receive interrupts when the port is closed: then it listens no longer. */
 static void write_imsc(struct pl011 *p, uint16_t v)
 {
 	struct pl011_state *s = &p->s;
@@ -207,6 +217,7 @@ static void write_imsc(struct pl011 *p, uint16_t v)
 	p->serial.listens = false;
 	if (listens)
 		serial_listen(&p->serial);
+	look_for_end(p);
 	if (receiver_is_on(s))
 		serial_refill(&p->serial);
 }

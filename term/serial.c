@@ -127,6 +127,13 @@ void serial_listen(struct serial *u)
 	tty_want_input(u->tty, u->port);
 }
 
+void serial_leave(struct serial *u)
+{
+	u->listens = false;
+	if (u->tty)
+		tty_leave_input(u->tty, u->port);
+}
+
 void serial_polled(struct serial *u, bool idle)
 {
 	u->polls = idle ? u->polls + 1 : 0;
@@ -221,7 +228,7 @@ static struct serial *serial_of(struct device *dev)
 static void replace_state(struct serial *u, const void *state)
 {
 	memcpy(u->state, state, u->model->state_size);
-	u->listens = false;
+	serial_leave(u);
 	u->polls = 0;
 	u->model->event(u, SERIAL_REPLACED);
 }

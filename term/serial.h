@@ -72,7 +72,7 @@ struct serial {
 	pthread_cond_t room; /* the tty took something of tx */
 	bool line;	     /* the interrupt condition, as last told */
 	bool output_only;
-	bool listens;	    /* tty_want_input() was called; false ends it */
+	bool listens;	    /* by tty_want_input(); false: takes nothing for the time being */
 	bool offered;	    /* the tty may have input that we did not read */
 	bool quiet;	    /* between quiesce and resume */
 	unsigned int polls; /* of the line's status, in a row; any other access begins anew */
@@ -87,6 +87,7 @@ void serial_update(struct serial *u);
 
 /* The guest shows that it would take input. Takes none yet; nothing if it listens already. */
 void serial_listen(struct serial *u);
+void serial_leave(struct serial *u); /* it takes none any more */
 /* A poll of the line's status, which was idle or not: who asks on and on waits for input. */
 void serial_polled(struct serial *u, bool idle);
 

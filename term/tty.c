@@ -49,6 +49,7 @@ struct port {
 	struct scan scan;
 	bool used;
 	bool refused;	   /* room() is owed */
+	uint64_t wanted;   /* input, the later the greater; 0: not */
 	unsigned int busy; /* callbacks running */
 };
 
@@ -72,7 +73,8 @@ struct tty {
 	struct ring output;
 
 	loop_id in_id, poke_id, job_id;
-	struct port *listener; /* gets the input, or NULL */
+	uint64_t wants;
+	struct port *listener; /* gets the input, or NULL: who wanted it last */
 	bool eof;
 	bool escape;	       /* Ctrl-a was typed */
 	struct winsize window; /* as the clients know it */
@@ -433,6 +435,7 @@ void tty_detach(struct tty *tty, int port)
 
 	pthread_mutex_lock(&tty->lock);
 	p->used = false;
+	p->wanted = 0;
 	if (tty->listener == p)
 		tty->listener = NULL;
 	while (p->busy)
@@ -446,22 +449,47 @@ static int watch(struct tty *tty, int fd, loop_fn fn, loop_id *id)
 	return *id == LOOP_NONE ? loop_add(tty->loop, fd, EPOLLIN, fn, tty, id) : 0;
 }
 
-void tty_want_input(struct tty *tty, int port)
+/* With the lock held. */
+static struct port *last_to_want(struct tty *tty)
 {
+	struct port *last = NULL;
+
+	for (unsigned int i = 0; i < PORTS; i++) {
+		if (tty->ports[i].wanted > (last ? last->wanted : 0))
+			last = &tty->ports[i];
+	}
+	return last;
+}
+
+static void set_wanted(struct tty *tty, int port, bool wanted)
+{
+	struct port *now;
 	int rc = 0;
 
 	pthread_mutex_lock(&tty->lock);
-	if (tty->listener != &tty->ports[port] && tty->config.in >= 0) {
-		tty->listener = &tty->ports[port];
+	tty->ports[port].wanted = wanted ? ++tty->wants : 0;
+	now = last_to_want(tty);
+	if (now && now != tty->listener && tty->config.in >= 0) {
 		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
 		if (!rc && tty->input.len) { /* typed before, or for another port */
 			rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
 			tty_poke(tty);
 		}
 	}
+	tty->listener = now;
 	pthread_mutex_unlock(&tty->lock);
 	if (rc)
 		log_at(tty->log, LOG_WARNING, "standard input can't be watched: %s", strerror(-rc));
+}
+
+void tty_want_input(struct tty *tty, int port)
+{
+	set_wanted(tty, port, true);
+}
+
+void tty_leave_input(struct tty *tty, int port)
+{
+	set_wanted(tty, port, false);
 }
 
 size_t tty_read(struct tty *tty, int port, void *data, size_t len)

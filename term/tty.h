@@ -70,9 +70,10 @@ void tty_detach(struct tty *tty, int port);
 
 /*
  * The guest's driver listens on this port: from now on input is read, and comes here, until another
- * port wants it. Cheap to repeat.
+ * port wants it. And: it listens no longer, and the input goes to who listened before it.
  */
 void tty_want_input(struct tty *tty, int port);
+void tty_leave_input(struct tty *tty, int port);
 
 /* Bytes taken, at most `len`; 0: nothing now, input() will tell. */
 size_t tty_read(struct tty *tty, int port, void *data, size_t len);

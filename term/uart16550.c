@@ -168,7 +168,7 @@ static void write_mcr(struct uart *u, uint8_t v)
 	if ((v ^ s->mcr) & UART_MCR_OUT2)
 		u->asks = v & UART_MCR_OUT2;
 	if (s->mcr & ~v & UART_MCR_OUT2)
-		u->serial.listens = false;
+		serial_leave(&u->serial);
 	s->mcr = v & MCR_ALL;
 	s->msr = lines | (s->msr & UART_MSR_ANY_DELTA) | changed >> 4;
 	serial_refill(&u->serial);

@@ -510,6 +510,9 @@ static void test_two(void)
 	other_out(&f, UART_MCR, UART_MCR_OUT2);
 	type(&f, "e");
 	ok(f.tty.listener == 1 && other_in(&f, UART_RX) == 'e', "and so does the other");
+	other_out(&f, UART_MCR, 0);
+	type(&f, "f");
+	ok(f.tty.listener == 0 && has_input(&f, "f"), "that closed, the first gets it back");
 	out(&f, DR, '1');
 	other_out(&f, UART_TX, '2');
 	out(&f, DR, '3');

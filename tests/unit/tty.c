@@ -495,7 +495,7 @@ static void test_input_moves(void)
 {
 	struct fixture f;
 	char text[8] = "";
-	int fds[2], second;
+	int fds[2], second, inputs;
 
 	make_pipe(fds);
 	set_up(&f, fds[0], -1, -1);
@@ -509,6 +509,18 @@ static void test_input_moves(void)
 	ok(eventually(f.inputs > 0), "the port that wants it now is told what waits");
 	ok(tty_read(f.tty, f.port, text, 4) == 0 && tty_read(f.tty, second, text, 4) == 4,
 	   "and gets it");
+	tty_leave_input(f.tty, second);
+	inputs = f.inputs;
+	ok(write(fds[1], "back", 4) == 4 && eventually(f.inputs > inputs) &&
+		   tty_read(f.tty, second, text, 4) == 0 && tty_read(f.tty, f.port, text, 4) == 4 &&
+		   !memcmp(text, "back", 4),
+	   "who listens no longer leaves it to who did before");
+	tty_leave_input(f.tty, f.port);
+	ok(write(fds[1], "kept", 4) == 4 && tty_read(f.tty, f.port, text, 4) == 0,
+	   "nobody listens");
+	tty_want_input(f.tty, second);
+	ok(eventually(tty_read(f.tty, second, text, 4) == 4) && !memcmp(text, "kept", 4),
+	   "what came then is for the next");
 	tear_down(&f);
 	close(fds[0]);
 	close(fds[1]);

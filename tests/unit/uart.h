@@ -22,6 +22,7 @@ struct tty {
 	bool attached[PORTS];
 	int listener;		/* gets the input; -1: none */
 	int wanted;		/* calls of tty_want_input() */
+	int order[PORTS];	/* who wanted it when; 0: not */
 	bool full;		/* no port is left */
 	_Atomic size_t accepts; /* bytes it takes before it refuses */
 	char out[4096];
@@ -51,7 +52,19 @@ void tty_detach(struct tty *tty, int port)
 void tty_want_input(struct tty *tty, int port)
 {
 	tty->listener = port;
-	tty->wanted++;
+	tty->order[port] = ++tty->wanted;
+}
+
+void tty_leave_input(struct tty *tty, int port)
+{
+	tty->order[port] = 0;
+	tty->listener = -1;
+	for (int i = 0, last = 0; i < PORTS; i++) {
+		if (tty->order[i] > last) {
+			last = tty->order[i];
+			tty->listener = i;
+		}
+	}
 }
 
 size_t tty_read(struct tty *tty, int port, void *data, size_t len)
