@@ -423,7 +423,7 @@ defconfig tinyconfig:
 .PHONY: docs install uninstall clean distclean format format-check help
 PREFIX ?= /usr/local
 bindir := $(DESTDIR)$(PREFIX)/bin
-mandir := $(DESTDIR)$(PREFIX)/share/man/man1
+mandir := $(DESTDIR)$(PREFIX)/share/man
 compdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 
 # Checked in, so that a cross build has them too. Written aside first: a failure must leave the old.
@@ -435,11 +435,12 @@ docs: $(BUILD)/lkvm			## write docs/lkvm.1 and docs/lkvm.bash from the binary's 
 
 install: $(BUILD)/lkvm			## to DESTDIR/PREFIX (/usr/local): binary, man page, bash completion
 	install -D -m 755 $(BUILD)/lkvm $(bindir)/lkvm
-	install -D -m 644 docs/lkvm.1 $(mandir)/lkvm.1
+	install -D -m 644 docs/lkvm.1 $(mandir)/man1/lkvm.1
+	install -D -m 644 docs/lkvm-arm64.7 $(mandir)/man7/lkvm-arm64.7
 	install -D -m 644 docs/lkvm.bash $(compdir)/lkvm
 
 uninstall:				## what install put there
-	rm -f $(bindir)/lkvm $(mandir)/lkvm.1 $(compdir)/lkvm
+	rm -f $(bindir)/lkvm $(mandir)/man1/lkvm.1 $(mandir)/man7/lkvm-arm64.7 $(compdir)/lkvm
 
 # build/lab is the lab's (kernels, initrds): it is slow to make, and only distclean takes it.
 clean:					## what was built; kernels fetched for the lab stay
