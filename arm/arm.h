@@ -70,7 +70,10 @@ int arm_gic_create(struct vm *vm, struct err *err);
 int arm_gic_ready(struct vm *vm, struct err *err);
 void arm_gic_destroy(struct arch_vm *arch);
 
-/* arm/vcpu.c: an attribute of a KVM device, VM or vCPU; 0 or -errno. */
+/*
+ * arm/regs.c: an attribute of a KVM device, VM or vCPU (`value` points to what the attribute wants, or is
+ * NULL), and a register of 64 bits by its id in KVM_GET_ONE_REG. 0 or -errno.
+ */
 int arm_set_attr(int fd, uint32_t group, uint64_t attr, void *value);
 bool arm_has_attr(int fd, uint32_t group, uint64_t attr);
 int arm_get_reg(int vcpu_fd, uint64_t id, uint64_t *value);

@@ -15,34 +15,6 @@
 
 #define PPI_INTID 16 /* INTID of the tree's PPI 0 */
 
-int arm_set_attr(int fd, uint32_t group, uint64_t attr, void *value)
-{
-	struct kvm_device_attr arg = { .group = group, .attr = attr, .addr = (uintptr_t)value };
-
-	return ioctl(fd, KVM_SET_DEVICE_ATTR, &arg) ? -errno : 0;
-}
-
-bool arm_has_attr(int fd, uint32_t group, uint64_t attr)
-{
-	struct kvm_device_attr arg = { .group = group, .attr = attr };
-
-	return !ioctl(fd, KVM_HAS_DEVICE_ATTR, &arg);
-}
-
-int arm_get_reg(int vcpu_fd, uint64_t id, uint64_t *value)
-{
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)value };
-
-	return ioctl(vcpu_fd, KVM_GET_ONE_REG, &reg) ? -errno : 0;
-}
-
-int arm_set_reg(int vcpu_fd, uint64_t id, uint64_t value)
-{
-	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)&value };
-
-	return ioctl(vcpu_fd, KVM_SET_ONE_REG, &reg) ? -errno : 0;
-}
-
 static void want(struct kvm_vcpu_init *init, unsigned int feature)
 {
 	init->features[feature / 32] |= 1u << feature % 32;
