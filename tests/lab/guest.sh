@@ -29,6 +29,7 @@ hello()
 features()
 {
 	say "features $(sed -n 's/^Features.*: //p' /proc/cpuinfo | head -n 1)"
+	say "pvtime $(dmesg | grep -c 'using stolen time')"
 	say "pmu $(ls /sys/bus/event_source/devices | grep pmu || echo none)"
 	echo -1 >/proc/sys/abi/sve_default_vector_length # as long as they can be
 	say "sve $(cat /proc/sys/abi/sve_default_vector_length)"
