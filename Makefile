@@ -70,7 +70,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #    A payload:      payload-x86 += NAME               (guest/payload/x86/NAME.c)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
-obj-y += util/log.o util/buf.o util/loop.o util/file.o
+obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
 
 obj-y += host/disk.o
 

@@ -150,7 +150,7 @@ static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
 	struct irq_line irq = {
 		.chip = m->vm->chip,
 		.gsi = arch_map.virtio.gsi + slot,
-		.trigger = IRQ_EDGE,
+		.trigger = arch_map.virtio.trigger,
 	};
 
 	device_list_add(&m->devices, dev);

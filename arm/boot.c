@@ -5,11 +5,14 @@
  *   RAM + 0            an arm64 Image, at its text_offset; a vmlinux likewise
  *   RAM + 0x8000       a flat 32-bit image; + 0x80000 a flat 64-bit one, as QEMU has them
  *   RAM + 32 MiB       a zImage, out of the way of what it unpacks
- *   below the device   initrd; where that is too small, at the end of RAM (64-bit kernels only)
+ *   below the device   initrd; where that is too small, at the end of RAM (64-bit images only)
  *   tree
  *   RAM + 512 MiB      end of the device tree's 2 MiB (32-bit: 256 MiB; the end of smaller RAM):
  *                      old arm64 kernels read it only so near and in one 2 MiB block, a 32-bit one
  *                      must have it in low memory, whatever the split
+ *
+ * For a bare program (64-bit, flat or an ELF file that is no vmlinux) with room below it the tree is at
+ * the beginning of RAM, where QEMU's virt has it and such programs look for it.
  */
 #include <elf.h>
 #include <errno.h>
@@ -47,12 +50,18 @@ struct load {
 	struct vm *vm;
 	const struct arch_image *image;
 	struct err *err;
-	uint64_t end; /* of what the kernel uses before it reads its device tree */
+	uint64_t start, end; /* of what it uses before it reads its device tree */
+	bool bare;	     /* no Linux kernel */
 };
 
 static uint64_t ram_end(const struct vm *vm)
 {
 	return ARM_RAM + vm->config.mem;
+}
+
+static const char *name_of(const struct load *l)
+{
+	return l->image->kernel ? l->image->kernel : "(built in)";
 }
 
 /* Loaders say "it is truncated"; a person must hear which file. */
@@ -65,36 +74,53 @@ static int bad_image(const struct load *l, int rc, const struct err *why)
 
 /* ---- Device tree and initrd ---- */
 
+static int no_room(struct load *l, uint64_t low)
+{
+	bool small = l->vm->config.mem <= low;
+
+	return err_set(l->err, ENOMEM,
+		       "kernel %s takes RAM up to %llu MiB from its beginning, and its device tree "
+		       "must lie %s%s",
+		       name_of(l), (unsigned long long)((l->end - ARM_RAM) / MIB + 1),
+		       small		   ? "behind that"
+		       : low == LOW_RAM_32 ? "below 256 MiB"
+					   : "below 512 MiB",
+		       small ? "; give more with -m" : "");
+}
+
+/* Before anything is written: the image's span must be known, and lie in RAM. */
 static int place_dtb(struct load *l)
 {
 	struct vm *vm = l->vm;
-	uint64_t low = MIN(vm->config.mem, vm->arch->entry.is_32 ? LOW_RAM_32 : LOW_RAM_64);
+	uint64_t most = vm->arch->entry.is_32 ? LOW_RAM_32 : LOW_RAM_64;
+	uint64_t low = MIN(vm->config.mem, most);
 	uint64_t room = low >= SMALL_RAM ? BLOCK : SMALL_DTB;
 
+	if (l->bare && l->start - ARM_RAM >= SMALL_DTB) {
+		vm->arch->dtb = ARM_RAM;
+		vm->arch->dtb_size = MIN(align_down(l->start - ARM_RAM, MEM_PAGE), BLOCK);
+		return 0;
+	}
 	vm->arch->dtb_size = room;
 	vm->arch->dtb = align_down(ARM_RAM + low - room, room);
-	if (l->end <= vm->arch->dtb)
-		return 0;
-	return err_set(l->err, ENOMEM,
-		       "the kernel needs %llu MiB and does not leave room for a device tree below "
-		       "%llu MiB; give more with -m",
-		       (unsigned long long)((l->end - ARM_RAM) / MIB),
-		       (unsigned long long)(low / MIB));
+	return l->end <= vm->arch->dtb ? 0 : no_room(l, most);
 }
 
+/* Below the tree, else behind image and tree. */
 static bool fits_initrd(const struct load *l, uint64_t size, uint64_t *gpa)
 {
 	const struct arch_vm *arch = l->vm->arch;
-	uint64_t behind = arch->dtb + arch->dtb_size;
+	uint64_t room = align_up(size, MEM_PAGE);
+	uint64_t start = align_up(MAX(l->end, arch->dtb + arch->dtb_size), MEM_PAGE);
 	uint64_t end = MIN(ram_end(l->vm), ARM_RAM + INITRD_WINDOW);
 
-	if (range_in(l->end - ARM_RAM, align_up(size, MEM_PAGE), arch->dtb - ARM_RAM)) {
-		*gpa = align_down(arch->dtb - size, MEM_PAGE);
+	if (arch->dtb >= l->end && room <= arch->dtb - align_up(l->end, MEM_PAGE)) {
+		*gpa = arch->dtb - room;
 		return true;
 	}
-	if (arch->entry.is_32 || end <= behind || align_up(size, MEM_PAGE) > end - behind)
+	if (arch->entry.is_32 || end <= start || room > end - start)
 		return false;
-	*gpa = align_down(end - size, MEM_PAGE);
+	*gpa = align_down(end - room, MEM_PAGE);
 	return true;
 }
 
@@ -114,9 +140,12 @@ static int load_initrd(struct load *l)
 		rc = mem_write(&l->vm->mem, arch->initrd, file.data, file.size);
 	} else {
 		rc = err_set(l->err, ENOMEM,
-			     "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
-			     "give more with -m",
-			     l->image->initrd, file.size / 1024);
+			     "initrd %s (%zu KiB) does not fit in %sRAM beside the kernel%s",
+			     l->image->initrd, file.size / 1024,
+			     arch->entry.is_32 ? "the first 256 MiB of " : "",
+			     arch->entry.is_32 && l->vm->config.mem >= LOW_RAM_32
+				     ? ""
+				     : "; give more with -m");
 	}
 	file_unmap(&file);
 	return rc;
@@ -124,17 +153,24 @@ static int load_initrd(struct load *l)
 
 /* ---- Kernels ---- */
 
-/* `memory` counts what follows the file's bytes (bss) in. */
+/* `memory`: bytes from `gpa` on that are the image's, what follows the file (bss) counted in. */
+static int claim(struct load *l, uint64_t gpa, uint64_t memory)
+{
+	if (!range_in(gpa - ARM_RAM, memory, l->vm->config.mem))
+		return err_set(l->err, ENOMEM, "kernel %s needs %llu MiB of RAM; give more with -m",
+			       name_of(l),
+			       (unsigned long long)((gpa - ARM_RAM + memory) / MIB + 1));
+	l->start = gpa;
+	l->end = MAX(l->end, gpa + memory);
+	l->vm->arch->entry.gpa = gpa;
+	return place_dtb(l);
+}
+
 static int put_kernel(struct load *l, const void *data, size_t size, uint64_t gpa, uint64_t memory)
 {
-	if (!range_in(gpa - ARM_RAM, memory, l->vm->config.mem) ||
-	    mem_write(&l->vm->mem, gpa, data, size))
-		return err_set(l->err, ENOMEM, "kernel %s needs %llu MiB of RAM; give more with -m",
-			       l->image->kernel ? l->image->kernel : "(built in)",
-			       (unsigned long long)((gpa - ARM_RAM + memory) / MIB + 1));
-	l->end = gpa + memory;
-	l->vm->arch->entry.gpa = gpa;
-	return 0;
+	int rc = claim(l, gpa, memory);
+
+	return rc ? rc : mem_write(&l->vm->mem, gpa, data, size);
 }
 
 static int load_arm64(struct load *l, const struct file_map *file)
@@ -162,18 +198,20 @@ static int load_elf(struct load *l, const struct file_map *file)
 
 	if (!rc && l->vm->arch->entry.is_32)
 		rc = err_set(&why, EINVAL, "it is a 64-bit image, and --aarch32 is given");
-	if (!rc && elf.low >> 63)
+	l->bare = !rc && !(elf.low >> 63);
+	if (!rc && !l->bare)
 		rc = elf_relocate(&elf, ARM_RAM + elf.low % BLOCK);
 	if (!rc && elf.low < ARM_RAM)
 		rc = err_set(&why, EINVAL, "it loads at 0x%llx; RAM begins at 0x%llx",
 			     (unsigned long long)elf.low, ARM_RAM);
-	if (!rc)
-		rc = elf_load(&elf, &l->vm->mem, ARM_RAM, ram_end(l->vm), &why);
 	if (rc)
 		return bad_image(l, rc, &why);
-	l->end = elf.high;
+	rc = claim(l, elf.low, elf.high - elf.low);
+	if (rc)
+		return rc;
 	l->vm->arch->entry.gpa = elf.entry;
-	return 0;
+	rc = elf_load(&elf, &l->vm->mem, ARM_RAM, ram_end(l->vm), &why);
+	return rc ? bad_image(l, rc, &why) : 0;
 }
 
 static int load_zimage(struct load *l, const struct file_map *file)
@@ -188,17 +226,15 @@ static int load_zimage(struct load *l, const struct file_map *file)
 		return bad_image(l, rc, &why);
 	/* It says itself that it is 32-bit: --aarch32 is for images that can't. */
 	l->vm->arch->entry.is_32 = true;
-	rc = put_kernel(l, z.data, z.size, gpa, z.size);
-	l->end = MAX(l->end, ARM_RAM + z.memory);
-	return rc;
+	l->end = ARM_RAM + z.memory;
+	return put_kernel(l, z.data, z.size, gpa, z.size);
 }
 
 static int load_flat(struct load *l, const struct file_map *file)
 {
 	uint64_t offset = l->vm->arch->entry.is_32 ? FLAT_OFFSET_32 : FLAT_OFFSET_64;
 
-	log_at(&l->vm->config.log, LOG_INFO, "no header in it: a flat image, entered at 0x%llx",
-	       (unsigned long long)(ARM_RAM + offset));
+	l->bare = !l->vm->arch->entry.is_32;
 	return put_kernel(l, file->data, file->size, ARM_RAM + offset, file->size);
 }
 
@@ -232,6 +268,8 @@ static int load_plain(struct load *l, const struct file_map *file)
 {
 	enum image_kind kind = image_sniff(file->data, file->size);
 
+	log_at(&l->vm->config.log, LOG_INFO, "kernel %s: %s", name_of(l),
+	       kind == IMAGE_UNKNOWN ? "a flat image, without a header" : image_describe(kind));
 	switch (kind) {
 	case IMAGE_ARM64:
 		return load_arm64(l, file);
@@ -252,7 +290,8 @@ static int load_packed(struct load *l, const struct unpacker *u, const void *dat
 {
 	struct unpacked out;
 	struct err why = { "" };
-	int rc = unpack(u, data, size, l->vm->config.mem, &out, &why);
+	uint64_t most = MIN(l->vm->config.mem, LOW_RAM_64); /* what is larger has no place anyway */
+	int rc = unpack(u, data, size, most, &out, &why);
 
 	if (rc)
 		return bad_image(l, rc, &why);
@@ -288,6 +327,17 @@ static int load_any(struct load *l, const struct file_map *file)
 	return u ? load_packed(l, u, file->data, file->size) : load_plain(l, file);
 }
 
+static void log_places(const struct vm *vm)
+{
+	const struct arch_vm *arch = vm->arch;
+
+	log_at(&vm->config.log, LOG_INFO,
+	       "%s-bit entry at 0x%llx, device tree at 0x%llx, initrd at 0x%llx (%llu bytes)",
+	       arch->entry.is_32 ? "32" : "64", (unsigned long long)arch->entry.gpa,
+	       (unsigned long long)arch->dtb, (unsigned long long)arch->initrd,
+	       (unsigned long long)arch->initrd_size);
+}
+
 int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
 {
 	struct load l = { .vm = vm, .image = image, .err = err };
@@ -306,10 +356,10 @@ int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
 	if (!rc && vm->arch->entry.is_32)
 		rc = arm_check_32(vm, err);
 	if (!rc)
-		rc = place_dtb(&l);
-	if (!rc)
 		rc = load_initrd(&l);
 	vm->arch->loaded = !rc;
+	if (!rc)
+		log_places(vm);
 	return rc;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What `lkvm doctor` tells of an Arm host: for each thing that is missing, what would bring it. */
+#include <errno.h>
 #include <linux/kvm.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -94,21 +96,26 @@ static int report(int vm_fd)
 	int vcpu_fd = ioctl(vm_fd, KVM_CREATE_VCPU, 0ul);
 	int missing = report_gic(vm_fd);
 
+	if (vcpu_fd < 0) {
+		printf("  KVM can't make a vCPU: %s\n", strerror(errno));
+		return missing + 1;
+	}
 	report_time(vm_fd, vcpu_fd);
 	report_processor(vm_fd, vcpu_fd);
-	if (vcpu_fd >= 0)
-		close(vcpu_fd);
+	close(vcpu_fd);
 	return missing;
 }
 
 int arch_doctor(int kvm_fd)
 {
 	int limit = kvm_cap(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);
-	int fd = ioctl(kvm_fd, KVM_CREATE_VM, (unsigned long)KVM_VM_TYPE_ARM_IPA_SIZE(limit));
-	int missing;
+	int fd, missing;
 
+	do {
+		fd = ioctl(kvm_fd, KVM_CREATE_VM, (unsigned long)KVM_VM_TYPE_ARM_IPA_SIZE(limit));
+	} while (fd < 0 && errno == EINTR);
 	if (fd < 0) {
-		puts("  KVM can't make a VM");
+		printf("  KVM can't make a VM: %s\n", strerror(errno));
 		return 1;
 	}
 	printf("  %-16s %-4d bits of guest-physical addresses\n", "IPA size", limit ? limit : 40);

@@ -4,7 +4,6 @@
  * and into either what the loader has to say, /chosen.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <libfdt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,9 +32,14 @@ static uint64_t get_cells(const fdt32_t *cells, int n)
 	return v;
 }
 
+/* The memory nodes of the root: there, and nowhere else, a machine's RAM is told. */
 static int next_memory(const void *fdt, int node)
 {
-	return fdt_node_offset_by_prop_value(fdt, node, "device_type", "memory", sizeof("memory"));
+	do {
+		node = fdt_node_offset_by_prop_value(fdt, node, "device_type", "memory",
+						     sizeof("memory"));
+	} while (node >= 0 && fdt_node_depth(fdt, node) != 1);
+	return node;
 }
 
 /* It must speak of the RAM that there is: a kernel that trusts a wrong tree dies in silence. */
@@ -47,8 +51,14 @@ static int check_memory(const void *fdt, const struct vm *vm, const char *path, 
 	uint64_t base, size;
 	bool more;
 
-	if (!reg || a < 1 || s < 1 || a > 2 || s > 2 || len < (a + s) * 4)
-		return err_set(err, EINVAL, "--dtb %s: it has no memory", path);
+	if (a < 1 || s < 1 || a > 2 || s > 2)
+		return err_set(err, EINVAL,
+			       "--dtb %s: its root's address and size cells are no 1 or 2", path);
+	if (!reg || len < (a + s) * 4)
+		return err_set(
+			err, EINVAL,
+			"--dtb %s: it has no memory (a node of the root with device_type and reg)",
+			path);
 	base = get_cells(reg, a);
 	size = get_cells(reg + a, s);
 	more = len != (a + s) * 4 || next_memory(fdt, node) >= 0;
@@ -59,6 +69,33 @@ static int check_memory(const void *fdt, const struct vm *vm, const char *path, 
 		"--dtb %s: its memory is %llu KiB at 0x%llx%s, the machine's %llu KiB at 0x%llx",
 		path, (unsigned long long)(size / KIB), (unsigned long long)base,
 		more ? " and more" : "", (unsigned long long)(vm->config.mem / KIB), ARM_RAM);
+}
+
+static unsigned int count_cpus(const void *fdt)
+{
+	unsigned int n = 0;
+	int node = -1;
+
+	while ((node = fdt_node_offset_by_prop_value(fdt, node, "device_type", "cpu",
+						     sizeof("cpu"))) >= 0)
+		n++;
+	return n;
+}
+
+/* As silent a death: redistributors, or CPUs, that are not there. */
+static int check_cpus(const void *fdt, const struct vm *vm, const char *path, struct err *err)
+{
+	bool v3 = fdt_node_offset_by_compatible(fdt, -1, "arm,gic-v3") >= 0;
+	unsigned int cpus = count_cpus(fdt);
+
+	if (cpus != vm->config.cpus)
+		return err_set(err, EINVAL, "--dtb %s: it has %u CPUs, the machine %u (-c)", path,
+			       cpus, vm->config.cpus);
+	if (v3 != (vm->arch->gic != ARM_GIC_V2))
+		return err_set(err, EINVAL,
+			       "--dtb %s: it has %s, the machine the other (--irqchip)", path,
+			       v3 ? "a GICv3" : "no GICv3");
+	return 0;
 }
 
 static int read_users(const struct vm *vm, void *fdt, size_t room, struct err *err)
@@ -76,6 +113,8 @@ static int read_users(const struct vm *vm, void *fdt, size_t room, struct err *e
 		rc = err_set(err, EINVAL, "--dtb %s: not a device tree, or a damaged one", path);
 	else
 		rc = check_memory(fdt, vm, path, err);
+	if (!rc)
+		rc = check_cpus(fdt, vm, path, err);
 	file_unmap(&file);
 	return rc;
 }
@@ -118,8 +157,11 @@ static int put_initrd(void *fdt, int chosen, const struct arch_vm *arch)
 {
 	int rc;
 
-	if (!arch->initrd_size)
+	if (!arch->initrd_size) { /* what a user's tree says of one is of another run */
+		fdt_delprop(fdt, chosen, "linux,initrd-start");
+		fdt_delprop(fdt, chosen, "linux,initrd-end");
 		return 0;
+	}
 	rc = fdt_setprop_u64(fdt, chosen, "linux,initrd-start", arch->initrd);
 	return rc ? rc
 		  : fdt_setprop_u64(fdt, chosen, "linux,initrd-end",
@@ -148,10 +190,14 @@ static int put_chosen(void *fdt, const struct arch_vm *arch, const struct device
 
 static int dump(const void *fdt, const char *path, struct err *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	int rc = fd < 0 ? -errno : write_full(fd, fdt, fdt_totalsize(fdt));
+	int fd = file_create(path, "--dump-dtb", err);
+	int rc;
 
-	if (fd >= 0 && close(fd) && !rc)
+	if (fd < 0)
+		return fd;
+	rc = ftruncate(fd, 0) && errno != EINVAL ? -errno : 0; /* EINVAL: a FIFO or a terminal */
+	rc = rc ? rc : write_full(fd, fdt, fdt_totalsize(fdt));
+	if (close(fd) && !rc)
 		rc = -errno;
 	return rc ? err_set(err, -rc, "--dump-dtb %s: %s", path, strerror(-rc)) : 0;
 }

@@ -127,8 +127,13 @@ static void put_timer(struct tree *t, const struct vm *vm)
 	begin(t, "timer");
 	/* 32-bit kernels look for the second name. */
 	STRINGS(t, "compatible", "arm,armv8-timer\0arm,armv7-timer");
-	CELLS(t, "interrupts", PPI, ARM_PPI_TIMER_SECURE, flags, PPI, ARM_PPI_TIMER_PHYS, flags,
-	      PPI, ARM_PPI_TIMER_VIRT, flags, PPI, ARM_PPI_TIMER_HYP, flags);
+	if (vm->arch->options.nested)
+		CELLS(t, "interrupts", PPI, ARM_PPI_TIMER_SECURE, flags, PPI, ARM_PPI_TIMER_PHYS,
+		      flags, PPI, ARM_PPI_TIMER_VIRT, flags, PPI, ARM_PPI_TIMER_HYP, flags, PPI,
+		      ARM_PPI_TIMER_HYP_VIRT, flags);
+	else
+		CELLS(t, "interrupts", PPI, ARM_PPI_TIMER_SECURE, flags, PPI, ARM_PPI_TIMER_PHYS,
+		      flags, PPI, ARM_PPI_TIMER_VIRT, flags, PPI, ARM_PPI_TIMER_HYP, flags);
 	flag(t, "always-on");
 	end(t);
 }

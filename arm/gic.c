@@ -164,6 +164,10 @@ static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
 		*gic = words[i].gic;
 		if (offers(vm->fd, words[i].type))
 			return 0;
+		if (!vm->config.irqchip)
+			return err_set(
+				err, ENOTSUP,
+				"this host's KVM has no GIC for guests; lkvm doctor says why");
 		return err_set(
 			err, ENOTSUP,
 			"--irqchip %s: this host's KVM has none; lkvm doctor tells what it has",
@@ -198,6 +202,8 @@ int arm_gic_create(struct vm *vm, struct err *err)
 			       strerror(-rc));
 	if (arch->gic == ARM_GIC_V3_ITS)
 		rc = create_its(vm, err);
+	log_at(&vm->config.log, LOG_INFO, "GICv%d%s with %u SPIs", arch->gic == ARM_GIC_V2 ? 2 : 3,
+	       arch->gic == ARM_GIC_V3_ITS ? " and ITS" : "", intids - INTID_SPI);
 	vm->irq.pins = intids - INTID_SPI;
 	memset(vm->irq.used, 1, vm->irq.pins);
 	arch->chip = (struct irq_chip){

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The port's own options, each checked against what this KVM offers before anything is made. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "arm/arm.h"
+#include "util/number.h"
 #include "util/util.h"
 #include "vm/kvm.h"
 
@@ -24,15 +24,10 @@ bool arm_has_pvtime(const struct vm *vm)
 static int read_number(const struct vm *vm, const char *name, bool *given, uint64_t *out,
 		       struct err *err)
 {
-	const char *value = vm_option(&vm->config, name);
-	char *end;
+	const char *value = vm_option(&vm->config, name), *end;
 
 	*given = value;
-	if (!value)
-		return 0;
-	errno = 0;
-	*out = strtoull(value, &end, 0);
-	if (errno || *end || end == value || *value < '0' || *value > '9')
+	if (value && (number_parse(value, out, &end) || *end))
 		return err_set(err, EINVAL, "--%s %s: not a number of 64 bits", name, value);
 	return 0;
 }
@@ -115,7 +110,7 @@ int arm_options_read(struct vm *vm, struct err *err)
 	o->aarch32 = is_on(vm, "aarch32", false);
 	o->pmu = is_on(vm, "pmu", false);
 	/* Off unless asked for: on older hosts it rules out memory that others share. */
-	o->mte = is_on(vm, "mte", false) && !is_on(vm, "disable-mte", false);
+	o->mte = is_on(vm, "mte", false);
 	o->nested = is_on(vm, "nested", false);
 	o->pvtime = arm_has_pvtime(vm);
 	o->dtb = vm_option(&vm->config, "dtb");

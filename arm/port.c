@@ -17,13 +17,23 @@
 const char *const arch_name = "aarch64";
 
 const char *const arch_kernel_paths[] = {
-	"Image", "arch/arm64/boot/Image", "arch/arm64/boot/Image.gz", "vmlinux", NULL,
+	"Image",
+	"arch/arm64/boot/Image",
+	"arch/arm64/boot/Image.gz",
+	"arch/arm64/boot/vmlinuz.efi",
+	"arch/arm/boot/zImage",
+	"vmlinux",
+	NULL,
 };
 
 const char *const arch_console = "ttyAMA0";
 
 const char arch_kvm_hint[] = "the host's kernel needs CONFIG_KVM and must be entered at EL2 (its "
 			     "log then says \"started at EL2\"); that is the boot loader's affair";
+
+const char arch_probe_hint[] =
+	"  The guest turns on MMU, caches and FP, takes an exception and a timer's interrupt. The\n"
+	"  host kernel's log may say what KVM found wrong with the processor or the GIC.\n";
 
 /* A slot begins where a word of its dirty bitmap does. */
 #define SLOT_ALIGN (64 * MEM_PAGE)
@@ -77,7 +87,7 @@ int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type
 int arch_layout(struct vm *vm, struct err *err)
 {
 	uint64_t ram = vm->config.mem;
-	int rc = -EINVAL;
+	int rc;
 
 	if (ram < MIN_RAM)
 		return err_set(err, EINVAL,

@@ -81,11 +81,7 @@ static int check_probe(const char *dev)
 		printf("  probe guest      ran: Linux guests can run here\n");
 		return 0;
 	}
-	printf("  probe guest      failed: %s\n"
-	       "  This KVM emulates what it can't virtualize, and not all that Linux needs. Small\n"
-	       "  payloads work (lkvm run --payload hello). For Linux use a host whose processor has\n"
-	       "  virtualization, or enable nested virtualization for this one, if it is a guest.\n",
-	       err.text);
+	printf("  probe guest      failed: %s\n%s", err.text, arch_probe_hint);
 	return 1;
 }
 

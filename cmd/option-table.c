@@ -7,30 +7,17 @@
 #include <sys/sysinfo.h>
 
 #include "cmd/options.h"
+#include "util/number.h"
 #include "util/util.h"
 
 /* ---- Values ---- */
-
-static int parse_number(const char *text, uint64_t *out, const char **end)
-{
-	char *stop;
-
-	if (*text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	*out = strtoull(text, &stop, strncmp(text, "0x", 2) ? 10 : 16);
-	if (errno || stop == text)
-		return -EINVAL;
-	*end = stop;
-	return 0;
-}
 
 static int set_count(const char *option, const char *value, unsigned int *out, struct err *err)
 {
 	const char *end;
 	uint64_t n;
 
-	if (parse_number(value, &n, &end) || *end || n > INT32_MAX)
+	if (number_parse(value, &n, &end) || *end || n > INT32_MAX)
 		return err_set(err, EINVAL, "%s %s: not a whole number from 0 to 2147483647",
 			       option, value);
 	*out = (unsigned int)n;
@@ -67,7 +54,7 @@ static int set_mem(struct run_options *o, const char *value, struct err *err)
 	struct sysinfo host;
 	int shift;
 
-	if (parse_number(value, &n, &unit) || (shift = unit_shift(unit)) < 0)
+	if (number_parse(value, &n, &unit) || (shift = unit_shift(unit)) < 0)
 		return err_set(err, EINVAL,
 			       "--mem %s: give a number and B, K, M, G, T or P; 512 means 512M",
 			       value);
@@ -271,6 +258,11 @@ static int set_loglevel(struct run_options *o, const char *value, struct err *er
 	return err_set(err, EINVAL, "--loglevel %s: it is error, warning, info or debug", value);
 }
 
+static int set_disable_mte(struct run_options *o, const char *value, struct err *err)
+{
+	return option_set_port(o, "mte", *value == '1' ? "0" : "1", err);
+}
+
 /* "0-3,8": as kernels and kvmtool write lists of CPUs. */
 static int set_affinity(struct run_options *o, const char *value, struct err *err)
 {
@@ -280,10 +272,10 @@ static int set_affinity(struct run_options *o, const char *value, struct err *er
 	CPU_ZERO(&o->affinity);
 	do {
 		at += at > value; /* the comma */
-		if (parse_number(at, &first, &at))
+		if (number_parse(at, &first, &at))
 			goto bad;
 		last = first;
-		if (*at == '-' && parse_number(at + 1, &last, &at))
+		if (*at == '-' && number_parse(at + 1, &last, &at))
 			goto bad;
 		if (last < first ||
 		    last >= 8 * sizeof(o->affinity)) /* musl's CPU_SETSIZE is wrong */
@@ -378,7 +370,7 @@ const struct option run_option_table[] = {
 	  "The longest SVE vector, a multiple of 128; 0: no SVE. Else as the processor has it.",
 	  "--payload exit --sve-max-vl 0" },
 	{ "mte", 0, NULL, ARM64, NULL, "Memory tagging.", "--payload exit --no-mte" },
-	{ "disable-mte", 0, NULL, ARM64, NULL, "The default, as kvmtool spells it.",
+	{ "disable-mte", 0, NULL, ARM64, set_disable_mte, "--no-mte, as kvmtool spells it.",
 	  "--payload exit --disable-mte" },
 	{ "pvtime", 0, NULL, ARM64, NULL,
 	  "Tell the guest of the time that the host took (on where KVM can; --no-pvtime).",

@@ -65,8 +65,7 @@ static int unknown(const char *word, struct err *err)
 	return err_set(err, EINVAL, "unknown option --%s; lkvm run --help lists them", word);
 }
 
-static int set_port_option(struct run_options *o, const char *name, const char *value,
-			   struct err *err)
+int option_set_port(struct run_options *o, const char *name, const char *value, struct err *err)
 {
 	struct vm_config *vm = &o->machine.vm;
 
@@ -89,7 +88,7 @@ static int apply(const struct option *p, struct run_options *o, const char *valu
 	if (!*value && strcmp(p->name, "params"))
 		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name,
 			       p->arg);
-	return p->set ? p->set(o, value, err) : set_port_option(o, p->name, value, err);
+	return p->set ? p->set(o, value, err) : option_set_port(o, p->name, value, err);
 }
 
 /* --name, --name=value, --name value, --no-switch. Advances *i past a value. */

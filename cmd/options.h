@@ -53,6 +53,9 @@ extern const struct option run_option_table[];
 /* The kernel as a bare word, or by -k. */
 int option_set_kernel(struct run_options *o, const char *value, struct err *err);
 
+/* One of the port's own, for vm_option(). Both strings outlive `o`. */
+int option_set_port(struct run_options *o, const char *name, const char *value, struct err *err);
+
 /* Does this lkvm have it (or will it)? */
 bool option_is_ours(const struct option *p);
 

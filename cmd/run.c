@@ -118,6 +118,9 @@ static int add_defaults(struct run_options *o, struct err *err)
 
 	if (o->nodefaults || o->machine.payload)
 		return 0;
+	/* A user's tree may have a command line of its own. */
+	if (vm_option(&o->machine.vm, "dtb") && !o->params[0])
+		return 0;
 	if (kind != CONSOLE_NONE && !has_param(o->params, "console="))
 		sprintf(add, "console=%s ", kind == CONSOLE_VIRTIO ? "hvc0" : arch_console);
 	if (!has_param(o->params, "panic="))
@@ -149,43 +152,49 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 	return 0;
 }
 
-/* The log must not be what the guest is made of: a slip of the hand would empty it. */
-static int check_console_log(struct run_options *o, struct err *err)
+static bool is_input(const struct run_options *o, const char *path)
 {
 	const struct machine_config *c = &o->machine;
-	const char *log = o->console_log;
-	bool used = (c->image.kernel && file_same(log, c->image.kernel)) ||
-		    (c->image.initrd && file_same(log, c->image.initrd));
+	const char *files[] = { c->image.kernel, c->image.initrd, vm_option(&c->vm, "dtb") };
+	bool is = false;
 
+	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++)
+		is |= files[i] && file_same(path, files[i]);
 	for (unsigned int i = 0; i < c->n_disks; i++)
-		used |= file_same(log, c->disks[i].path);
-	if (used)
-		return err_set(err, EINVAL,
-			       "--console-log %s: that file is the guest's kernel, initrd or disk",
-			       o->console_log);
+		is |= file_same(path, c->disks[i].path);
+	return is;
+}
+
+/* What is written must not be what the guest is made of: a slip of the hand would empty it. */
+static int check_outputs(const struct run_options *o, struct err *err)
+{
+	const char *dump = vm_option(&o->machine.vm, "dump-dtb");
+
+	if (o->console_log && is_input(o, o->console_log))
+		return err_set(
+			err, EINVAL,
+			"--console-log %s: that file is the guest's kernel, initrd, tree or disk",
+			o->console_log);
+	if (dump && is_input(o, dump))
+		return err_set(
+			err, EINVAL,
+			"--dump-dtb %s: that file is the guest's kernel, initrd, tree or disk",
+			dump);
+	if (dump && o->console_log &&
+	    (!strcmp(dump, o->console_log) || file_same(dump, o->console_log)))
+		return err_set(err, EINVAL, "--dump-dtb and --console-log are both %s", dump);
 	return 0;
 }
 
 /* It is emptied only when all else is known to be right: see run_machine(). */
 static int open_console_log(struct run_options *o, struct err *err)
 {
-	int rc;
+	int rc = check_outputs(o, err);
 
-	if (!o->console_log)
-		return 0;
-	/* O_NONBLOCK: a FIFO that nobody reads is refused, not waited for. */
-	o->machine.log_fd = open(o->console_log,
-				 O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
-	if (o->machine.log_fd < 0)
-		return err_set(err, errno, "--console-log %s: %s", o->console_log,
-			       errno == ENXIO ? "a FIFO that nobody reads" : strerror(errno));
-	fcntl(o->machine.log_fd, F_SETFL, O_WRONLY);
-	rc = check_console_log(o, err);
-	if (rc) {
-		close(o->machine.log_fd);
-		o->machine.log_fd = -1;
-	}
-	return rc;
+	if (rc || !o->console_log)
+		return rc;
+	o->machine.log_fd = file_create(o->console_log, "--console-log", err);
+	return MIN(o->machine.log_fd, 0);
 }
 
 static int prepare(int argc, char **argv, struct run_options *o, char *buf, size_t size,

@@ -164,8 +164,9 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 			       "it loads at 0x%llx, where boot data lies; 0x%llx is the lowest",
 			       (unsigned long long)elf->low, (unsigned long long)low);
 	if (elf->high > high)
-		return err_set(err, ENOMEM, "it needs RAM up to %llu MiB; give more with -m",
-			       (unsigned long long)(align_up(elf->high, MIB) / MIB));
+		return err_set(err, ENOMEM,
+			       "it loads up to 0x%llx, RAM ends at 0x%llx; give more with -m",
+			       (unsigned long long)elf->high, (unsigned long long)high);
 	for (unsigned int i = 0; i < n_phdrs(elf); i++) {
 		Elf64_Phdr ph;
 

@@ -27,7 +27,13 @@ static const struct {
 	  6 },
 	{ IMAGE_ZSTD, 0, "\x28\xb5\x2f\xfd", 4 },
 	{ IMAGE_LZ4, 0, "\x02\x21\x4c\x18", 4 },
-	{ IMAGE_LZ4, 0, "\x04\x22\x4d\x18", 4 },
+	{ IMAGE_LZ4_FRAMES, 0, "\x04\x22\x4d\x18", 4 },
+	{ IMAGE_BZIP2, 0, "BZh", 3 },
+	{ IMAGE_LZMA, 0, "\x5d\0\0", 3 },
+	{ IMAGE_LZO, 0, "\x89LZO\0", 5 },
+	{ IMAGE_UIMAGE, 0, "\x27\x05\x19\x56", 4 },
+	{ IMAGE_FDT, 0, "\xd0\x0d\xfe\xed", 4 },
+	{ IMAGE_ANDROID, 0, "ANDROID!", 8 },
 	{ IMAGE_CPIO, 0, "070701", 6 },
 	{ IMAGE_CPIO, 0, "070702", 6 },
 	{ IMAGE_DEB, 0, "!<arch>\n", 8 },
@@ -67,6 +73,18 @@ static enum image_kind sniff_elf(const uint8_t *data, size_t size)
 	}
 }
 
+/* Its beginning is. No program's is: not all of its bytes would be letters. */
+static bool is_text(const uint8_t *data, size_t size)
+{
+	size_t n = MIN(size, (size_t)512);
+
+	for (size_t i = 0; i < n; i++) {
+		if (data[i] > '~' || (data[i] < ' ' && !strchr("\t\r\n\f", data[i] ? data[i] : 1)))
+			return false;
+	}
+	return n > 0;
+}
+
 enum image_kind image_sniff(const void *data, size_t size)
 {
 	if (has_bytes(data, size, 0, ELFMAG, SELFMAG))
@@ -79,7 +97,7 @@ enum image_kind image_sniff(const void *data, size_t size)
 		if (has_bytes(data, size, magics[i].offset, magics[i].bytes, magics[i].len))
 			return magics[i].kind;
 	}
-	return IMAGE_UNKNOWN;
+	return is_text(data, size) ? IMAGE_TEXT : IMAGE_UNKNOWN;
 }
 
 const char *image_describe(enum image_kind kind)
@@ -102,11 +120,19 @@ const char *image_describe(enum image_kind kind)
 		[IMAGE_XZ] = "an xz archive",
 		[IMAGE_ZSTD] = "a zstd archive",
 		[IMAGE_LZ4] = "an lz4 archive",
+		[IMAGE_LZ4_FRAMES] = "an lz4 archive in frames (kernels are packed by lz4 -l)",
+		[IMAGE_BZIP2] = "a bzip2 archive",
+		[IMAGE_LZMA] = "an lzma archive",
+		[IMAGE_LZO] = "an lzo archive",
+		[IMAGE_UIMAGE] = "a U-Boot uImage (dumpimage takes the kernel out)",
+		[IMAGE_FDT] = "a device tree, or a U-Boot FIT (dumpimage takes the kernel out)",
+		[IMAGE_ANDROID] = "an Android boot image (unpack_bootimg takes the kernel out)",
 		[IMAGE_CPIO] = "a cpio archive (an initrd?)",
 		[IMAGE_DEB] = "a Debian package or ar archive",
 		[IMAGE_ISO] = "an ISO 9660 disk image",
 		[IMAGE_QCOW2] = "a qcow2 disk image",
 		[IMAGE_SCRIPT] = "a script",
+		[IMAGE_TEXT] = "a text file",
 	};
 
 	return words[kind];

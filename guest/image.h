@@ -22,12 +22,20 @@ enum image_kind {
 	IMAGE_GZIP,
 	IMAGE_XZ,
 	IMAGE_ZSTD,
-	IMAGE_LZ4,
+	IMAGE_LZ4, /* the old format */
+	IMAGE_LZ4_FRAMES,
+	IMAGE_BZIP2,
+	IMAGE_LZMA,
+	IMAGE_LZO,
+	IMAGE_UIMAGE,
+	IMAGE_FDT,
+	IMAGE_ANDROID,
 	IMAGE_CPIO,
 	IMAGE_DEB,
 	IMAGE_ISO,
 	IMAGE_QCOW2,
 	IMAGE_SCRIPT, /* text that begins with #! */
+	IMAGE_TEXT,   /* all that is seen of it is */
 };
 
 enum image_kind image_sniff(const void *data, size_t size);

@@ -51,10 +51,9 @@ static int explain(const struct unpacker *u, int rc, size_t max, struct err *err
 {
 	switch (rc) {
 	case -E2BIG:
-		return err_set(
-			err, E2BIG,
-			"it unpacks to more than the guest's RAM, %zu MiB; give more with -m",
-			(size_t)(max / MIB));
+		return err_set(err, E2BIG,
+			       "it unpacks to more than the %zu MiB that there are for it",
+			       (size_t)(max / MIB));
 	case -ENOMEM:
 		return err_set(err, ENOMEM, "no memory to unpack it (%s)", u->name);
 	default:

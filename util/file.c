@@ -56,6 +56,17 @@ void file_unmap(struct file_map *map)
 	map->size = 0;
 }
 
+int file_create(const char *path, const char *option, struct err *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+
+	if (fd < 0)
+		return err_set(err, errno, "%s %s: %s", option, path,
+			       errno == ENXIO ? "a FIFO that nobody reads" : strerror(errno));
+	fcntl(fd, F_SETFL, O_WRONLY);
+	return fd;
+}
+
 bool file_same(const char *a, const char *b)
 {
 	struct stat sa, sb;

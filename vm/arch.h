@@ -95,6 +95,9 @@ void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log);
 /* The port's part of `lkvm doctor`: lines on stdout. Returns how many needed things are missing. */
 int arch_doctor(int kvm_fd);
 
+/* Why the probe guest may have failed where KVM is there: lines for `lkvm doctor`. */
+extern const char arch_probe_hint[];
+
 /* Where /dev/kvm is missing: what to do about it, in half a line. */
 extern const char arch_kvm_hint[];
 

@@ -22,6 +22,18 @@ const char *vm_option(const struct vm_config *config, const char *name)
 	return NULL;
 }
 
+static int check_cpus(struct vm *vm, struct err *err)
+{
+	int max = kvm_cap(vm->kvm_fd, KVM_CAP_MAX_VCPUS);
+
+	if (vm->config.cpus < 1)
+		return err_set(err, EINVAL, "-c 0: a guest needs a CPU");
+	if (max > 0 && vm->config.cpus > (unsigned int)max)
+		return err_set(err, EINVAL, "-c %u: this host's KVM allows %d vCPUs",
+			       vm->config.cpus, max);
+	return 0;
+}
+
 static int open_vm(struct vm *vm, struct err *err)
 {
 	const char *dev = vm->config.dev ? vm->config.dev : KVM_DEFAULT_DEV;
@@ -41,7 +53,9 @@ static int open_vm(struct vm *vm, struct err *err)
 	if (size < (int)sizeof(struct kvm_run))
 		return err_set(err, EPROTO, "%s: KVM_GET_VCPU_MMAP_SIZE gives %d", dev, size);
 	vm->run_size = (uint32_t)size;
-	rc = arch_vm_type(vm->kvm_fd, &vm->config, &type, err);
+	rc = check_cpus(vm, err);
+	if (!rc)
+		rc = arch_vm_type(vm->kvm_fd, &vm->config, &type, err);
 	if (rc)
 		return rc;
 	/* EINTR: a signal met the creation, which does not restart by itself. */
@@ -50,18 +64,6 @@ static int open_vm(struct vm *vm, struct err *err)
 	} while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0)
 		return err_set(err, errno, "KVM cannot create a VM: %s", strerror(errno));
-	return 0;
-}
-
-static int check_cpus(struct vm *vm, struct err *err)
-{
-	int max = kvm_cap(vm->fd, KVM_CAP_MAX_VCPUS);
-
-	if (vm->config.cpus < 1)
-		return err_set(err, EINVAL, "-c 0: a guest needs a CPU");
-	if (max > 0 && vm->config.cpus > (unsigned int)max)
-		return err_set(err, EINVAL, "-c %u: this host's KVM allows %d vCPUs",
-			       vm->config.cpus, max);
 	return 0;
 }
 
@@ -93,8 +95,6 @@ static int build(struct vm *vm, struct err *err)
 {
 	int rc = open_vm(vm, err);
 
-	if (!rc)
-		rc = check_cpus(vm, err);
 	if (!rc)
 		rc = map_ram(vm, err);
 	if (!rc && (bus_init(&vm->mmio) || bus_init(&vm->pio) ||
@@ -254,7 +254,9 @@ int vm_run(struct vm *vm, struct err *err)
 		return run_all(vm, err);
 	if (sched_getaffinity(0, sizeof(before), &before) ||
 	    sched_setaffinity(0, sizeof(before), vm->config.affinity))
-		return err_set(err, errno, "--vcpu-affinity: %s", strerror(errno));
+		return err_set(err, errno, "--vcpu-affinity: %s",
+			       errno == EINVAL ? "none of these CPUs is there, or ours to use"
+					       : strerror(errno));
 	rc = run_all(vm, err);
 	sched_setaffinity(0, sizeof(before), &before);
 	return rc;

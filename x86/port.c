@@ -35,6 +35,11 @@ const char *const arch_console = "ttyS0";
 const char arch_kvm_hint[] = "load the module (modprobe kvm_intel or kvm_amd), or enable "
 			     "virtualization in the firmware";
 
+const char arch_probe_hint[] =
+	"  This KVM emulates what it can't virtualize, and not all that Linux needs. Small\n"
+	"  payloads work (lkvm run --payload hello). For Linux use a host whose processor has\n"
+	"  virtualization, or enable nested virtualization for this one, if it is a guest.\n";
+
 const uint64_t arch_own_ram = 0;
 
 const struct arch_map arch_map = {

@@ -8,4 +8,4 @@ here=$(dirname "$0")
 lab_needs arm64
 lab_initrd devices cloud virtio_mmio,virtio_blk,virtio_console,virtio_rng,ext4
 truncate -s 32M "$LAB_OUT/direct.img"
-lab_run devices.l1
+lab_run arm64 --gic "${GIC:-3}" devices.l1

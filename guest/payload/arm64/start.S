@@ -49,10 +49,14 @@ enter_el1:
 	str	w2, [x1]
 	mov	x1, #1 << 31		/* RW: EL1 is 64-bit */
 	msr	hcr_el2, x1
-	mov	x1, #3			/* EL1 may use the physical timer */
+	mov	x1, #0xc03		/* EL1 may use the physical timer; bits 10, 11 with E2H */
 	msr	cnthctl_el2, x1
 	msr	cntvoff_el2, xzr
-	mov	x1, #0x33ff		/* what is reserved as one; FP is not trapped */
+	ldr	x1, =0x33ff		/* what is reserved as one; FP and SVE are not trapped; */
+	mrs	x2, S3_0_C0_C7_4	/* ID_AA64MMFR4_EL1.E2H0 below 0; HCR_EL2 itself reads as written */
+	tbz	x2, #27, 3f
+	ldr	x1, =0x330000		/* E2H, which nested guests of KVM can't turn off: CPACR's form */
+3:
 	msr	cptr_el2, x1
 	mrs	x1, midr_el1
 	msr	vpidr_el2, x1

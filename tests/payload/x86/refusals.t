@@ -84,7 +84,7 @@ refused '/dev/null is not KVM' --payload exit --dev /dev/null
 refused 'is not built yet' -k elf -- true
 refused 'one CPU only' --payload hello --irqchip none -c 2
 cp good.img log.img
-refused "guest's kernel, initrd or disk" --payload hello -d log.img --console-log log.img
+refused "guest's kernel, initrd, tree or disk" --payload hello -d log.img --console-log log.img
 is "$(stat -c %s log.img)" 1048576 "and the image is whole"
 echo old >old.log
 refused 'nothing' --payload hello -d nothing --console-log old.log
