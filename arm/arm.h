@@ -28,6 +28,29 @@ struct arm_counter_offset {
 
 enum arm_gic { ARM_GIC_V2, ARM_GIC_V3, ARM_GIC_V3_ITS };
 
+/*
+ * arm/features.c: what KVM may offer a guest, beside its GIC and timers: what it is called, what for, and what
+ * would bring it where it is missing.
+ */
+enum {
+	ARM_HAS_32BIT,
+	ARM_HAS_PMU,
+	ARM_HAS_SVE,
+	ARM_HAS_PTRAUTH,
+	ARM_HAS_MTE,
+	ARM_HAS_EL2,
+	ARM_HAS_STEAL_TIME,
+	ARM_HAS_OFFSET,
+	ARM_FEATURES,
+};
+
+struct arm_feature {
+	int cap;
+	const char *cap_name, *name, *what, *lack;
+};
+
+extern const struct arm_feature arm_features[ARM_FEATURES];
+
 /* arm/options.c: what config.options asks for, each checked against what this KVM offers. */
 struct arm_options {
 	bool aarch32, pmu, mte, nested, pvtime;
@@ -68,6 +91,7 @@ int arm_check_32(const struct vm *vm, struct err *err); /* can the guest be 32-b
 /* arm/gic.c: before any vCPU exists, and when all do. */
 int arm_gic_create(struct vm *vm, struct err *err);
 int arm_gic_ready(struct vm *vm, struct err *err);
+bool arm_gic_offered(int vm_fd, uint32_t type); /* KVM_DEV_TYPE_ARM_VGIC_* */
 void arm_gic_destroy(struct arch_vm *arch);
 
 /*

@@ -17,22 +17,16 @@ static void line(const char *name, bool has, const char *what, const char *lack)
 	       has ? "" : lack);
 }
 
-static bool offers(int vm_fd, uint32_t type)
-{
-	struct kvm_create_device device = { .type = type, .flags = KVM_CREATE_DEVICE_TEST };
-
-	return !ioctl(vm_fd, KVM_CREATE_DEVICE, &device);
-}
-
 /* Returns 1 when there is none at all. */
 static int report_gic(int vm_fd)
 {
-	bool v2 = offers(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V2);
-	bool v3 = offers(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V3);
+	bool v2 = arm_gic_offered(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V2);
+	bool v3 = arm_gic_offered(vm_fd, KVM_DEV_TYPE_ARM_VGIC_V3);
 
 	line("GICv3", v3, "interrupts, any number of vCPUs",
 	     "the board has a GICv2, or its device tree hides the GICv3's virtual interface");
-	line("GICv3 ITS", offers(vm_fd, KVM_DEV_TYPE_ARM_VGIC_ITS), "PCI message interrupts",
+	line("GICv3 ITS", arm_gic_offered(vm_fd, KVM_DEV_TYPE_ARM_VGIC_ITS),
+	     "PCI message interrupts",
 	     "it comes with a GICv3, where the kernel has CONFIG_ARM_GIC_V3_ITS");
 	line("GICv2", v2, "interrupts, up to 8 vCPUs",
 	     "the board's GICv3 can't show itself as a GICv2");
@@ -59,36 +53,19 @@ static unsigned int sve_bits(int vm_fd, int vcpu_fd)
 	return lengths[0] ? 128 * (64 - (unsigned int)__builtin_clzll(lengths[0])) : 0;
 }
 
-static void report_processor(int vm_fd, int vcpu_fd)
-{
-	bool sve = kvm_cap(vm_fd, KVM_CAP_ARM_SVE);
-	char vectors[64] = "scalable vectors";
-
-	if (sve)
-		snprintf(vectors, sizeof(vectors), "scalable vectors, up to %u bits",
-			 sve_bits(vm_fd, vcpu_fd));
-	line("32-bit EL1", kvm_cap(vm_fd, KVM_CAP_ARM_EL1_32BIT), "32-bit guests (--aarch32)",
-	     "the processor's EL1 is 64-bit only");
-	line("PMU", kvm_cap(vm_fd, KVM_CAP_ARM_PMU_V3), "perf in the guest (--pmu)",
-	     "CONFIG_ARM_PMUV3 (CONFIG_HW_PERF_EVENTS before 6.4), and a pmu node in the device tree");
-	line("SVE", sve, vectors, "the processor has none, or CONFIG_ARM64_SVE is off");
-	line("pointer auth", kvm_cap(vm_fd, KVM_CAP_ARM_PTRAUTH_ADDRESS), "signed return addresses",
-	     "the processor has none, or CONFIG_ARM64_PTR_AUTH is off");
-	line("MTE", kvm_cap(vm_fd, KVM_CAP_ARM_MTE), "memory tagging (--mte)",
-	     "the processor has none, or CONFIG_ARM64_MTE is off");
-	line("nested EL2", kvm_cap(vm_fd, ARM_CAP_EL2), "guests with KVM (--nested)",
-	     "Linux 6.16, a processor with FEAT_NV2 and kvm-arm.mode=nested");
-}
-
-static void report_time(int vm_fd, int vcpu_fd)
+static void report_features(int vm_fd, int vcpu_fd)
 {
 	line("timers",
 	     arm_has_attr(vcpu_fd, KVM_ARM_VCPU_TIMER_CTRL, KVM_ARM_VCPU_TIMER_IRQ_VTIMER),
 	     "architected, virtual and physical", "Linux 4.13 tells of them");
-	line("stolen time", kvm_cap(vm_fd, KVM_CAP_STEAL_TIME), "time that the host took",
-	     "CONFIG_SCHED_INFO (by CONFIG_SCHEDSTATS or CONFIG_TASK_DELAY_ACCT)");
-	line("counter offset", kvm_cap(vm_fd, ARM_CAP_COUNTER_OFFSET), "--counter-offset",
-	     "Linux 6.4");
+	for (unsigned int i = 0; i < ARM_FEATURES; i++) {
+		const struct arm_feature *f = &arm_features[i];
+
+		line(f->name, kvm_cap(vm_fd, f->cap), f->what, f->lack);
+		if (i == ARM_HAS_SVE && kvm_cap(vm_fd, f->cap))
+			printf("  %-16s %-4u bits, the longest\n", "SVE vectors",
+			       sve_bits(vm_fd, vcpu_fd));
+	}
 }
 
 static int report(int vm_fd)
@@ -100,8 +77,7 @@ static int report(int vm_fd)
 		printf("  KVM can't make a vCPU: %s\n", strerror(errno));
 		return missing + 1;
 	}
-	report_time(vm_fd, vcpu_fd);
-	report_processor(vm_fd, vcpu_fd);
+	report_features(vm_fd, vcpu_fd);
 	close(vcpu_fd);
 	return missing;
 }

@@ -61,7 +61,7 @@ static int create_device(int vm_fd, uint32_t type, uint32_t flags)
 	return flags & KVM_CREATE_DEVICE_TEST ? 0 : (int)device.fd;
 }
 
-static bool offers(int vm_fd, uint32_t type)
+bool arm_gic_offered(int vm_fd, uint32_t type)
 {
 	return create_device(vm_fd, type, KVM_CREATE_DEVICE_TEST) == 0;
 }
@@ -155,14 +155,14 @@ static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
 	const char *word = vm->config.irqchip;
 
 	if (!word)
-		word = offers(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V3) ? "gicv3" : "gicv2";
+		word = arm_gic_offered(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V3) ? "gicv3" : "gicv2";
 	if (!strcmp(word, "gicv2m"))
 		return err_set(err, ENOTSUP, "--irqchip gicv2m is for PCI, which is not built yet");
 	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcmp(word, words[i].word))
 			continue;
 		*gic = words[i].gic;
-		if (offers(vm->fd, words[i].type))
+		if (arm_gic_offered(vm->fd, words[i].type))
 			return 0;
 		if (!vm->config.irqchip)
 			return err_set(

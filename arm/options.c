@@ -50,32 +50,25 @@ static int read_sve(const struct vm *vm, struct arm_options *o, struct err *err)
 	return 0;
 }
 
-/* What was asked for and is not there is refused, by the names of option and capability. */
+static int need(const struct vm *vm, bool asked, unsigned int id, struct err *err)
+{
+	const struct arm_feature *f = &arm_features[id];
+
+	if (!asked || kvm_cap(vm->fd, f->cap))
+		return 0;
+	return err_set(err, ENOTSUP, "this KVM lacks KVM_CAP_%s, for %s; it needs: %s", f->cap_name,
+		       f->what, f->lack);
+}
+
+/* What was asked for and is not there is refused by name, and told what would bring it. */
 static int check_caps(const struct vm *vm, const struct arm_options *o, struct err *err)
 {
-	const struct {
-		bool asked;
-		int cap;
-		const char *option, *name, *why;
-	} needs[] = {
-		{ o->pmu, KVM_CAP_ARM_PMU_V3, "--pmu", "ARM_PMU_V3",
-		  "the host's kernel has no driver for the processor's PMU (CONFIG_ARM_PMU)" },
-		{ o->mte, KVM_CAP_ARM_MTE, "--mte", "ARM_MTE",
-		  "the processor lacks MTE, or the host's kernel CONFIG_ARM64_MTE" },
-		{ o->nested, ARM_CAP_EL2, "--nested", "ARM_EL2",
-		  "it needs Linux 6.16, a processor with FEAT_NV2 and kvm-arm.mode=nested" },
-		{ o->has_offset, ARM_CAP_COUNTER_OFFSET, "--counter-offset", "COUNTER_OFFSET",
-		  "the host's kernel is older than 6.4" },
-		{ o->sve_bits > 0, KVM_CAP_ARM_SVE, "--sve-max-vl", "ARM_SVE",
-		  "the processor lacks SVE, or the host's kernel CONFIG_ARM64_SVE" },
-	};
+	int rc = need(vm, o->pmu, ARM_HAS_PMU, err);
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(needs); i++) {
-		if (needs[i].asked && !kvm_cap(vm->fd, needs[i].cap))
-			return err_set(err, ENOTSUP, "%s: this KVM lacks KVM_CAP_%s; %s",
-				       needs[i].option, needs[i].name, needs[i].why);
-	}
-	return 0;
+	rc = rc ? rc : need(vm, o->sve_bits > 0, ARM_HAS_SVE, err);
+	rc = rc ? rc : need(vm, o->mte, ARM_HAS_MTE, err);
+	rc = rc ? rc : need(vm, o->nested, ARM_HAS_EL2, err);
+	return rc ? rc : need(vm, o->has_offset, ARM_HAS_OFFSET, err);
 }
 
 int arm_check_32(const struct vm *vm, struct err *err)

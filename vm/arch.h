@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The whole contract of a port. Another architecture is a folder that implements these functions
- * and a line in the Makefile. Called on the thread that builds the VM, but for arch_vcpu_exit(). Errors are
- * -errno, and one line in `err` for a person.
+ * and a line in the Makefile. Called on the thread that builds or runs the VM, but for
+ * arch_vcpu_exit(). Errors are -errno, and one line in `err` for a person.
+ *
+ * In this order: arch_vm_type() before the VM, arch_layout() before vm->arch, arch_create();
+ * arch_load(), after which machine.c makes its devices where arch_map says; arch_describe();
+ * arch_vcpu_create() for each vCPU from 0 up, arch_vcpus_ready(); then they run. Back:
+ * arch_vcpu_destroy() for each that was begun, arch_destroy().
+ *
+ * vm/vcpu.c takes the exits that all ports share: MMIO (to vm->mmio), shutdown, system events,
+ * KVM's errors. struct arch_vm and struct arch_vcpu are the port's own.
  */
 #ifndef VM_ARCH_H
 #define VM_ARCH_H
@@ -27,11 +35,13 @@ int arch_layout(struct vm *vm, struct err *err);
 
 /*
  * After vm->fd and RAM exist, before any vCPU: reads config.options, makes the interrupt controller
- * that config.irqchip names, sets vm->chip, claims the registers that belong to the architecture
- * (reset, clock, ...). Refuses what this KVM can't do by the name of the capability.
+ * that config.irqchip names, sets vm->chip (and vm->irq.pins, where KVM routes the chip's lines by
+ * itself; more lines than config.irq_lines are marked in vm->irq.used), claims the registers that
+ * belong to the architecture (reset, clock, ...). Refuses what this KVM can't do by the name of the
+ * capability.
  */
 int arch_create(struct vm *vm, struct err *err);
-void arch_destroy(struct vm *vm); /* also after a failed arch_create() */
+void arch_destroy(struct vm *vm); /* also after a failed arch_create(), and without one */
 
 /* Where machine.c puts devices: base address or I/O port, and interrupt line. */
 struct arch_place {
@@ -65,8 +75,8 @@ struct arch_image {
 	const char *kernel; /* a path, or NULL and then ... */
 	const void *data;   /* ... the image itself, borrowed until arch_load() returns */
 	size_t size;
-	const char *initrd; /* a path or NULL */
-	const char *cmdline;
+	const char *initrd;  /* a path or NULL */
+	const char *cmdline; /* borrowed until arch_describe() has returned; never NULL */
 };
 
 /* Puts image, initrd and command line into RAM and remembers the entry state for the boot vCPU. */
@@ -77,14 +87,17 @@ int arch_describe(struct vm *vm, const struct device_list *devices, struct err *
 
 /* ---- The vCPU ---- */
 
-/* Makes vcpu->fd ready to run: features, topology, and the entry state for vCPU 0. After arch_load(). */
+/*
+ * Makes vcpu->fd ready to run: features, topology, and for vCPU 0 the entry state that arch_load() left
+ * (tests make VMs without an image: those have none).
+ */
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err);
 void arch_vcpu_destroy(struct vcpu *vcpu);
 
 /* All vCPUs exist, none has run: what KVM wants in that order (a vGIC counts them). */
 int arch_vcpus_ready(struct vm *vm, struct err *err);
 
-/* An exit that vm/vcpu.c does not know, on the vCPU's thread. False: nobody knows it; the VM ends. */
+/* An exit that vm/vcpu.c does not take, on the vCPU's thread. False: nobody knows it; the VM ends. */
 bool arch_vcpu_exit(struct vcpu *vcpu);
 
 /* Registers, and the bytes at the program counter, as lines of text. The vCPU is stopped, or it is this thread's. */

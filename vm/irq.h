@@ -55,7 +55,8 @@ static inline void irq_lower(const struct irq_line *line)
 
 /*
  * An eventfd whose writes raise the (edge) line without us: the caller owns it, and hands it to
- * irq_fd_close() in the end. Edges that come while the pin is masked are kept by the eventfd. fd or -errno.
+ * irq_fd_close() in the end. Edges that come while the pin is masked are kept. fd or -errno; -EAGAIN
+ * where the port has none before its vCPUs are ready.
  */
 int irq_fd(const struct irq_line *line);
 void irq_fd_close(const struct irq_line *line, int fd);

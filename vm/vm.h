@@ -2,8 +2,8 @@
 /*
  * A virtual machine without its devices: RAM, buses, vCPUs, and the state they are in.
  *
- * Life: vm_create() (RAM and interrupt controller), then devices claim their places, then
- * arch_load() and arch_describe(), then vm_run() once, then vm_destroy(). Several VMs may live in one
+ * Life: vm_create() (RAM and interrupt controller), then arch_load(), then devices claim their
+ * places, then arch_describe(), then vm_run() once, then vm_destroy(). Several VMs may live in one
  * process. vm_end() and the pause may come from any thread.
  *
  * vm_run() runs vCPU 0 on the calling thread and makes a thread for each other; no process-wide
