@@ -16,7 +16,7 @@ guest()
 	name=$1 kernel=$2 act=$3
 	shift 3
 	case $kernel in /*) ;; *) kernel=$LAB_KERNELS/$kernel ;; esac
-	timeout 90 "$lkvm" run -k "$kernel" -i "$LAB_OUT/$initrd.cpio.gz" -m 256 \
+	timeout "${limit:-90}" "$lkvm" run -k "$kernel" -i "$LAB_OUT/$initrd.cpio.gz" -m 256 \
 		-p "quiet act=$act" "$@" >"$tmp/$name.out" 2>"$tmp/$name.err"
 	echo $? >"$tmp/$name.status"
 }
