@@ -67,8 +67,7 @@ static const char *name_of(const struct load *l)
 /* Loaders say "it is truncated"; a person must hear which file. */
 static int bad_image(const struct load *l, int rc, const struct err *why)
 {
-	return err_set(l->err, -rc, "kernel %s: %s",
-		       l->image->kernel ? l->image->kernel : "(built in)",
+	return err_set(l->err, -rc, "kernel %s: %s", name_of(l),
 		       why->text[0] ? why->text : strerror(-rc));
 }
 

@@ -301,8 +301,8 @@ bad:
 const struct option run_option_table[] = {
 	{ "kernel", 'k', "FILE", WORKS, option_set_kernel,
 	  "Kernel or other image. x86: a bzImage or a 64-bit ELF file. arm64: an Image, a vmlinux or "
-	  "other ELF file, an EFI zboot image, a 32-bit zImage, a flat image. Each may be packed by gzip, "
-	  "xz, zstd or lz4. May be given as a bare word. Else the first that is there is taken, of a kernel "
+	  "other ELF file, a 32-bit zImage, a flat image, each also packed by gzip, xz, zstd or lz4; an EFI "
+	  "zboot image. May be given as a bare word. Else the first that is there is taken, of a kernel "
 	  "tree's bzImage or Image, vmlinux, /boot/vmlinuz-$(uname -r).",
 	  "-k bzImage -i initrd.cpio.gz" },
 	{ "initrd", 'i', "FILE", WORKS, set_initrd, "Initial ramdisk, packed or not.",
@@ -383,8 +383,8 @@ const struct option run_option_table[] = {
 	  "Where the kernel places itself, to have it twice; else by chance.",
 	  "--payload exit --kaslr-seed 42" },
 	{ "dtb", 0, "FILE", ARM64, NULL,
-	  "This device tree instead of the machine's own. Its memory must be the machine's; /chosen is "
-	  "filled in.",
+	  "This device tree instead of the machine's own. Its memory, number of CPUs and GIC must be the "
+	  "machine's; /chosen is filled in.",
 	  "--payload exit --dtb machine.dtb" },
 	{ "dump-dtb", 0, "FILE", ARM64, NULL, "Write the device tree that the guest gets to FILE.",
 	  "--payload exit --dump-dtb out.dtb" },
