@@ -9,4 +9,5 @@ lab_needs arm64 armhf
 lab_initrd plain cloud
 lab_initrd --arch armhf armhf generic
 lab_initrd --arch armhf armmp armmp
+LAB_TIMEOUT=${LAB_TIMEOUT:-280}
 lab_run arm64 --gic 3 arm64-boot.l1
