@@ -56,8 +56,8 @@ static int need(const struct vm *vm, bool asked, unsigned int id, struct err *er
 
 	if (!asked || kvm_cap(vm->fd, f->cap))
 		return 0;
-	return err_set(err, ENOTSUP, "this KVM lacks KVM_CAP_%s, for %s; it needs: %s", f->cap_name,
-		       f->what, f->lack);
+	return err_set(err, ENOTSUP, "this KVM lacks KVM_CAP_%s, for %s: %s", f->cap_name, f->what,
+		       f->lack);
 }
 
 /* What was asked for and is not there is refused by name, and told what would bring it. */
@@ -74,12 +74,10 @@ static int check_caps(const struct vm *vm, const struct arm_options *o, struct e
 int arm_check_32(const struct vm *vm, struct err *err)
 {
 	const struct arm_options *o = &vm->arch->options;
+	int rc = need(vm, true, ARM_HAS_32BIT, err);
 
-	if (!kvm_cap(vm->fd, KVM_CAP_ARM_EL1_32BIT))
-		return err_set(
-			err, ENOTSUP,
-			"a 32-bit guest: this KVM lacks KVM_CAP_ARM_EL1_32BIT; the processor "
-			"has no 32-bit EL1");
+	if (rc)
+		return rc;
 	if (o->nested || o->mte || o->sve_bits > 0)
 		return err_set(err, EINVAL, "%s is for 64-bit guests, this one is 32-bit",
 			       o->nested ? "--nested"

@@ -310,8 +310,7 @@ static void pl031_destroy(struct device *dev)
 	struct pl031 *p = pl031_of(dev);
 
 	bus_release(p->bus, dev->base);
-	if (p->timer != LOOP_NONE)
-		loop_remove(p->loop, p->timer);
+	loop_remove(p->loop, p->timer);
 	if (p->timer_fd >= 0)
 		close(p->timer_fd);
 	pl031_free(p);

@@ -37,13 +37,18 @@ for gic in 2 3; do
 	report $? "trees are dumped on a GICv$gic"
 done
 
-# Addresses of the tree, as the page has them: "0x9000000".
-addresses() { sed -n 's/^.*@\([0-9a-f]*\) {.*/\1/p' "$1"; }
+# A processor whose EL1 is 64-bit only.
+tests/lab/lab arm64 --cpu cortex-a76 --timeout 60 -- "$lkvm" run --payload exit --aarch32 >"$LAB_OUT/only64" 2>&1
+is $? 125 "a 32-bit guest is refused where EL1 is 64-bit only"
+like "$LAB_OUT/only64" "lacks KVM_CAP_ARM_EL1_32BIT" "by the capability's name"
+
+# Unit addresses of the tree, but for the CPUs, which are numbers.
+addresses() { grep -v 'cpu@' "$1" | sed -n 's/^.*@\([0-9a-f]*\) {.*/\1/p'; }
 for name in v2 $wanted; do
 	check "$name: dtc accepts the tree" dtc -q -I dtb -O dts -o "$LAB_OUT/$name.dts" "$LAB_OUT/$name.dtb"
 	is "$(dtc -I dtb -O dtb -o /dev/null "$LAB_OUT/$name.dtb" 2>&1)" "" "$name: without a warning"
 	strange=
-	for address in $(grep -v 'cpu@' "$LAB_OUT/$name.dts" | sed -n 's/^.*@\([0-9a-f]*\) {.*/\1/p'); do
+	for address in $(addresses "$LAB_OUT/$name.dts"); do
 		case $address in a000[0-9a-f]00) address=a000000 ;; esac
 		grep -q "^0x$address " $page || strange="$strange $address"
 		tr -d '_' <arm/map.h | grep -qi "0x0*$address" || strange="$strange $address(map.h)"

@@ -75,4 +75,26 @@ static inline void wait_lines(struct run *r, int lines)
 		lines -= c == '\n';
 }
 
+/* The rest of the irq payload's life, after its first edge was raised: one edge by eventfd, one by hand. */
+static inline void two_more_edges(struct run *r, pthread_t thread, const struct irq_line *line)
+{
+	uint64_t one = 1;
+	int fd;
+
+	wait_lines(r, 1);
+	usleep(20000);
+	fd = irq_fd(line);
+	ok(fd >= 0, "an eventfd for the line: %d", fd);
+	ok(write(fd, &one, sizeof(one)) == sizeof(one), "is written to");
+	wait_lines(r, 1);
+	usleep(20000);
+	irq_fd_close(line, fd);
+	irq_raise(line);
+	pthread_join(thread, NULL);
+	ok(r->status == 0, "an edge latched, one by eventfd, one by hand: %d", r->status);
+	machine_destroy(r->m);
+	close(r->output[0]);
+	close(r->output[1]);
+}
+
 #endif
