@@ -370,9 +370,16 @@ $(unit-tests) $(payload-tests): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/libl
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs) $(addprefix -l,$(test-libs))
 
+# Plain and static: what is measured against must cost as little as can be.
+bench-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c tests/bench/$(ARCH)/*.c))
+$(bench-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
+	$(call say,MUSLCC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(MUSL_CC) -static $(musl-flags) -s -o $@ $(musl-begin) $< $(musl-end)
+
 # musl has no sanitizers.
 .PHONY: under-test
-binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static)
+binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static $(bench-programs))
 under-test: $(binaries) $(unit-tests) $(payload-tests)
 ifeq ($(ARCH)$(shell command -v $(cross-arm64)gcc >/dev/null && echo +cross),x86+cross)
 under-test: under-test-arm64

@@ -159,6 +159,8 @@ static int claim(struct load *l, uint64_t gpa, uint64_t memory)
 		return err_set(l->err, ENOMEM, "kernel %s needs %llu MiB of RAM; give more with -m",
 			       name_of(l),
 			       (unsigned long long)((gpa - ARM_RAM + memory) / MIB + 1));
+	if (!l->bare)
+		mem_use_huge_pages(&l->vm->mem);
 	l->start = gpa;
 	l->end = MAX(l->end, gpa + memory);
 	l->vm->arch->entry.gpa = gpa;

@@ -210,7 +210,6 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 		rc = open_console_log(o, err);
 	if (!rc && o->machine.payload && !o->mem_given)
 		o->machine.vm.mem = DEFAULT_PAYLOAD_MEM;
-	o->machine.vm.huge = !o->machine.payload;
 	o->machine.image.cmdline = o->params;
 	if (rc)
 		return rc;

@@ -79,7 +79,10 @@ struct arch_image {
 	const char *cmdline; /* borrowed until arch_describe() has returned; never NULL */
 };
 
-/* Puts image, initrd and command line into RAM and remembers the entry state for the boot vCPU. */
+/*
+ * Puts image, initrd and command line into RAM, which is on huge pages for Linux, and remembers the entry
+ * state for the boot vCPU. An image without a path is one of ours: it asks nothing of the processor's ID.
+ */
 int arch_load(struct vm *vm, const struct arch_image *image, struct err *err);
 
 /* Describes the machine to the guest (ACPI, device tree), once: all devices exist. After arch_load(). */

@@ -56,8 +56,7 @@ static size_t bitmap_bytes(const struct mem *mem)
 	return align_up(mem->size / MEM_PAGE, 64) / 8;
 }
 
-int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, bool huge,
-	       struct err *err)
+int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, struct err *err)
 {
 	int rc;
 
@@ -79,14 +78,18 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 		rc = err_set(err, ENOMEM, "no memory for the guest's dirty bitmap");
 		goto fail;
 	}
-	/* Advice: a host without huge pages or core dumps is as good, only slower. */
-	if (huge)
-		madvise(mem->ram, mem->size, MADV_HUGEPAGE);
+	/* Advice: a host that knows no core dumps is as good. */
 	madvise(mem->ram, mem->size, MADV_DONTDUMP);
 	return 0;
 fail:
 	mem_destroy(mem);
 	return rc;
+}
+
+/* Advice, too: a host without huge pages is only slower. */
+void mem_use_huge_pages(struct mem *mem)
+{
+	madvise(mem->ram, mem->size, MADV_HUGEPAGE);
 }
 
 void mem_destroy(struct mem *mem)

@@ -48,12 +48,16 @@ struct mem {
 
 /*
  * Reserves `size` bytes, congruent to gpas modulo 2 MiB, zero-filled. `fd` is for MEM_FILE (kept by the caller, read
- * from its start); else -1. `huge` asks for transparent huge pages: one touched byte then costs 2 MiB.
- * A backing that the host lacks is refused by name.
+ * from its start); else -1. A backing that the host lacks is refused by name.
  */
-int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, bool huge,
-	       struct err *err);
+int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, struct err *err);
 void mem_destroy(struct mem *mem);
+
+/*
+ * For a guest that will use most of its RAM, before any of it is touched: a nested page fault then brings
+ * 2 MiB. Not for tiny ones, of which one touched byte would cost as much.
+ */
+void mem_use_huge_pages(struct mem *mem);
 
 /* The RAM bytes [offset, offset + size) appear at `gpa`. -EINVAL: overlap, misaligned, no room. */
 int mem_add_slot(struct mem *mem, uint64_t gpa, uint64_t offset, uint64_t size);

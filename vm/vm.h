@@ -39,8 +39,7 @@ struct vm_config {
 	unsigned int cpus;
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
-	bool huge;	    /* transparent huge pages under RAM: for Linux, not for tiny guests */
-	uint32_t irq_lines; /* GSIs that the devices will use: 0 to irq_lines-1 */
+	uint32_t irq_lines;		 /* GSIs that the devices will use: 0 to irq_lines-1 */
 	const cpu_set_t *affinity;	 /* the host's CPUs that vCPUs run on; NULL: any */
 	const struct vm_option *options; /* for the port: the later of two with one name counts */
 	unsigned int n_options;

@@ -25,6 +25,7 @@
 #define E820_RESERVED_TYPE 2
 #define LOADER_UNDEFINED 0xff
 #define GDT_ENTRIES 5
+#define LARGE_ELF (8 * MIB) /* a Linux kernel, or as hungry as one */
 
 /* xen/interface/hvm/start_info.h, version 1 */
 struct pvh_start_info {
@@ -208,6 +209,7 @@ static int load_bzimage(struct vm *vm, const struct file_map *file, const struct
 	struct bzimage bz;
 	int rc = bzimage_parse(file->data, file->size, &bz, &why);
 
+	mem_use_huge_pages(&vm->mem);
 	if (!rc)
 		rc = bzimage_load(&bz, &vm->mem, vm->mem.slots[0].size, &why);
 	if (rc)
@@ -232,6 +234,8 @@ static int load_elf(struct vm *vm, const struct file_map *file, const struct arc
 	struct elf_image elf;
 	int rc = elf_parse(file->data, file->size, EM_X86_64, &elf, &why);
 
+	if (!rc && elf.high - elf.low >= LARGE_ELF)
+		mem_use_huge_pages(&vm->mem);
 	if (!rc)
 		rc = elf_load(&elf, &vm->mem, X86_HIGH_RAM, vm->mem.slots[0].size, &why);
 	if (rc)
@@ -299,6 +303,7 @@ int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
 		rc = err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
 	if (image->kernel)
 		file_unmap(&file);
+	vm->arch->own_image = !image->kernel;
 	vm->arch->loaded = !rc;
 	return rc;
 }

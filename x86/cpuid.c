@@ -28,8 +28,10 @@ static struct kvm_cpuid2 *cpuid_alloc(void)
 	return c;
 }
 
-int x86_cpuid_read(struct vm *vm, struct err *err)
+static int read_supported(struct vm *vm, struct err *err)
 {
+	if (vm->arch->cpuid)
+		return 0;
 	vm->arch->cpuid = cpuid_alloc();
 	if (!vm->arch->cpuid)
 		return err_set(err, ENOMEM, "no memory for CPUID");
@@ -140,7 +142,7 @@ static void filter(struct kvm_cpuid2 *to, const struct kvm_cpuid2 *from, bool *h
 	}
 }
 
-int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
+static int set(struct vcpu *vcpu, struct err *err)
 {
 	struct vm *vm = vcpu->vm;
 	struct kvm_cpuid2 *c = cpuid_alloc();
@@ -167,4 +169,19 @@ int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
 			     strerror(errno));
 	free(c);
 	return rc;
+}
+
+/*
+ * Where the host is a guest itself each CPUID instruction is an exit of its own, and KVM executes some
+ * seventy for this: more than half of what else a tiny guest's start takes. Our own images need none of it; but
+ * another CPU, which begins in real mode, may enable long mode only if its CPUID has that.
+ */
+int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
+{
+	int rc;
+
+	if (vcpu->vm->arch->own_image && vcpu->vm->config.cpus == 1)
+		return 0;
+	rc = read_supported(vcpu->vm, err);
+	return rc ? rc : set(vcpu, err);
 }

@@ -266,12 +266,8 @@ static int set_lapic(struct vcpu *vcpu, struct err *err)
 
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 {
-	int rc = 0;
+	int rc = x86_cpuid_set(vcpu, err);
 
-	if (!vcpu->vm->arch->cpuid)
-		rc = x86_cpuid_read(vcpu->vm, err);
-	if (!rc)
-		rc = x86_cpuid_set(vcpu, err);
 	if (!rc)
 		rc = set_msrs(vcpu, err);
 	if (!rc)

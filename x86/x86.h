@@ -27,14 +27,13 @@ struct arch_vm {
 
 	enum x86_entry entry;
 	uint64_t entry_gpa;
-	bool loaded;
+	bool loaded, own_image;
 };
 
 /* x86/boot.c: registers of the boot CPU at the image's entry. */
 int x86_set_entry(struct vcpu *vcpu, struct err *err);
 
-/* x86/cpuid.c */
-int x86_cpuid_read(struct vm *vm, struct err *err);
+/* x86/cpuid.c: what KVM supports, patched for this vCPU. */
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err);
 
 /* x86/acpi.c: writes all tables at X86_ACPI. -ENOSPC: too many devices. */

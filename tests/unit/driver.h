@@ -54,7 +54,7 @@ static inline void machine_set_up(struct machine *m, int log_fd)
 	};
 	m->env.loop = loop_create("loop");
 	if (!m->env.loop || bus_init(&m->mmio) || bus_init(&m->pio) ||
-	    mem_create(&m->mem, MEM_ANON, -1, RAM_SIZE, false, NULL) ||
+	    mem_create(&m->mem, MEM_ANON, -1, RAM_SIZE, NULL) ||
 	    mem_add_slot(&m->mem, RAM, 0, RAM_SIZE)) {
 		printf("Bail out! no machine\n");
 		exit(1);

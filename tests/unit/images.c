@@ -84,7 +84,7 @@ static void elf_headers(void)
 		   elf.pvh_entry == 2 * MIB + 32 && elf.low == 2 * MIB &&
 		   elf.high == 3 * MIB + 4096,
 	   "a good file");
-	mem_create(&mem, MEM_ANON, -1, 4 * MIB, false, &err);
+	mem_create(&mem, MEM_ANON, -1, 4 * MIB, &err);
 	mem_add_slot(&mem, 0, 0, 4 * MIB);
 	ok(!elf_load(&elf, &mem, MIB, 4 * MIB, &err), "is loaded");
 	ok(elf_load(&elf, &mem, MIB, 3 * MIB, &err) < 0, "not past the end of RAM");
@@ -163,7 +163,7 @@ static void elf_moved(void)
 	f->note.nh.n_type = 1; /* no PVH */
 	ok(!elf_parse(f, FILE_SIZE, EM_AARCH64, &elf, &err) && elf.low == KERNEL_HALF,
 	   "a vmlinux of arm64");
-	mem_create(&mem, MEM_ANON, -1, 4 * MIB, false, &err);
+	mem_create(&mem, MEM_ANON, -1, 4 * MIB, &err);
 	mem_add_slot(&mem, GIB, 0, 4 * MIB);
 	ok(elf_load(&elf, &mem, GIB, GIB + 4 * MIB, &err) < 0, "has no RAM where it says");
 	ok(!elf_relocate(&elf, GIB + MIB) && elf.low == GIB + MIB && elf.entry == GIB + MIB + 16 &&
@@ -228,7 +228,7 @@ static void bzimages(void)
 	bool refused = true;
 
 	ok(!bzimage_parse(p, FILE_SIZE, &bz, &err) && bz.init_size == 2 * MIB, "a good bzImage");
-	mem_create(&mem, MEM_ANON, -1, 32 * MIB, false, &err);
+	mem_create(&mem, MEM_ANON, -1, 32 * MIB, &err);
 	mem_add_slot(&mem, 0, 0, 32 * MIB);
 	ok(!bzimage_load(&bz, &mem, 32 * MIB, &err), "is loaded");
 	ok(bzimage_load(&bz, &mem, 17 * MIB, &err) < 0, "only with room to unpack itself");

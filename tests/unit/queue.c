@@ -387,8 +387,7 @@ static void test_total(void)
 	struct guest *g = calloc(1, sizeof(*g));
 	uint64_t size = 1 * GIB;
 
-	if (mem_create(&g->mem, MEM_ANON, -1, size, false, NULL) ||
-	    mem_add_slot(&g->mem, LOW, 0, size))
+	if (mem_create(&g->mem, MEM_ANON, -1, size, NULL) || mem_add_slot(&g->mem, LOW, 0, size))
 		ok(false, "1 GiB of address space");
 	g->st = (struct queue_state){ .desc = DESC, .driver = AVAIL, .device = USED, .size = SIZE };
 	g->desc = mem_at(&g->mem, DESC, 1, MEM_W);
@@ -527,7 +526,7 @@ int main(void)
 {
 	struct guest *g = calloc(1, sizeof(*g));
 
-	if (mem_create(&g->mem, MEM_ANON, -1, LOW_SIZE + HIGH_SIZE, false, NULL) ||
+	if (mem_create(&g->mem, MEM_ANON, -1, LOW_SIZE + HIGH_SIZE, NULL) ||
 	    mem_add_slot(&g->mem, LOW, 0, LOW_SIZE) ||
 	    mem_add_slot(&g->mem, HIGH, LOW_SIZE, HIGH_SIZE))
 		return 1;

@@ -15,9 +15,9 @@ static void memory(void)
 	struct mem mem;
 	struct err err;
 
-	ok(mem_create(&mem, MEM_ANON, -1, 0, false, &err) < 0, "no memory at all is refused");
-	ok(mem_create(&mem, MEM_ANON, -1, 4097, false, &err) < 0, "an odd size is refused");
-	ok(!mem_create(&mem, MEM_ANON, -1, 8 * MIB, false, &err), "8 MiB");
+	ok(mem_create(&mem, MEM_ANON, -1, 0, &err) < 0, "no memory at all is refused");
+	ok(mem_create(&mem, MEM_ANON, -1, 4097, &err) < 0, "an odd size is refused");
+	ok(!mem_create(&mem, MEM_ANON, -1, 8 * MIB, &err), "8 MiB");
 	ok(!mem_add_slot(&mem, 0, 0, 4 * MIB) && !mem_add_slot(&mem, GIB, 4 * MIB, 4 * MIB),
 	   "two slots");
 	ok(mem_add_slot(&mem, GIB + MIB, 0, MIB) == -EINVAL, "an overlapping slot is refused");
@@ -40,8 +40,7 @@ static void memory(void)
 	   "mem_write() marks");
 	ok(mem_write(&mem, 4 * MIB - 1, "ab", 2) == -EFAULT, "and refuses");
 	mem_destroy(&mem);
-	ok(!mem_create(&mem, MEM_SHARED, -1, MIB, false, &err) && mem.fd >= 0,
-	   "shared memory has an fd");
+	ok(!mem_create(&mem, MEM_SHARED, -1, MIB, &err) && mem.fd >= 0, "shared memory has an fd");
 	mem_destroy(&mem);
 }
 
