@@ -149,7 +149,7 @@ static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
 	unsigned int slot = m->n_virtio++;
 	struct irq_line irq = {
 		.chip = m->vm->chip,
-		.gsi = arch_map.virtio.gsi + slot,
+		.gsi = arch_virtio_gsi(slot),
 		.trigger = arch_map.virtio.trigger,
 	};
 
@@ -300,7 +300,9 @@ static int create_vm(struct machine *m, struct err *err)
 	if (n_virtio > arch_map.virtio_slots)
 		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u",
 			       n_virtio, arch_map.virtio_slots);
-	config.irq_lines = arch_map.virtio.gsi + n_virtio;
+	config.irq_lines = arch_map.lines;
+	for (unsigned int slot = 0; slot < n_virtio; slot++)
+		config.irq_lines = MAX(config.irq_lines, arch_virtio_gsi(slot) + 1);
 	return vm_create(&config, &m->vm, err);
 }
 

@@ -49,11 +49,17 @@ const struct arch_map arch_map = {
 	},
 	.rtc = { "pl031", "rtc",
 		 { .base = ARM_PL031, .gsi = ARM_SPI_PL031, .trigger = IRQ_LEVEL } },
-	.virtio = { .base = ARM_VIRTIO_MMIO, .gsi = ARM_SPI_VIRTIO },
+	.virtio = { .base = ARM_VIRTIO_MMIO },
 	.virtio_step = ARM_VIRTIO_MMIO_STEP,
 	.virtio_slots = ARM_VIRTIO_SLOTS,
+	.lines = ARM_SPI_VIRTIO,
 	.debug_exit = { .base = ARM_DEBUG_EXIT },
 };
+
+uint32_t arch_virtio_gsi(unsigned int slot)
+{
+	return ARM_SPI_VIRTIO + slot;
+}
 
 /* ---- RAM ---- */
 

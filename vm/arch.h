@@ -63,13 +63,17 @@ struct arch_device {
 struct arch_map {
 	struct arch_device uarts[ARCH_UARTS]; /* all on one console */
 	struct arch_device rtc;
-	struct arch_place virtio; /* slot 0; the others follow */
-	uint64_t virtio_step;	  /* bytes from slot to slot, one GSI each */
+	struct arch_place virtio; /* slot 0, but for its GSI; the others follow */
+	uint64_t virtio_step;	  /* bytes from slot to slot */
 	unsigned int virtio_slots;
+	uint32_t lines;		      /* GSIs 0 to lines-1 are there, whatever devices there are */
 	struct arch_place debug_exit; /* where payloads write their exit status */
 };
 
 extern const struct arch_map arch_map;
+
+/* The interrupt line of a virtio slot, its own. */
+uint32_t arch_virtio_gsi(unsigned int slot);
 
 struct arch_image {
 	const char *kernel; /* a path, or NULL and then ... */

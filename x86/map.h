@@ -21,7 +21,7 @@
  * I/O ports: 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x600 ACPI
  * sleep and reset, 0x604 power-off as QEMU's q35 has it, 0xcf9 reset.
  *
- * GSIs: 4 COM1, 5 kept for the power button, 6 up virtio-mmio by slot.
+ * GSIs: 4 COM1, 5 kept for the power button; 1, 3, then 6 up virtio-mmio by slot.
  */
 #ifndef X86_MAP_H
 #define X86_MAP_H

@@ -46,11 +46,25 @@ const struct arch_map arch_map = {
 	.uarts = { { "uart16550",
 		     "uart0",
 		     { .is_pio = true, .base = X86_PORT_COM1, .gsi = X86_GSI_COM1 } } },
-	.virtio = { .base = X86_VIRTIO_MMIO, .gsi = X86_GSI_VIRTIO },
+	.virtio = { .base = X86_VIRTIO_MMIO },
 	.virtio_step = X86_VIRTIO_MMIO_STEP,
 	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO,
+	.lines = X86_GSI_COM1 + 1,
 	.debug_exit = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT },
 };
+
+/*
+ * A pin of the IOAPIC costs Linux eight exits before anything is known of what it leads to. So the first
+ * slots take what lies idle below COM1; not 0 and 2, where the full irqchip has its timer.
+ */
+uint32_t arch_virtio_gsi(unsigned int slot)
+{
+	static const uint32_t first[] = { 1, 3 };
+
+	if (slot < ARRAY_SIZE(first))
+		return first[slot];
+	return X86_GSI_VIRTIO + slot - (uint32_t)ARRAY_SIZE(first);
+}
 
 int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type, struct err *err)
 {

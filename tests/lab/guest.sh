@@ -35,6 +35,13 @@ features()
 	say "sve $(cat /proc/sys/abi/sve_default_vector_length)"
 }
 
+# Nothing more to do: for whoever counts what happened until now.
+hold()
+{
+	say "holding"
+	sleep 1000
+}
+
 # Two lines, ten seconds of the guest's own between them.
 ten()
 {
@@ -105,7 +112,7 @@ end()
 
 for word in $(echo "$act" | tr , ' '); do
 	case $word in
-	hello | features | ten | disk | read_only | rng | echo_lines) $word ;;
+	hello | features | hold | ten | disk | read_only | rng | echo_lines) $word ;;
 	*) end "$word" ;;
 	esac
 done

@@ -1,0 +1,11 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Wall time of a Linux boot, in the x86 lab, beside QEMU's microvm. With LONG=1 15 rounds, judged; else one.
+here=$(dirname "$0")
+. "$here/../lib.sh"
+. "$here/../lab/host.sh"
+
+lab_needs x86
+lab_initrd plain cloud
+LAB_TIMEOUT=${LAB_TIMEOUT:-600}
+lab_run ../bench/boot.l1
