@@ -72,7 +72,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 
 obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
 
-obj-y += host/disk.o
+obj-y += host/disk.o host/disk-queue.o host/disk-uring.o host/disk-threads.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/vcpu.o vm/device.o vm/verdict.o
 
@@ -120,7 +120,9 @@ lib-unpack-$(CONFIG_GZIP) += z
 lib-unpack-$(CONFIG_XZ) += lzma
 lib-unpack-$(CONFIG_ZSTD) += zstd
 lib-unpack-$(CONFIG_LZ4) += lz4
+lib-y += uring
 lib-arm64 += fdt $(lib-unpack-y)
+lib-headers-y += liburing.h liburing
 lib-headers-arm64 += libfdt.h libfdt_env.h fdt.h
 lib-headers-arm64 += zlib.h zconf.h lzma.h lzma zstd.h zstd_errors.h lz4.h
 
@@ -289,9 +291,9 @@ $(BUILD)/include/linked: Makefile $(sysroot)
 	$(Q)$(if $(lib-headers),ln -sfn $(addprefix $(lib-inc)/,$(lib-headers)) $(lib-include)/)
 	$(Q)touch $@
 
-build/$(ARCH)/sysroot/layout:
+build/$(ARCH)/sysroot/layout: tests/sysroot
 	$(call say,FETCH,$(@D))
-	$(Q)tests/sysroot $(ARCH) $(@D) >/dev/null
+	$(Q)tests/sysroot $(ARCH) $(@D) >/dev/null && touch $@
 
 $(obj)/cmd/version.o $(musl)/cmd/version.o: $(stamps)/version
 

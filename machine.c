@@ -193,7 +193,9 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_disk *d = &m->config->disks[i];
 	struct disk_config open = { .path = d->path, .read_only = d->ro, .direct = d->direct };
-	struct blk_config config = { .name = m->names[i], .serial = d->serial };
+	struct blk_config config = { .name = m->names[i],
+				     .serial = d->serial,
+				     .engine = d->engine };
 	struct device *dev;
 	int rc = check_twice(m->config, i, err);
 

@@ -8,6 +8,7 @@ _lkvm()
 		return
 	fi
 	case $before in
+	--disk) COMPREPLY=($(compgen -W 'FILE[,ro][,direct][,serial=NAME][,io=uring threads] ' -- "$word")); return ;;
 	--console) COMPREPLY=($(compgen -W 'serial virtio none ' -- "$word")); return ;;
 	--irqchip) COMPREPLY=($(compgen -W 'split full none gicv2 gicv3 gicv3-its ' -- "$word")); return ;;
 	--triple-fault) COMPREPLY=($(compgen -W 'ok fail ' -- "$word")); return ;;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -26,6 +27,7 @@ struct disk {
 	uint32_t block;
 	uint64_t size;
 	uint8_t *bounce; /* direct only: BOUNCE_SIZE bytes, aligned to MAX_BLOCK */
+	pthread_mutex_t bounce_lock;
 };
 
 uint64_t disk_size(const struct disk *disk)
@@ -41,6 +43,11 @@ bool disk_read_only(const struct disk *disk)
 uint32_t disk_block_size(const struct disk *disk)
 {
 	return disk->block;
+}
+
+int disk_fd(const struct disk *disk)
+{
+	return disk->fd;
 }
 
 static int open_file(struct disk *disk, const struct disk_config *config, struct err *err)
@@ -167,6 +174,7 @@ int disk_open(const struct disk_config *config, struct disk **out, struct err *e
 	disk->read_only = config->read_only;
 	disk->direct = config->direct;
 	disk->block = DISK_SECTOR;
+	pthread_mutex_init(&disk->bounce_lock, NULL);
 	rc = prepare(disk, config, err);
 	if (rc) {
 		disk_close(disk);
@@ -180,16 +188,19 @@ void disk_close(struct disk *disk)
 {
 	if (!disk)
 		return;
-	if (disk->fd >= 0)
+	if (disk->fd >= 0) {
+		/* By hand: a ring that knew the file may hold it for a moment longer. */
+		fcntl(disk->fd, F_OFD_SETLK, &(struct flock){ .l_type = F_UNLCK });
 		close(disk->fd);
+	}
 	free(disk->bounce);
+	pthread_mutex_destroy(&disk->bounce_lock);
 	free(disk);
 }
 
 typedef ssize_t (*vector_fn)(int fd, const struct iovec *iov, int n, off_t offset);
 
-/* Drops `done` bytes from the front; the entries left. */
-static unsigned int advance(struct iovec **iov, unsigned int n, size_t done)
+unsigned int iov_advance(struct iovec **iov, unsigned int n, size_t done)
 {
 	while (n && done >= (*iov)->iov_len) {
 		done -= (*iov)->iov_len;
@@ -215,14 +226,14 @@ static int transfer(int fd, vector_fn fn, struct iovec *iov, unsigned int n, uin
 		if (!done) /* the file has become shorter under us */
 			return -EIO;
 		offset += (uint64_t)done;
-		n = advance(&iov, n, (size_t)done);
+		n = iov_advance(&iov, n, (size_t)done);
 	}
 	return 0;
 }
 
-static bool is_aligned(const struct disk *disk, const struct iovec *iov, unsigned int n)
+bool disk_is_aligned(const struct disk *disk, const struct iovec *iov, unsigned int n)
 {
-	for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = 0; disk->direct && i < n; i++) {
 		if (((uintptr_t)iov[i].iov_base | iov[i].iov_len) % disk->block)
 			return false;
 	}
@@ -242,7 +253,7 @@ static size_t copy(struct iovec **iov, unsigned int *n, uint8_t *buf, size_t len
 		else
 			memcpy((*iov)->iov_base, buf + done, part);
 		done += part;
-		*n = advance(iov, *n, part);
+		*n = iov_advance(iov, *n, part);
 	}
 	return done;
 }
@@ -292,16 +303,26 @@ static int write_bounced(struct disk *disk, struct iovec *iov, unsigned int n, u
 
 int disk_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset)
 {
-	if (disk->direct && !is_aligned(disk, iov, n))
-		return read_bounced(disk, iov, n, offset);
-	return transfer(disk->fd, preadv, iov, n, offset);
+	int rc;
+
+	if (disk_is_aligned(disk, iov, n))
+		return transfer(disk->fd, preadv, iov, n, offset);
+	pthread_mutex_lock(&disk->bounce_lock);
+	rc = read_bounced(disk, iov, n, offset);
+	pthread_mutex_unlock(&disk->bounce_lock);
+	return rc;
 }
 
 int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset)
 {
-	if (disk->direct && !is_aligned(disk, iov, n))
-		return write_bounced(disk, iov, n, offset);
-	return transfer(disk->fd, pwritev, iov, n, offset);
+	int rc;
+
+	if (disk_is_aligned(disk, iov, n))
+		return transfer(disk->fd, pwritev, iov, n, offset);
+	pthread_mutex_lock(&disk->bounce_lock);
+	rc = write_bounced(disk, iov, n, offset);
+	pthread_mutex_unlock(&disk->bounce_lock);
+	return rc;
 }
 
 int disk_flush(struct disk *disk)

@@ -3,7 +3,8 @@
  * A disk image: a raw regular file or a block device, locked while it is open. Of a guest it knows
  * nothing: it deals in bytes, iovecs and -errno.
  *
- * One thread at a time may read, write and flush; the rest is constant.
+ * Any thread may read, write and flush, several at once; the rest is constant. For many requests at a
+ * time there is host/disk-queue.h.
  */
 #ifndef HOST_DISK_H
 #define HOST_DISK_H
@@ -47,5 +48,15 @@ int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t of
 
 /* What was written is on stable storage when it returns. */
 int disk_flush(struct disk *disk);
+
+/* ---- For disk queues ---- */
+
+int disk_fd(const struct disk *disk);
+
+/* May these pieces of memory be read or written by the host's kernel as they lie? */
+bool disk_is_aligned(const struct disk *disk, const struct iovec *iov, unsigned int n);
+
+/* Drops `done` bytes from the front of `*iov`; how many entries are left. */
+unsigned int iov_advance(struct iovec **iov, unsigned int n, size_t done);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests are served one after the other, each with the host's plain reads and writes, on a thread
- * that has nothing else to do: a slow disk keeps nobody waiting but its own guest.
+ * Requests go to a disk queue, as many at a time as the driver's queue is long, and come back in any order.
+ * The device's loop waits for both: the driver's kicks and what the disk has done. It is a thread of its
+ * own, so that a slow disk keeps nobody waiting but its own guest.
  */
 #include "virtio/blk.h"
 
@@ -11,7 +12,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
+#include "host/disk-queue.h"
 #include "virtio/core.h"
 
 #define QUEUE_SIZE 256
@@ -21,16 +24,30 @@
 /* Up to what the features offered speak of. */
 #define CONFIG_SIZE offsetof(struct virtio_blk_config, physical_block_exp)
 
+/* One on its way to the disk. Some 10 KiB, of which a short one touches but the first page. */
+struct request {
+	struct disk_request io;
+	struct request *next_free;
+	uint64_t sector;
+	struct chain chain;
+	struct iovec data[QUEUE_MAX_SIZE];
+};
+
 struct virtio_blk {
 	struct virtio_dev dev;
 	struct disk *disk;
 	struct virtio_blk_config config;
 	char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros; none if it is full */
-	struct loop *loop;		  /* while the queue is active */
+	const char *engine;
 	struct ratelimit io_errors;
-	/* The request that is being served. */
-	struct chain chain;
-	struct iovec data[QUEUE_MAX_SIZE];
+	/* While the queue is active. */
+	struct loop *loop;
+	struct disk_queue *io;
+	loop_id io_source;
+	struct request *requests, *free;
+	unsigned int in_flight;
+	bool starved;	    /* the driver has offered what no request was free for */
+	struct chain chain; /* the one just popped */
 };
 
 static struct virtio_blk *blk_of(struct virtio_dev *dev)
@@ -46,41 +63,47 @@ static bool range_possible(const struct virtio_blk *blk, uint64_t sector, uint32
 	       range_in(sector, len / SECTOR, blk->config.capacity);
 }
 
-static uint8_t finish(struct virtio_blk *blk, const char *what, uint64_t sector, int rc)
+static const char *op_name(enum disk_op op)
 {
-	if (!rc)
-		return VIRTIO_BLK_S_OK;
-	log_guest(blk->dev.env->log, &blk->io_errors, "%s: %s at sector %llu: %s",
-		  blk->dev.device.name, what, (unsigned long long)sector, strerror(-rc));
-	return VIRTIO_BLK_S_IOERR;
+	return op == DISK_READ ? "read" : op == DISK_WRITE ? "write" : "flush";
 }
 
-static uint8_t read_sectors(struct virtio_blk *blk, const struct chain *c, uint64_t sector,
-			    uint32_t len)
+static int64_t answer(const struct chain *c, uint8_t status)
 {
-	unsigned int n;
-
-	if (!range_possible(blk, sector, len))
-		return VIRTIO_BLK_S_IOERR;
-	n = chain_in_iov(c, 0, len, blk->data);
-	return finish(blk, "read", sector, disk_read(blk->disk, blk->data, n, sector * SECTOR));
+	chain_write(c, c->in_len - (uint32_t)sizeof(status), &status, sizeof(status));
+	/* The status is the last byte: whatever came before it counts as written. */
+	return c->in_len;
 }
 
-static uint8_t write_sectors(struct virtio_blk *blk, const struct chain *c, uint64_t sector,
-			     uint32_t len)
+/* Sends `len` bytes, which are in the chain, at `sector` on their way. */
+static int64_t take(struct virtio_blk *blk, enum disk_op op, uint64_t sector, uint32_t len)
 {
-	unsigned int n;
+	struct request *r = blk->free;
 
-	if (disk_read_only(blk->disk) || !range_possible(blk, sector, len))
-		return VIRTIO_BLK_S_IOERR;
-	n = chain_out_iov(c, sizeof(struct virtio_blk_outhdr), len, blk->data);
-	return finish(blk, "write", sector, disk_write(blk->disk, blk->data, n, sector * SECTOR));
+	if (!r) {
+		blk->starved = true;
+		return VIRTIO_LATER;
+	}
+	blk->free = r->next_free;
+	blk->in_flight++;
+	chain_copy(&r->chain, &blk->chain);
+	r->sector = sector;
+	r->io = (struct disk_request){ .op = op, .iov = r->data, .offset = sector * SECTOR };
+	if (op == DISK_READ)
+		r->io.n = chain_in_iov(&r->chain, 0, len, r->data);
+	else if (op == DISK_WRITE)
+		r->io.n = chain_out_iov(&r->chain, sizeof(struct virtio_blk_outhdr), len, r->data);
+	disk_queue_submit(blk->io, &r->io);
+	return VIRTIO_TAKEN;
 }
 
-static uint8_t get_id(struct virtio_blk *blk, const struct chain *c, uint32_t len)
+static int64_t move_sectors(struct virtio_blk *blk, enum disk_op op, uint64_t sector, uint32_t len)
 {
-	chain_write(c, 0, blk->serial, MIN(len, (uint32_t)sizeof(blk->serial)));
-	return VIRTIO_BLK_S_OK;
+	if ((op == DISK_WRITE && disk_read_only(blk->disk)) || !range_possible(blk, sector, len))
+		return answer(&blk->chain, VIRTIO_BLK_S_IOERR);
+	if (!len)
+		return answer(&blk->chain, VIRTIO_BLK_S_OK);
+	return take(blk, op, sector, len);
 }
 
 /* Header, data and status may be cut into descriptors anywhere (virtio 1.2, section 2.7.4). */
@@ -89,46 +112,120 @@ static int64_t serve(struct virtio_dev *dev, const struct chain *c)
 	struct virtio_blk *blk = blk_of(dev);
 	struct virtio_blk_outhdr header;
 	uint32_t out_data, in_data;
-	uint8_t status;
 
 	if (!chain_read(c, 0, &header, sizeof(header)) || !c->in_len)
 		return VIRTIO_BROKEN;
 	out_data = c->out_len - (uint32_t)sizeof(header);
-	in_data = c->in_len - (uint32_t)sizeof(status);
+	in_data = c->in_len - 1;
 	switch (header.type) {
 	case VIRTIO_BLK_T_IN:
-		status = read_sectors(blk, c, header.sector, in_data);
-		break;
+		return move_sectors(blk, DISK_READ, header.sector, in_data);
 	case VIRTIO_BLK_T_OUT:
-		status = write_sectors(blk, c, header.sector, out_data);
-		break;
+		return move_sectors(blk, DISK_WRITE, header.sector, out_data);
 	case VIRTIO_BLK_T_FLUSH:
-		status = finish(blk, "flush", 0, disk_flush(blk->disk));
-		break;
+		return take(blk, DISK_FLUSH, 0, 0);
 	case VIRTIO_BLK_T_GET_ID:
-		status = get_id(blk, c, in_data);
-		break;
+		chain_write(c, 0, blk->serial, MIN(in_data, (uint32_t)sizeof(blk->serial)));
+		return answer(c, VIRTIO_BLK_S_OK);
 	default:
-		status = VIRTIO_BLK_S_UNSUPP;
+		return answer(c, VIRTIO_BLK_S_UNSUPP);
 	}
-	chain_write(c, in_data, &status, sizeof(status));
-	/* The status is the last byte: whatever came before it counts as written. */
-	return c->in_len;
+}
+
+static uint8_t status_of(struct virtio_blk *blk, const struct request *r)
+{
+	if (!r->io.result)
+		return VIRTIO_BLK_S_OK;
+	log_guest(blk->dev.env->log, &blk->io_errors, "%s: %s at sector %llu: %s",
+		  blk->dev.device.name, op_name(r->io.op), (unsigned long long)r->sector,
+		  strerror(-r->io.result));
+	return VIRTIO_BLK_S_IOERR;
+}
+
+/* Gives back what the disk has done. */
+static void complete(struct virtio_blk *blk)
+{
+	struct virtio_dev *dev = &blk->dev;
+	struct disk_request *io;
+	bool any = false;
+
+	while ((io = disk_queue_done(blk->io))) {
+		struct request *r = container_of(io, struct request, io);
+
+		virtio_give_back(dev, 0, &r->chain, (uint32_t)answer(&r->chain, status_of(blk, r)));
+		r->next_free = blk->free;
+		blk->free = r;
+		blk->in_flight--;
+		any = true;
+	}
+	if (any)
+		virtio_tell_driver(dev, 0);
+	if (blk->starved && blk->free) {
+		blk->starved = false;
+		virtio_notify(dev, 0);
+	}
 }
 
 static void blk_kick(struct virtio_dev *dev, unsigned int i)
 {
-	virtio_serve(dev, i, &blk_of(dev)->chain, serve);
+	struct virtio_blk *blk = blk_of(dev);
+
+	virtio_serve(dev, i, &blk->chain, serve);
+	disk_queue_commit(blk->io);
+	complete(blk); /* what the host has in memory is done at once */
+}
+
+static void on_io(void *opaque, uint32_t events)
+{
+	(void)events;
+	complete(opaque);
+}
+
+/* As many requests as the queue is long: a driver that keeps its rules never needs more. */
+static int make_requests(struct virtio_blk *blk, unsigned int n)
+{
+	blk->requests = calloc(n, sizeof(blk->requests[0]));
+	if (!blk->requests)
+		return -ENOMEM;
+	for (unsigned int i = n; i > 0; i--) {
+		blk->requests[i - 1].next_free = blk->free;
+		blk->free = &blk->requests[i - 1];
+	}
+	return 0;
+}
+
+static void close_queue(struct virtio_blk *blk)
+{
+	disk_queue_destroy(blk->io);
+	loop_destroy(blk->loop);
+	free(blk->requests);
+	blk->io = NULL;
+	blk->loop = NULL;
+	blk->requests = blk->free = NULL;
+	blk->starved = false;
 }
 
 static int blk_activate(struct virtio_dev *dev, unsigned int i)
 {
 	struct virtio_blk *blk = blk_of(dev);
+	unsigned int depth = dev->queues[i].ring.size;
+	int rc = make_requests(blk, depth);
 
-	blk->loop = loop_create("blk");
-	if (!blk->loop)
-		return -ENOMEM;
+	if (!rc)
+		rc = disk_queue_create(blk->disk, depth, blk->engine, &blk->io);
+	blk->loop = rc ? NULL : loop_create("blk");
+	if (!rc && !blk->loop)
+		rc = -ENOMEM;
+	if (!rc)
+		rc = loop_add(blk->loop, disk_queue_fd(blk->io), EPOLLIN, on_io, blk,
+			      &blk->io_source);
+	if (rc) {
+		close_queue(blk);
+		return rc;
+	}
 	dev->queues[i].loop = blk->loop;
+	log_at(dev->env->log, LOG_INFO, "%s: started, I/O by %s", dev->device.name,
+	       disk_queue_engine(blk->io));
 	return 0;
 }
 
@@ -137,8 +234,12 @@ static void blk_stop(struct virtio_dev *dev, unsigned int i)
 	struct virtio_blk *blk = blk_of(dev);
 
 	(void)i;
-	loop_destroy(blk->loop);
-	blk->loop = NULL;
+	loop_remove(blk->loop, blk->io_source);
+	while (blk->in_flight) {
+		disk_queue_wait(blk->io);
+		complete(blk);
+	}
+	close_queue(blk);
 }
 
 static void blk_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
@@ -172,6 +273,7 @@ static int blk_create(const struct device_env *env, const void *config, struct d
 	if (!blk)
 		return err_set(err, ENOMEM, "no memory for %s", c->name);
 	blk->disk = c->disk;
+	blk->engine = c->engine;
 	blk->config.capacity = disk_size(c->disk) / SECTOR;
 	blk->config.seg_max = SEG_MAX;
 	blk->config.blk_size = disk_block_size(c->disk);

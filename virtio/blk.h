@@ -7,8 +7,10 @@
 #include "vm/device.h"
 
 struct blk_config {
-	const char *name;   /* borrowed; "virtio-blk.0" */
-	struct disk *disk;  /* the device's own once create() has succeeded: it closes it */
+	const char *name;  /* borrowed; "virtio-blk.0" */
+	struct disk *disk; /* the device's own once create() has succeeded: it closes it */
+	const char *
+		engine; /* borrowed; how the disk is reached: see host/disk-queue.h; NULL: the best */
 	const char *serial; /* copied, the first 20 bytes of it; NULL: none */
 };
 

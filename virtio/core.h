@@ -128,6 +128,7 @@ void virtio_fini(struct virtio_dev *dev);
 /* What serve() returns instead of a number of bytes. */
 #define VIRTIO_LATER INT64_C(-1) /* not now: it stays in the queue, a virtio_notify() will follow */
 #define VIRTIO_BROKEN INT64_C(-2) /* it breaks the device's rules: the device needs reset */
+#define VIRTIO_TAKEN INT64_C(-3)  /* the device has copied it, and gives it back when it is done */
 
 /*
  * The body of a kick(): hands requests to serve() and gives them back with as many bytes written as
@@ -136,6 +137,14 @@ void virtio_fini(struct virtio_dev *dev);
  */
 void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 		  int64_t (*serve)(struct virtio_dev *dev, const struct chain *c));
+
+/*
+ * A request that was taken is given back, and after one or several the driver is told. On the queue's
+ * loop, or in stop().
+ */
+void virtio_give_back(struct virtio_dev *dev, unsigned int i, const struct chain *c,
+		      uint32_t written);
+void virtio_tell_driver(struct virtio_dev *dev, unsigned int i);
 
 /* The driver has notified queue `i`, or the device wants its own kick(). Any thread, any number. */
 void virtio_notify(struct virtio_dev *dev, uint32_t i);

@@ -249,6 +249,15 @@ void queue_disable_kicks(struct queue *q)
 		set_used_flags(q, VRING_USED_F_NO_NOTIFY);
 }
 
+void chain_copy(struct chain *to, const struct chain *from)
+{
+	uint32_t n = from->n_out + from->n_in;
+
+	memcpy(to, from, offsetof(struct chain, iov));
+	memcpy(to->iov, from->iov, n * sizeof(to->iov[0]));
+	memcpy(to->gpa, from->gpa, n * sizeof(to->gpa[0]));
+}
+
 /* [offset, offset + len) of the pieces at `iov`, which are long enough, into `out`. */
 static unsigned int slice(const struct iovec *iov, uint32_t offset, uint32_t len, struct iovec *out)
 {

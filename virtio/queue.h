@@ -89,6 +89,9 @@ bool queue_needs_interrupt(struct queue *q);
 bool queue_enable_kicks(struct queue *q);
 void queue_disable_kicks(struct queue *q);
 
+/* What a device keeps of a request while it takes the next. */
+void chain_copy(struct chain *to, const struct chain *from);
+
 /*
  * [offset, offset + len) of a request's readable part, copied out, and of its writable part, copied
  * in, however they are split into pieces. False, and nothing copied, when it is shorter.

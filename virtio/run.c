@@ -85,6 +85,18 @@ bool virtio_wait_notify(struct virtio_dev *dev, unsigned int i, int timeout_ms)
 	return true;
 }
 
+void virtio_give_back(struct virtio_dev *dev, unsigned int i, const struct chain *c,
+		      uint32_t written)
+{
+	queue_push(&dev->queues[i].ring, c, written);
+}
+
+void virtio_tell_driver(struct virtio_dev *dev, unsigned int i)
+{
+	if (queue_needs_interrupt(&dev->queues[i].ring))
+		interrupt_queue(dev, i);
+}
+
 void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 		  int64_t (*serve)(struct virtio_dev *dev, const struct chain *c))
 {
@@ -110,9 +122,10 @@ void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 			queue_unpop(q);
 			return;
 		}
-		queue_push(q, c, (uint32_t)written);
-		if (queue_needs_interrupt(q))
-			interrupt_queue(dev, i);
+		if (written == VIRTIO_TAKEN)
+			continue;
+		virtio_give_back(dev, i, c, (uint32_t)written);
+		virtio_tell_driver(dev, i);
 	}
 	virtio_notify(dev, i);
 }

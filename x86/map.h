@@ -62,7 +62,9 @@
 
 #define X86_GSI_COM1 4
 #define X86_GSI_POWER_BUTTON 5
-#define X86_GSI_VIRTIO 6
-#define X86_GSI_MAX 120 /* pins that KVM allows a split IOAPIC */
+#define X86_GSI_VIRTIO_0 1
+#define X86_GSI_VIRTIO_1 3
+#define X86_GSI_VIRTIO 6 /* slot 2, and up */
+#define X86_GSI_MAX 120	 /* pins that KVM allows a split IOAPIC */
 
 #endif

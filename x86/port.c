@@ -59,7 +59,7 @@ const struct arch_map arch_map = {
  */
 uint32_t arch_virtio_gsi(unsigned int slot)
 {
-	static const uint32_t first[] = { 1, 3 };
+	static const uint32_t first[] = { X86_GSI_VIRTIO_0, X86_GSI_VIRTIO_1 };
 
 	if (slot < ARRAY_SIZE(first))
 		return first[slot];

@@ -6,7 +6,7 @@
 
 #define VECTOR 0x41
 #define MASKED (1u << 16)
-#define REDIRECTION (0x10 + 2 * X86_GSI_POWER_BUTTON)
+#define REDIRECTION (0x10 + 2 * X86_GSI_VIRTIO_0)
 
 static void set_pin(uint32_t entry)
 {

@@ -8,7 +8,7 @@
 /* Each edge comes while the pin is masked or about to be opened: none may be lost. */
 static void edges(void)
 {
-	struct irq_line line = { .gsi = X86_GSI_POWER_BUTTON, .trigger = IRQ_EDGE };
+	struct irq_line line = { .gsi = X86_GSI_VIRTIO_0, .trigger = IRQ_EDGE };
 	struct run r;
 	pthread_t t;
 
