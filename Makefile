@@ -81,9 +81,9 @@ obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
 
-obj-y += guest/image.o guest/elf.o guest/payloads.o
+obj-y += guest/image.o guest/elf.o guest/unpack.o guest/payloads.o
 obj-x86 += guest/bzimage.o
-obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o guest/unpack.o
+obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
 obj-x86 += x86/port.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
 obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
@@ -105,26 +105,26 @@ device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 
-# guest/unpack-NAME.o, and below its library. An x86 kernel unpacks itself.
+# guest/unpack-NAME.o, and below its library.
 unpacker-$(CONFIG_GZIP) += gzip
 unpacker-$(CONFIG_XZ) += xz
 unpacker-$(CONFIG_ZSTD) += zstd
 unpacker-$(CONFIG_LZ4) += lz4
-obj-arm64 += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
+obj-y += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
 
 payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.
-lib-unpack-$(CONFIG_GZIP) += z
-lib-unpack-$(CONFIG_XZ) += lzma
-lib-unpack-$(CONFIG_ZSTD) += zstd
-lib-unpack-$(CONFIG_LZ4) += lz4
+lib-$(CONFIG_GZIP) += z
+lib-$(CONFIG_XZ) += lzma
+lib-$(CONFIG_ZSTD) += zstd
+lib-$(CONFIG_LZ4) += lz4
 lib-y += uring
-lib-arm64 += fdt $(lib-unpack-y)
-lib-headers-y += liburing.h liburing
+lib-arm64 += fdt
 lib-headers-arm64 += libfdt.h libfdt_env.h fdt.h
-lib-headers-arm64 += zlib.h zconf.h lzma.h lzma zstd.h zstd_errors.h lz4.h
+lib-headers-y += liburing.h liburing
+lib-headers-y += zlib.h zconf.h lzma.h lzma zstd.h zstd_errors.h lz4.h
 
 objects := $(sort $(obj-y) $(obj-$(ARCH)) \
 	gen/device-types.o gen/payload-table.o gen/payload-data.o)
@@ -134,7 +134,6 @@ devices := $(device-y) $(device-$(ARCH))
 unpackers := $(unpacker-y)
 payloads := $(if $(filter y,$(CONFIG_PAYLOADS)),$(payload-y) $(payload-$(ARCH)))
 libs := $(lib-y) $(lib-$(ARCH))
-test-libs := $(filter-out $(libs),$(lib-unpack-y))
 lib-headers := $(strip $(lib-headers-y) $(lib-headers-$(ARCH)))
 tests-in = $(patsubst %.c,$(BUILD)/%,$(wildcard $1/*.c $1/$(ARCH)/*.c))
 unit-tests := $(call tests-in,tests/unit)
@@ -370,7 +369,7 @@ tests: $(unit-tests) $(payload-tests)	## the test programs, build/tests/
 $(unit-tests) $(payload-tests): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/liblkvm-core.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs) $(addprefix -l,$(test-libs))
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs)
 
 # Plain and static: what is measured against must cost as little as can be.
 bench-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c tests/bench/$(ARCH)/*.c))

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#if !__has_include(<zlib.h>)
+#error "zlib.h is missing (Debian: zlib1g-dev; tests/install-needs build): install it, or leave GZIP out"
+#endif
 #include <errno.h>
 #include <zlib.h>
 

@@ -5,6 +5,9 @@
  * between two blocks can't be told. The framed format, which no kernel is in, is refused: liblz4's
  * code for it is as large as all of its rest.
  */
+#if !__has_include(<lz4.h>)
+#error "lz4.h is missing (Debian: liblz4-dev; tests/install-needs build): install it, or leave LZ4 out"
+#endif
 #include <errno.h>
 #include <lz4.h>
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#if !__has_include(<lzma.h>)
+#error "lzma.h is missing (Debian: liblzma-dev; tests/install-needs build): install it, or leave XZ out"
+#endif
 #include <errno.h>
 #include <lzma.h>
 #include <string.h>

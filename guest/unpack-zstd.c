@@ -3,6 +3,9 @@
  * Frame by frame, each in one go: what is unpacked already is the window then, so that a frame's
  * window (kernels have 128 MiB, --long up to 2 GiB) takes no memory of its own.
  */
+#if !__has_include(<zstd.h>)
+#error "zstd.h is missing (Debian: libzstd-dev; tests/install-needs build): install it, or leave ZSTD out"
+#endif
 #include <errno.h>
 #include <zstd.h>
 #include <zstd_errors.h>
