@@ -178,3 +178,51 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 	}
 	return 0;
 }
+
+/* Where segment `i` goes is not read any more once it is moved: by no segment behind it, nor as headers. */
+static bool can_settle(const struct elf_image *elf, unsigned int i, uint64_t at)
+{
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph, later;
+
+	memcpy(&eh, elf->data, sizeof(eh));
+	get_phdr(elf, i, &ph);
+	if (range_overlap(ph.p_paddr, ph.p_memsz, at, sizeof(eh)) ||
+	    range_overlap(ph.p_paddr, ph.p_memsz, at + eh.e_phoff,
+			  n_phdrs(elf) * sizeof(Elf64_Phdr)))
+		return false;
+	for (unsigned int j = i + 1; j < n_phdrs(elf); j++) {
+		get_phdr(elf, j, &later);
+		if (later.p_type == PT_LOAD &&
+		    range_overlap(ph.p_paddr, ph.p_memsz, at + later.p_offset, later.p_filesz))
+			return false;
+	}
+	return true;
+}
+
+bool elf_settle(const struct elf_image *elf, struct mem *mem, uint64_t at, uint64_t low,
+		uint64_t high)
+{
+	Elf64_Phdr ph;
+
+	if (elf->low < low || elf->high > high ||
+	    !mem_at(mem, elf->low, elf->high - elf->low, MEM_W))
+		return false;
+	for (unsigned int i = 0; i < n_phdrs(elf); i++) {
+		get_phdr(elf, i, &ph);
+		if (ph.p_type == PT_LOAD && !can_settle(elf, i, at))
+			return false;
+	}
+	for (unsigned int i = 0; i < n_phdrs(elf); i++) {
+		uint8_t *to;
+
+		get_phdr(elf, i, &ph);
+		if (ph.p_type != PT_LOAD || !ph.p_memsz)
+			continue;
+		to = mem_at(mem, ph.p_paddr, ph.p_memsz, MEM_W);
+		memmove(to, elf->data + ph.p_offset, ph.p_filesz);
+		memset(to + ph.p_filesz, 0, ph.p_memsz - ph.p_filesz);
+		mem_dirty(mem, ph.p_paddr, ph.p_memsz);
+	}
+	return true;
+}

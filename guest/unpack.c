@@ -62,22 +62,30 @@ static int explain(const struct unpacker *u, int rc, size_t max, struct err *err
 	}
 }
 
+int unpack_to(const struct unpacker *u, const void *in, size_t len, void *out, size_t max,
+	      size_t *size, struct err *err)
+{
+	int64_t n = u->unpack(in, len, out, max);
+
+	if (n < 0)
+		return explain(u, (int)n, max, err);
+	*size = (size_t)n;
+	return 0;
+}
+
 int unpack(const struct unpacker *u, const void *in, size_t len, size_t max, struct unpacked *out,
 	   struct err *err)
 {
-	int64_t size;
 	int rc = reserve(out, max, err);
 
 	if (rc)
 		return rc;
-	size = u->unpack(in, len, out->data, max);
-	if (size < 0) {
+	rc = unpack_to(u, in, len, out->data, max, &out->size, err);
+	if (rc)
 		unpacked_free(out);
-		return explain(u, (int)size, max, err);
-	}
-	out->size = (size_t)size;
-	give_back_tail(out);
-	return 0;
+	else
+		give_back_tail(out);
+	return rc;
 }
 
 void unpacked_free(struct unpacked *u)

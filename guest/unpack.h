@@ -44,6 +44,12 @@ struct unpacked {
 int unpack(const struct unpacker *u, const void *in, size_t len, size_t max, struct unpacked *out,
 	   struct err *err);
 
+/*
+ * The same into `out`, which is there already, `max` bytes of it. Whatever happens, all of them may have been written.
+ */
+int unpack_to(const struct unpacker *u, const void *in, size_t len, void *out, size_t max,
+	      size_t *size, struct err *err);
+
 /* Zeros are fine, and what has been freed already. */
 void unpacked_free(struct unpacked *u);
 

@@ -182,6 +182,52 @@ static void elf_moved(void)
 	free(f);
 }
 
+/* In RAM, its data at 1 MiB: the segments must go to 2 and 3 MiB. */
+static bool settles(struct elf_file *f, uint64_t high)
+{
+	struct elf_image elf;
+	struct mem mem;
+	struct err err;
+	char *first, *second;
+	bool settled;
+
+	mem_create(&mem, MEM_ANON, -1, 4 * MIB, false, &err);
+	mem_add_slot(&mem, 0, 0, 4 * MIB);
+	memset(mem_at(&mem, 0, 4 * MIB, MEM_W), 0xee, 4 * MIB);
+	memcpy((char *)f + 4096, "second", 6);
+	mem_write(&mem, MIB, f, FILE_SIZE);
+	free(f);
+	settled = !elf_parse(mem_at(&mem, MIB, FILE_SIZE, MEM_R), FILE_SIZE, EM_X86_64, &elf,
+			     &err) &&
+		  elf_settle(&elf, &mem, MIB, MIB, high);
+	first = mem_at(&mem, 2 * MIB, 8192, MEM_R);
+	second = mem_at(&mem, 3 * MIB, 4096, MEM_R);
+	ok(!settled || (!memcmp(first, ELFMAG, SELFMAG) && !first[4096] && !first[8191] &&
+			!memcmp(second, "second", 6)),
+	   "segments in place are whole, and zero behind");
+	mem_destroy(&mem);
+	return settled;
+}
+
+static void elf_settled(void)
+{
+	struct elf_file *f = good_elf();
+
+	ok(settles(f, 4 * MIB), "a file in RAM is moved to its place");
+	ok(!settles(good_elf(), 3 * MIB), "not past the end");
+	f = good_elf();
+	f->ph[0].p_paddr = f->eh.e_entry = MIB - 4096;
+	f->note.nh.n_type = 1;
+	ok(!settles(f, 4 * MIB), "nor below the lowest");
+	f = good_elf();
+	f->ph[0].p_paddr = MIB + 4096;
+	f->note.desc = MIB + 4096;
+	ok(!settles(f, 4 * MIB), "nor over what is still to be moved");
+	f = good_elf();
+	f->ph[1].p_paddr = MIB + sizeof(Elf64_Ehdr);
+	ok(!settles(f, 4 * MIB), "nor over the headers");
+}
+
 static uint8_t *good_bzimage(void)
 {
 	uint8_t *p = calloc(1, FILE_SIZE);
@@ -324,6 +370,7 @@ int main(void)
 	elf_lies();
 	elf_notes();
 	elf_moved();
+	elf_settled();
 	bzimages();
 	bzimage_lies();
 	sniffing();
