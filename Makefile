@@ -85,7 +85,7 @@ obj-y += guest/image.o guest/elf.o guest/unpack.o guest/payloads.o
 obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
-obj-x86 += x86/port.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
+obj-x86 += x86/port.o x86/load.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
 obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o

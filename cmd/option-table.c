@@ -302,9 +302,9 @@ bad:
 
 const struct option run_option_table[] = {
 	{ "kernel", 'k', "FILE", WORKS, option_set_kernel,
-	  "Kernel or other image. x86: a bzImage or a 64-bit ELF file. arm64: an Image, a vmlinux or "
-	  "other ELF file, a 32-bit zImage, a flat image, each also packed by gzip, xz, zstd or lz4; an EFI "
-	  "zboot image. May be given as a bare word. Else the first that is there is taken, of a kernel "
+	  "Kernel or other image. x86: a bzImage, a vmlinux or other 64-bit ELF file. arm64: an Image, "
+	  "a vmlinux or other ELF file, a 32-bit zImage, a flat image, an EFI zboot image. Each also packed by "
+	  "gzip, xz, zstd or lz4. May be given as a bare word. Else the first that is there is taken, of a kernel "
 	  "tree's bzImage or Image, vmlinux, /boot/vmlinuz-$(uname -r).",
 	  "-k bzImage -i initrd.cpio.gz" },
 	{ "initrd", 'i', "FILE", WORKS, set_initrd, "Initial ramdisk, packed or not.",
@@ -335,6 +335,10 @@ const struct option run_option_table[] = {
 	{ "virtio-transport", 0, "mmio", WORKS, set_transport,
 	  "How virtio devices are found; pci is not built yet.",
 	  "--payload exit --virtio-transport mmio" },
+	{ "unpack", 0, "host|guest", X86, NULL,
+	  "Who unpacks a bzImage. host: lkvm, and enters the kernel inside, without KASLR. guest: the bzImage "
+	  "itself, as it always does when it is packed by bzip2, lzma or lzo.",
+	  "-k bzImage -i initrd.cpio.gz --unpack guest" },
 	{ "irqchip", 0, "split|full|none", X86, set_irqchip,
 	  "Interrupt controllers. split: local APICs in KVM, IOAPIC here; starts the fastest. full: all in "
 	  "KVM, with PIC and PIT. none: an image that takes no interrupts.",

@@ -10,11 +10,12 @@ _lkvm()
 	case $before in
 	--disk) COMPREPLY=($(compgen -W 'FILE[,ro][,direct][,serial=NAME][,io=uring threads] ' -- "$word")); return ;;
 	--console) COMPREPLY=($(compgen -W 'serial virtio none ' -- "$word")); return ;;
+	--unpack) COMPREPLY=($(compgen -W 'host guest ' -- "$word")); return ;;
 	--irqchip) COMPREPLY=($(compgen -W 'split full none gicv2 gicv3 gicv3-its ' -- "$word")); return ;;
 	--triple-fault) COMPREPLY=($(compgen -W 'ok fail ' -- "$word")); return ;;
 	esac
 	case $word in
-	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --cpus --mem --disk --rng --console --console-log --nodefaults --network --virtio-transport --irqchip --vcpu-affinity --timeout --triple-fault --payload --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
+	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --cpus --mem --disk --rng --console --console-log --nodefaults --network --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --triple-fault --payload --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
 	*) COMPREPLY=($(compgen -f -- "$word")) ;;
 	esac
 }

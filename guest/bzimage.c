@@ -13,12 +13,34 @@
 #define INITRD_ADDR_MAX 0x22c
 #define XLOADFLAGS 0x236
 #define CMDLINE_SIZE 0x238
+#define PAYLOAD_OFFSET 0x248 /* from the protected-mode kernel's start */
+#define PAYLOAD_LENGTH 0x24c
 #define PREF_ADDRESS 0x258
 #define INIT_SIZE 0x260
 #define FIXED_HEADER_END 0x268
 
 #define LOADED_HIGH 1
 #define XLF_KERNEL_64 1
+
+/* Its last four bytes are its unpacked size; gzip's own are the same. */
+static int find_payload(struct bzimage *bz, struct err *err)
+{
+	uint32_t offset = get_le32(bz->data + PAYLOAD_OFFSET);
+	uint32_t size = get_le32(bz->data + PAYLOAD_LENGTH);
+	const uint8_t *kernel = bz->data + bz->kernel_offset;
+
+	if (!offset || !size)
+		return 0;
+	if (!range_in(offset, size, bz->kernel_size) || size < 4)
+		return err_set(err, EINVAL,
+			       "it is truncated or damaged: its header promises %u bytes of packed "
+			       "kernel at %u, it has %zu",
+			       size, offset, bz->kernel_size);
+	bz->payload = kernel + offset;
+	bz->payload_size = size;
+	bz->unpacked_size = get_le32(kernel + offset + size - 4);
+	return 0;
+}
 
 int bzimage_parse(const void *data, size_t size, struct bzimage *bz, struct err *err)
 {
@@ -65,15 +87,20 @@ int bzimage_parse(const void *data, size_t size, struct bzimage *bz, struct err 
 			       (unsigned long long)bz->pref_address);
 	if (bz->init_size < bz->kernel_size)
 		bz->init_size = bz->kernel_size;
-	return 0;
+	return find_payload(bz, err);
 }
 
-int bzimage_load(const struct bzimage *bz, struct mem *mem, uint64_t ram_end, struct err *err)
+int bzimage_fits(const struct bzimage *bz, uint64_t ram_end, struct err *err)
 {
 	uint64_t end = bz->pref_address + bz->init_size;
 
 	if (end > ram_end)
 		return err_set(err, ENOMEM, "it needs RAM up to %llu MiB; give more with -m",
 			       (unsigned long long)(align_up(end, MIB) / MIB));
+	return 0;
+}
+
+int bzimage_load(const struct bzimage *bz, struct mem *mem)
+{
 	return mem_write(mem, bz->pref_address, bz->data + bz->kernel_offset, bz->kernel_size);
 }

@@ -24,12 +24,22 @@ struct bzimage {
 	uint64_t init_size;   /* RAM that it needs from its load address on */
 	uint64_t initrd_max;  /* highest address of an initrd's last byte */
 	uint32_t cmdline_max; /* without the NUL */
+	/*
+	 * The kernel proper, a packed ELF file with relocations behind it. In the file; NULL: its
+	 * header tells of none. The size that it claims to unpack to is not checked.
+	 */
+	const uint8_t *payload;
+	size_t payload_size;
+	uint32_t unpacked_size;
 };
 
 /* Checks every length against the file. -EINVAL and a line for people. */
 int bzimage_parse(const void *data, size_t size, struct bzimage *bz, struct err *err);
 
-/* Copies the kernel to pref_address. -ENOMEM when it and its init_size do not fit below `ram_end`. */
-int bzimage_load(const struct bzimage *bz, struct mem *mem, uint64_t ram_end, struct err *err);
+/* -ENOMEM: it and its init_size, from pref_address on, do not end below `ram_end`. */
+int bzimage_fits(const struct bzimage *bz, uint64_t ram_end, struct err *err);
+
+/* Copies what unpacks itself to pref_address. -EFAULT: no RAM there. */
+int bzimage_load(const struct bzimage *bz, struct mem *mem);
 
 #endif

@@ -16,10 +16,10 @@ enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH };
 /* The caller's, who must not touch it between submit and done. */
 struct disk_request {
 	enum disk_op op;
-	struct iovec *iov; /* used up: its entries change; any alignment */
-	unsigned int n;	   /* up to 1,024 */
-	uint64_t offset;   /* bytes; all of it is inside the disk */
-	int result;	   /* when done: 0 (all of it) or -errno (an unknown part) */
+	struct iovec *iov;	   /* used up: its entries change; any alignment */
+	unsigned int n;		   /* up to 1,024 */
+	uint64_t offset;	   /* bytes; all of it is inside the disk */
+	int result;		   /* when done: 0 (all of it) or -errno (an unknown part) */
 	struct disk_request *next; /* the queue's own */
 };
 

@@ -118,8 +118,8 @@ static void uring_reap(struct disk_queue *q, bool wait)
 	struct uring *u = uring_of(q);
 	struct io_uring_cqe *cqe;
 
-	while (!q->done && !(wait ? io_uring_wait_cqe(&u->ring, &cqe)
-				  : io_uring_peek_cqe(&u->ring, &cqe))) {
+	while (!q->done &&
+	       !(wait ? io_uring_wait_cqe(&u->ring, &cqe) : io_uring_peek_cqe(&u->ring, &cqe))) {
 		struct disk_request *r = io_uring_cqe_get_data(cqe);
 		bool ended = has_ended(r, cqe->res);
 

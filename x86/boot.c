@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Direct entry, without firmware: what a boot loader leaves in memory and registers.
+ * Direct entry, without firmware: what a boot loader leaves in memory beside the image (x86/load.c),
+ * and in registers.
  *
  * A bzImage is entered at its 64-bit entry point with RSI at the zero page (Documentation/arch/x86/
- * boot.rst); so is an ELF file, unless it has a PVH note: then at that address in 32-bit protected
- * mode with EBX at the start info (Xen's docs/misc/pvh.pandoc).
+ * boot.rst); so is the kernel inside it, and an ELF file, unless it has a PVH note: then at that
+ * address in 32-bit protected mode with EBX at the start info (Xen's docs/misc/pvh.pandoc).
  */
 #include <asm/bootparam.h>
-#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "guest/bzimage.h"
-#include "guest/elf.h"
-#include "guest/image.h"
-#include "util/file.h"
 #include "util/util.h"
+#include "x86/boot.h"
 #include "x86/map.h"
 #include "x86/x86.h"
 
@@ -25,7 +22,6 @@
 #define E820_RESERVED_TYPE 2
 #define LOADER_UNDEFINED 0xff
 #define GDT_ENTRIES 5
-#define LARGE_ELF (8 * MIB) /* a Linux kernel, or as hungry as one */
 
 /* xen/interface/hvm/start_info.h, version 1 */
 struct pvh_start_info {
@@ -63,57 +59,25 @@ static unsigned int memory_map(const struct mem *mem, struct range out[RANGES])
 	return n;
 }
 
-struct initrd {
-	uint64_t gpa, size;
-};
-
-/* As high below 4 GiB as the kernel allows, so that it is out of the way of what unpacks itself. */
-static int load_initrd(struct vm *vm, const char *path, uint64_t kernel_end, uint64_t max,
-		       struct initrd *initrd, struct err *err)
+static int write_cmdline(struct vm *vm, const struct x86_boot *boot, struct err *err)
 {
-	uint64_t end = MIN(vm->mem.slots[0].size, max);
-	struct file_map file;
-	int rc;
+	size_t len = strlen(boot->cmdline);
 
-	if (!path)
-		return 0;
-	rc = file_map(path, "initrd", &file, err);
-	if (rc)
-		return rc;
-	if (kernel_end > end || end - kernel_end < align_up(file.size, MEM_PAGE)) {
-		rc = err_set(err, ENOMEM,
-			     "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
-			     "give more with -m",
-			     path, file.size / 1024);
-	} else {
-		initrd->gpa = align_down(end - file.size, MEM_PAGE);
-		initrd->size = file.size;
-		rc = mem_write(&vm->mem, initrd->gpa, file.data, file.size);
-	}
-	file_unmap(&file);
-	return rc;
-}
-
-static int write_cmdline(struct vm *vm, const char *cmdline, uint64_t max, struct err *err)
-{
-	size_t len = strlen(cmdline);
-
-	if (len > max || len >= X86_CMDLINE_MAX)
+	if (len > boot->cmdline_max || len >= X86_CMDLINE_MAX)
 		return err_set(err, E2BIG,
 			       "the command line has %zu characters; this kernel takes %llu", len,
-			       (unsigned long long)MIN(max, X86_CMDLINE_MAX - 1));
-	return mem_write(&vm->mem, X86_CMDLINE, cmdline, len + 1);
+			       (unsigned long long)MIN(boot->cmdline_max, X86_CMDLINE_MAX - 1));
+	return mem_write(&vm->mem, X86_CMDLINE, boot->cmdline, len + 1);
 }
 
-/* `header` is a bzImage's own setup header, or NULL for an ELF file. */
-static int write_zero_page(struct vm *vm, const void *header, size_t header_len,
-			   const struct initrd *initrd, size_t cmdline_len)
+static int write_zero_page(struct vm *vm, const struct x86_boot *boot)
 {
 	struct boot_params bp = { 0 };
 	struct range map[RANGES];
 
-	if (header) {
-		memcpy((uint8_t *)&bp + BZ_HEADER, header, header_len);
+	if (boot->header_len) {
+		memcpy((uint8_t *)&bp + offsetof(struct boot_params, hdr), boot->header,
+		       boot->header_len);
 	} else {
 		bp.hdr.boot_flag = 0xaa55;
 		bp.hdr.header = 0x53726448; /* "HdrS" */
@@ -122,9 +86,9 @@ static int write_zero_page(struct vm *vm, const void *header, size_t header_len,
 	}
 	bp.hdr.type_of_loader = LOADER_UNDEFINED;
 	bp.hdr.cmd_line_ptr = X86_CMDLINE;
-	bp.hdr.cmdline_size = (uint32_t)cmdline_len;
-	bp.hdr.ramdisk_image = (uint32_t)initrd->gpa;
-	bp.hdr.ramdisk_size = (uint32_t)initrd->size;
+	bp.hdr.cmdline_size = (uint32_t)strlen(boot->cmdline);
+	bp.hdr.ramdisk_image = (uint32_t)boot->initrd;
+	bp.hdr.ramdisk_size = (uint32_t)boot->initrd_size;
 	bp.acpi_rsdp_addr = X86_ACPI;
 	bp.e820_entries = (uint8_t)memory_map(&vm->mem, map);
 	for (unsigned int i = 0; i < bp.e820_entries; i++) {
@@ -135,7 +99,7 @@ static int write_zero_page(struct vm *vm, const void *header, size_t header_len,
 	return mem_write(&vm->mem, X86_ZERO_PAGE, &bp, sizeof(bp));
 }
 
-static int write_pvh_info(struct vm *vm, const struct initrd *initrd)
+static int write_pvh_info(struct vm *vm, const struct x86_boot *boot)
 {
 	struct {
 		struct pvh_start_info info;
@@ -147,14 +111,14 @@ static int write_pvh_info(struct vm *vm, const struct initrd *initrd)
 	pvh.info = (struct pvh_start_info){
 		.magic = PVH_MAGIC,
 		.version = 1,
-		.nr_modules = initrd->size ? 1 : 0,
+		.nr_modules = boot->initrd_size ? 1 : 0,
 		.modlist = X86_PVH_INFO + offsetof(typeof(pvh), module),
 		.cmdline = X86_CMDLINE,
 		.rsdp = X86_ACPI,
 		.memmap = X86_PVH_INFO + offsetof(typeof(pvh), map),
 		.memmap_entries = memory_map(&vm->mem, map),
 	};
-	pvh.module = (struct pvh_module){ .address = initrd->gpa, .size = initrd->size };
+	pvh.module = (struct pvh_module){ .address = boot->initrd, .size = boot->initrd_size };
 	for (unsigned int i = 0; i < pvh.info.memmap_entries; i++)
 		pvh.map[i] = (struct pvh_memmap_entry){ map[i].gpa, map[i].size, map[i].type, 0 };
 	return mem_write(&vm->mem, X86_PVH_INFO, &pvh, sizeof(pvh));
@@ -178,13 +142,6 @@ static int write_page_tables(struct mem *mem)
 	return rc;
 }
 
-/* Loaders say "it is truncated"; a person must hear which file. */
-static int bad_image(const struct arch_image *image, int rc, const struct err *why, struct err *err)
-{
-	return err_set(err, -rc, "kernel %s: %s", image->kernel ? image->kernel : "(built in)",
-		       why->text[0] ? why->text : strerror(-rc));
-}
-
 /*
  * All the firmware there is. Linux on hardware-reduced ACPI without EFI reboots neither by ACPI nor
  * by the keyboard controller but goes back to real mode and jumps to where a BIOS begins.
@@ -201,111 +158,17 @@ static int write_reset_vector(struct mem *mem)
 	return mem_write(mem, X86_RESET_VECTOR, code, sizeof(code));
 }
 
-static int load_bzimage(struct vm *vm, const struct file_map *file, const struct arch_image *image,
-			struct err *err)
+int x86_write_boot_data(struct vm *vm, const struct x86_boot *boot, struct err *err)
 {
-	struct initrd initrd = { 0 };
-	struct err why = { "" };
-	struct bzimage bz;
-	int rc = bzimage_parse(file->data, file->size, &bz, &why);
+	int rc = write_cmdline(vm, boot, err);
 
-	mem_use_huge_pages(&vm->mem);
-	if (!rc)
-		rc = bzimage_load(&bz, &vm->mem, vm->mem.slots[0].size, &why);
 	if (rc)
-		return bad_image(image, rc, &why, err);
-	rc = load_initrd(vm, image->initrd, align_up(bz.pref_address + bz.init_size, MEM_PAGE),
-			 bz.initrd_max + 1, &initrd, err);
-	if (!rc)
-		rc = write_cmdline(vm, image->cmdline, bz.cmdline_max, err);
-	if (!rc)
-		rc = write_zero_page(vm, bz.data + BZ_HEADER, bz.header_len, &initrd,
-				     strlen(image->cmdline));
-	vm->arch->entry = X86_ENTRY_BZIMAGE;
-	vm->arch->entry_gpa = bz.pref_address + BZ_ENTRY64;
-	return rc;
-}
-
-static int load_elf(struct vm *vm, const struct file_map *file, const struct arch_image *image,
-		    struct err *err)
-{
-	struct initrd initrd = { 0 };
-	struct err why = { "" };
-	struct elf_image elf;
-	int rc = elf_parse(file->data, file->size, EM_X86_64, &elf, &why);
-
-	if (!rc && elf.high - elf.low >= LARGE_ELF)
-		mem_use_huge_pages(&vm->mem);
-	if (!rc)
-		rc = elf_load(&elf, &vm->mem, X86_HIGH_RAM, vm->mem.slots[0].size, &why);
-	if (rc)
-		return bad_image(image, rc, &why, err);
-	rc = load_initrd(vm, image->initrd, align_up(elf.high, MEM_PAGE), X86_HOLE, &initrd, err);
-	if (!rc)
-		rc = write_cmdline(vm, image->cmdline, X86_CMDLINE_MAX - 1, err);
-	if (!rc)
-		rc = write_zero_page(vm, NULL, 0, &initrd, strlen(image->cmdline));
-	if (!rc && elf.has_pvh)
-		rc = write_pvh_info(vm, &initrd);
-	vm->arch->entry = elf.has_pvh ? X86_ENTRY_PVH : X86_ENTRY_ELF64;
-	vm->arch->entry_gpa = elf.has_pvh ? elf.pvh_entry : elf.entry;
-	return rc;
-}
-
-static int refuse(const struct arch_image *image, enum image_kind kind, struct err *err)
-{
-	struct err why;
-
-	switch (kind) {
-	case IMAGE_ARM64:
-	case IMAGE_ZIMAGE:
-	case IMAGE_ELF_ARM64:
-	case IMAGE_ELF_OTHER:
-		err_set(&why, ENOEXEC, "it is %s, and this machine is x86", image_describe(kind));
-		break;
-	case IMAGE_CPIO:
-		err_set(&why, ENOEXEC, "it is %s; a kernel is wanted, an initrd goes to -i",
-			image_describe(kind));
-		break;
-	default:
-		err_set(&why, ENOEXEC, "it is %s; a bzImage or a 64-bit ELF file is wanted",
-			image_describe(kind));
-	}
-	return bad_image(image, -ENOEXEC, &why, err);
-}
-
-static int load_any(struct vm *vm, const struct file_map *file, const struct arch_image *image,
-		    struct err *err)
-{
-	enum image_kind kind = image_sniff(file->data, file->size);
-
-	switch (kind) {
-	case IMAGE_BZIMAGE:
-	case IMAGE_BZIMAGE_OLD:
-		return load_bzimage(vm, file, image, err);
-	case IMAGE_ELF64_X86:
-		return load_elf(vm, file, image, err);
-	default:
-		return refuse(image, kind, err);
-	}
-}
-
-int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
-{
-	struct file_map file = { .data = image->data, .size = image->size };
-	int rc = 0;
-
-	if (image->kernel)
-		rc = file_map(image->kernel, "kernel", &file, err);
-	if (!rc)
-		rc = load_any(vm, &file, image, err);
-	if (!rc && (write_page_tables(&vm->mem) || write_reset_vector(&vm->mem)))
-		rc = err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
-	if (image->kernel)
-		file_unmap(&file);
-	vm->arch->own_image = !image->kernel;
-	vm->arch->loaded = !rc;
-	return rc;
+		return rc;
+	if (write_zero_page(vm, boot) || write_page_tables(&vm->mem) ||
+	    write_reset_vector(&vm->mem) ||
+	    (vm->arch->entry == X86_ENTRY_PVH && write_pvh_info(vm, boot)))
+		return err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
+	return 0;
 }
 
 /* ---- Registers ---- */

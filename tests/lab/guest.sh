@@ -25,6 +25,9 @@ hello()
 	done
 }
 
+# Where the kernel's code lies.
+text() { say "text $(sed -n 's/ . _text$//p' /proc/kallsyms)"; }
+
 # What an arm64 kernel found of its processor.
 features()
 {
@@ -112,7 +115,7 @@ end()
 
 for word in $(echo "$act" | tr , ' '); do
 	case $word in
-	hello | features | hold | ten | disk | read_only | rng | echo_lines) $word ;;
+	hello | text | features | hold | ten | disk | read_only | rng | echo_lines) $word ;;
 	*) end "$word" ;;
 	esac
 done

@@ -9,4 +9,7 @@ here=$(dirname "$0")
 
 lab_needs x86
 lab_initrd plain cloud
+packed=$LAB_OUT/vmlinux.gz
+vmlinux=$("$lab_dir/fetch" x86)/vmlinux-cloud
+[ "$packed" -nt "$vmlinux" ] || gzip -1 -c "$vmlinux" >"$packed" || bail "cannot make $packed"
 lab_run x86-boot.l1

@@ -97,8 +97,8 @@ static void round_trip(struct disk *disk, const char *engine, size_t shift, bool
 	for (unsigned int i = 0; i < BLOCKS; i++)
 		wrong += memory[shift + i * BLOCK] != (uint8_t)(i ^ shift) ||
 			 memory[shift + i * BLOCK + BLOCK - 1] != (uint8_t)(i ^ shift);
-	ok(!failed && !wrong, "%u blocks there and back (%u failed, %u differ)", (unsigned int)BLOCKS,
-	   failed, wrong);
+	ok(!failed && !wrong, "%u blocks there and back (%u failed, %u differ)",
+	   (unsigned int)BLOCKS, failed, wrong);
 	disk_queue_destroy(q);
 }
 
@@ -144,7 +144,8 @@ static void test_engine(const char *engine)
 
 int main(void)
 {
-	char folder[] = "build/disk-queue-XXXXXX"; /* on a disk, not on tmpfs, where no I/O is direct */
+	char folder[] =
+		"build/disk-queue-XXXXXX"; /* on a disk, not on tmpfs, where no I/O is direct */
 	struct disk_queue *q;
 	struct disk *disk;
 	int fd, rc;
@@ -159,7 +160,8 @@ int main(void)
 		ok(false, "a disk is made");
 	close(fd);
 	disk = opened(false);
-	ok(disk_queue_create(disk, 4, "carrier pigeon", &q) == -ENOTSUP, "no other engine is known");
+	ok(disk_queue_create(disk, 4, "carrier pigeon", &q) == -ENOTSUP,
+	   "no other engine is known");
 	rc = disk_queue_create(disk, 4, "uring", &q);
 	if (!rc)
 		disk_queue_destroy(q);

@@ -191,7 +191,7 @@ static bool settles(struct elf_file *f, uint64_t high)
 	char *first, *second;
 	bool settled;
 
-	mem_create(&mem, MEM_ANON, -1, 4 * MIB, false, &err);
+	mem_create(&mem, MEM_ANON, -1, 4 * MIB, &err);
 	mem_add_slot(&mem, 0, 0, 4 * MIB);
 	memset(mem_at(&mem, 0, 4 * MIB, MEM_W), 0xee, 4 * MIB);
 	memcpy((char *)f + 4096, "second", 6);
@@ -273,11 +273,18 @@ static void bzimages(void)
 	struct err err;
 	bool refused = true;
 
-	ok(!bzimage_parse(p, FILE_SIZE, &bz, &err) && bz.init_size == 2 * MIB, "a good bzImage");
+	ok(!bzimage_parse(p, FILE_SIZE, &bz, &err) && bz.init_size == 2 * MIB && !bz.payload,
+	   "a good bzImage");
+	put_le32(p + 0x248, FILE_SIZE - 1024 - 16);
+	put_le32(p + 0x24c, 16);
+	put_le32(p + FILE_SIZE - 4, 4711);
+	ok(!bzimage_parse(p, FILE_SIZE, &bz, &err) && bz.payload == p + FILE_SIZE - 16 &&
+		   bz.payload_size == 16 && bz.unpacked_size == 4711,
+	   "with a packed kernel");
 	mem_create(&mem, MEM_ANON, -1, 32 * MIB, &err);
 	mem_add_slot(&mem, 0, 0, 32 * MIB);
-	ok(!bzimage_load(&bz, &mem, 32 * MIB, &err), "is loaded");
-	ok(bzimage_load(&bz, &mem, 17 * MIB, &err) < 0, "only with room to unpack itself");
+	ok(!bzimage_fits(&bz, 32 * MIB, &err) && !bzimage_load(&bz, &mem), "is loaded");
+	ok(bzimage_fits(&bz, 17 * MIB, &err) < 0, "only with room to unpack itself");
 	mem_destroy(&mem);
 	free(p);
 	for (size_t size = 0; size < FILE_SIZE - 16; size += size < 1100 ? 1 : 61) {
@@ -299,6 +306,13 @@ static void bzimage_lies(void)
 	BZ_REFUSED(put_le64(p + 0x258, UINT64_MAX), "one that wraps");
 	BZ_REFUSED(put_le16(p + 0x206, 0x20b), "an old protocol");
 	BZ_REFUSED(put_le16(p + 0x236, 0), "no 64-bit entry");
+	BZ_REFUSED((put_le32(p + 0x248, 16), put_le32(p + 0x24c, UINT32_MAX)),
+		   "a payload longer than the file");
+	BZ_REFUSED((put_le32(p + 0x248, UINT32_MAX), put_le32(p + 0x24c, 16)), "one outside");
+	BZ_REFUSED((put_le32(p + 0x248, FILE_SIZE - 1024 - 15), put_le32(p + 0x24c, 16)),
+		   "one that ends a byte behind");
+	BZ_REFUSED((put_le32(p + 0x248, 16), put_le32(p + 0x24c, 3)),
+		   "one shorter than its own size");
 }
 
 static void sniffed(const char *start, size_t at, const char *bytes, size_t len,

@@ -37,6 +37,9 @@ printf '\177ELF\002\001\001' >tiny-elf
 { head -c 497 /dev/zero; printf '\004'; head -c 16 /dev/zero; printf 'HdrS\014\002'; head -c 40 /dev/zero; } >cut-bzimage
 { head -c 497 /dev/zero; printf '\004'; head -c 16 /dev/zero; printf 'HdrS\000\002'; head -c 9000 /dev/zero; } >old-bzimage
 echo 070701 >cpio
+head -c 3000 elf | gzip >packed-cut-elf
+gzip <noise | head -c 50000 >cut-gzip
+printf '\004\042\115\030abcdefg' >frames.lz4
 mkfifo fifo
 ln -s good.img link.img
 
@@ -52,6 +55,10 @@ refused '32-bit Arm .*this machine is x86' -k arm-zimage
 refused 'truncated' -k cut-bzimage
 refused 'oldest' -k old-bzimage
 refused 'initrd goes to -i' -k cpio
+refused 'kernel packed-cut-elf: .*truncated' -k packed-cut-elf
+refused 'kernel cut-gzip: .*damaged or truncated' -k cut-gzip
+refused 'packed by lz4 -l' -k frames.lz4
+refused 'host or guest' -k elf --unpack both
 refused 'cannot open initrd nothing' -k elf -i nothing
 refused 'initrd empty is empty' -k elf -i empty
 truncate -s 40M big
