@@ -134,6 +134,8 @@ devices := $(device-y) $(device-$(ARCH))
 unpackers := $(unpacker-y)
 payloads := $(if $(filter y,$(CONFIG_PAYLOADS)),$(payload-y) $(payload-$(ARCH)))
 libs := $(lib-y) $(lib-$(ARCH))
+# The unit tests pack, by every library, whatever Kconfig keeps.
+test-libs := $(filter-out $(libs),z lzma zstd lz4)
 lib-headers := $(strip $(lib-headers-y) $(lib-headers-$(ARCH)))
 tests-in = $(patsubst %.c,$(BUILD)/%,$(wildcard $1/*.c $1/$(ARCH)/*.c))
 unit-tests := $(call tests-in,tests/unit)
@@ -369,7 +371,7 @@ tests: $(unit-tests) $(payload-tests)	## the test programs, build/tests/
 $(unit-tests) $(payload-tests): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/liblkvm-core.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs)
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs) $(test-libs:%=-L$(lib-dir) -l%)
 
 # Plain and static: what is measured against must cost as little as can be.
 bench-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c tests/bench/$(ARCH)/*.c))
