@@ -55,10 +55,12 @@ static int check_segment(const struct elf_image *elf, unsigned int i, const Elf6
 {
 	if (!range_in(ph->p_offset, ph->p_filesz, elf->size))
 		return err_set(err, EINVAL, "it is truncated: segment %u is past its end", i);
-	if (ph->p_type != PT_LOAD || !ph->p_memsz)
+	if (ph->p_type != PT_LOAD)
 		return 0;
 	if (ph->p_filesz > ph->p_memsz)
 		return err_set(err, EINVAL, "segment %u is larger in the file than in memory", i);
+	if (!ph->p_memsz)
+		return 0;
 	if (ph->p_paddr > UINT64_MAX - ph->p_memsz)
 		return err_set(err, EINVAL, "segment %u wraps around the end of memory", i);
 	for (unsigned int j = 0; j < i; j++) {

@@ -113,6 +113,8 @@ static void elf_lies(void)
 	REFUSED(f->ph[0].p_offset = UINT64_MAX - 16, "a segment's offset that wraps");
 	REFUSED(f->ph[0].p_filesz = UINT64_MAX, "a segment larger than the file");
 	REFUSED(f->ph[0].p_memsz = 16, "a segment smaller in memory than in the file");
+	REFUSED((f->ph[1].p_memsz = 0, f->ph[1].p_paddr = 4096),
+		"a segment with bytes, and no memory");
 	REFUSED(f->ph[0].p_paddr = UINT64_MAX - 100, "a segment that wraps memory");
 	REFUSED(f->ph[1].p_paddr = 2 * MIB + 4096, "segments that overlap");
 	REFUSED(f->note.desc = 4096, "a PVH entry outside");
