@@ -130,6 +130,8 @@ objects := $(sort $(obj-y) $(obj-$(ARCH)) \
 	gen/device-types.o gen/payload-table.o gen/payload-data.o)
 # Image parsers and devices of every port, for the unit tests: sanitizers see them on any machine.
 test-objects := $(sort $(filter guest/% term/% platform/% gen/%,$(obj-x86) $(obj-arm64)))
+# And for the fuzz targets, what describes a machine to its guest: of KVM they need no more than the headers.
+fuzz-objects := x86/acpi.o x86/aml.o arm/fdt.o arm/dtb.o
 devices := $(device-y) $(device-$(ARCH))
 unpackers := $(unpacker-y)
 payloads := $(if $(filter y,$(CONFIG_PAYLOADS)),$(payload-y) $(payload-$(ARCH)))
@@ -140,6 +142,7 @@ lib-headers := $(strip $(lib-headers-y) $(lib-headers-$(ARCH)))
 tests-in = $(patsubst %.c,$(BUILD)/%,$(wildcard $1/*.c $1/$(ARCH)/*.c))
 unit-tests := $(call tests-in,tests/unit)
 payload-tests := $(call tests-in,tests/payload)
+fuzz-targets := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c))
 
 # ---------------------------------------------------------------------------------------------
 # 3. Flags. CFLAGS and LDFLAGS are the user's, ours stand before them.
@@ -393,10 +396,35 @@ under-test-arm64:
 	$(Q)+$(MAKE) --no-print-directory ARCH=arm64 BUILD=$(BUILD)/arm64 CC=$(cross-arm64)gcc \
 		CROSS_COMPILE=$(cross-arm64) SYSROOT=build/arm64/sysroot under-test
 
-check: under-test			## run everything this machine can run (short)
+# Always clang's, whatever CC is, in a build of their own: each tests/fuzz/*.c is a program. What is in
+# lib/ stands in for threads and time.
+CLANG ?= clang
+.PHONY: fuzz fuzz-programs fuzz-if-possible
+fuzz:					## the fuzz targets, build/fuzz/ (by clang); tests/fuzz/run runs them
+	$(if $(filter-out $(HOSTARCH),$(ARCH)),$(error make fuzz is for this machine: ARCH=$(HOSTARCH)))
+	$(Q)+$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=$(CLANG) \
+		SANITIZE=fuzzer-no-link,address,undefined fuzz-programs
+
+fuzz-programs: $(fuzz-targets)
+
+fuzz-common := $(patsubst %.c,$(obj)/%.o,$(wildcard tests/fuzz/lib/*.c)) \
+	$(addprefix $(obj)/,$(fuzz-objects))
+fuzz-libs := $(addprefix -l,$(sort $(libs) $(test-libs) fdt))
+
+$(fuzz-targets): $(BUILD)/%: $(obj)/tests/fuzz/%.o $(fuzz-common) $(BUILD)/liblkvm-core.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(cc-flags) $(ld-flags) -fsanitize=fuzzer -o $@ $^ $(fuzz-libs)
+
+# For who calls for all tests: where there is a clang that can.
+fuzz-if-possible:
+	$(Q)+if [ -e "$$($(CLANG) -print-runtime-dir 2>/dev/null)/libclang_rt.fuzzer-$$(uname -m).a" ]; then \
+		$(MAKE) --no-print-directory fuzz; fi
+
+# (A sanitizer's build has no use for it.)
+check: under-test $(if $(SANITIZE),,fuzz-if-possible)	## run everything this machine can run (short)
 	$(Q)KINDLING_BUILD=$(BUILD) tests/run
 
-bars: under-test			## the full counts and the measured ratios (long)
+bars: under-test fuzz-if-possible	## the full counts and the measured ratios (long)
 	$(Q)KINDLING_BUILD=$(BUILD) tests/bars
 
 check-asan:				## the same as check, with address and undefined sanitizers
@@ -476,4 +504,5 @@ help:					## this list
 
 -include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects) $(addprefix $(obj)/,$(test-objects)))
 -include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests))
+-include $(patsubst $(BUILD)/%,$(obj)/tests/fuzz/%.d,$(fuzz-targets)) $(fuzz-common:.o=.d)
 -include $(patsubst %,$(payload-obj)/%.d,start lib $(payloads))
