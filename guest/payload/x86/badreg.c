@@ -23,7 +23,7 @@ static void poke_memory(uint64_t base, uint64_t size)
 	}
 }
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	(void)zero_page;
 	if (inb(0x1234) != 0xff || inl(0x1234) != 0xffffffff || read32(0xcff00000) != 0xffffffff)

@@ -25,7 +25,7 @@ static void flood(void)
 	payload_poweroff();
 }
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	const char *how = payload_cmdline(zero_page);
 

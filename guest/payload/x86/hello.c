@@ -2,7 +2,7 @@
 /* Says hello on the serial port and powers off. */
 #include "guest/payload/x86/lib.h"
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	(void)zero_page;
 	put_str("Hello from inside the guest.\r\n");

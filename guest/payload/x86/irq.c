@@ -14,7 +14,7 @@ static void set_pin(uint32_t entry)
 	write32(X86_IOAPIC + 0x10, entry);
 }
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	(void)zero_page;
 	catch_vector(VECTOR);

@@ -13,11 +13,11 @@
 #define ICR_SIPI 0x4600
 #define AP_VECTOR 8 /* page 0x8000 */
 
-extern const uint8_t ap_start[], ap_end[];
+extern const uint8_t ap_start[], ap_end[], ap_stack[];
 
 volatile uint32_t caught;
 
-/* For the payloads that start no second vCPU. */
+/* For the payloads that start no other vCPU. */
 __attribute__((weak)) void payload_ap_main(void)
 {
 }
@@ -36,9 +36,10 @@ void payload_poweroff(void)
 		asm volatile("hlt");
 }
 
-const char *payload_cmdline(const uint8_t *zero_page)
+const char *payload_cmdline(const void *zero_page)
 {
-	return (const char *)(uintptr_t) * (const uint32_t *)(zero_page + CMD_LINE_PTR);
+	return (const char *)(uintptr_t) *
+	       (const uint32_t *)((const uint8_t *)zero_page + CMD_LINE_PTR);
 }
 
 bool str_eq(const char *a, const char *b)
@@ -105,14 +106,15 @@ void wait_interrupt(void)
 	asm volatile("sti; hlt" ::: "rax", "memory", "cc");
 }
 
-void payload_start_ap(void)
+void payload_start_ap(uint32_t apic_id, void *stack_top)
 {
 	volatile uint8_t *to = (volatile uint8_t *)(AP_VECTOR * 0x1000ul);
 
 	for (const uint8_t *from = ap_start; from < ap_end; from++)
-		*to++ = *from;
-	write32(ICR_HIGH, 1u << 24);
+		to[from - ap_start] = *from;
+	*(volatile uint64_t *)(to + (ap_stack - ap_start)) = (uint64_t)stack_top;
+	write32(ICR_HIGH, apic_id << 24);
 	write32(ICR, ICR_INIT);
-	write32(ICR_HIGH, 1u << 24);
+	write32(ICR_HIGH, apic_id << 24);
 	write32(ICR, ICR_SIPI | AP_VECTOR);
 }

@@ -3,24 +3,13 @@
 #ifndef PAYLOAD_LIB_H
 #define PAYLOAD_LIB_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "guest/payload/port.h"
 
-/* Returns the exit status. `zero_page` is Linux's struct boot_params. */
-int payload_main(const uint8_t *zero_page);
-
-/* The second vCPU, once payload_start_ap() was called; only the smp payload has one of its own. */
-void payload_ap_main(void);
-void payload_start_ap(void);
+/* Starts the vCPU of that APIC ID: payload_ap_main(), which only some payloads have. */
+void payload_start_ap(uint32_t apic_id, void *stack_top);
 
 _Noreturn void payload_exit(int status); /* by the debug-exit port */
 _Noreturn void payload_poweroff(void);	 /* by ACPI's sleep register */
-
-const char *payload_cmdline(const uint8_t *zero_page);
-bool str_eq(const char *a, const char *b);
-void put_str(const char *s);
-void put_hex(uint64_t v);
 
 /*
  * Catches a vector and counts it. There is no IRET (KVM's instruction emulator lacks it), so

@@ -5,7 +5,7 @@
  */
 #include "guest/payload/x86/lib.h"
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	uint64_t cr;
 

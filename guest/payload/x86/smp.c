@@ -4,6 +4,7 @@
 
 #include "x86/map.h"
 
+static uint8_t stack[4096] __attribute__((aligned(16)));
 static volatile uint32_t ap_id;
 
 void payload_ap_main(void)
@@ -11,10 +12,10 @@ void payload_ap_main(void)
 	ap_id = read32(X86_LAPIC + 0x20) >> 24;
 }
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	(void)zero_page;
-	payload_start_ap();
+	payload_start_ap(1, stack + sizeof(stack));
 	for (uint32_t i = 0; i < 10000000 && !ap_id; i++)
 		asm volatile("pause");
 	put_str("second CPU has APIC ID ");

@@ -16,7 +16,7 @@ _start:
  * Where the other vCPUs begin: lib.c copies this to 0x8000, SIPI's vector 8. From real mode straight
  * to 64-bit mode, on the page tables of the boot CPU.
  */
-	.globl ap_start, ap_end
+	.globl ap_start, ap_stack, ap_end
 	.code16
 ap_start:
 	cli
@@ -40,7 +40,7 @@ ap_64:
 	movl	%eax, %ds
 	movl	%eax, %es
 	movl	%eax, %ss
-	movabs	$ap_stack_top, %rsp
+	movq	0x8000 + ap_stack - ap_start, %rsp
 	movabs	$payload_ap_main, %rax
 	call	*%rax
 1:	hlt
@@ -49,13 +49,14 @@ ap_64:
 ap_gdt_pointer:
 	.word	5 * 8 - 1
 	.long	0x500			/* the loader's GDT: code 8, data 0x10 */
+	.balign	8
+ap_stack:
+	.quad	0			/* lib.c writes it into the copy */
 ap_end:
 
 	.bss
 	.balign	16
 	.space	8192
 stack_top:
-	.space	8192
-ap_stack_top:
 
 	.section .note.GNU-stack, "", @progbits

@@ -9,7 +9,7 @@
 #define TIMER_INITIAL (X86_LAPIC + 0x380)
 #define TIMER_DIVIDE (X86_LAPIC + 0x3e0)
 
-int payload_main(const uint8_t *zero_page)
+int payload_main(const void *zero_page)
 {
 	(void)zero_page;
 	catch_vector(VECTOR);
