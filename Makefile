@@ -68,6 +68,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #    A device type:  device-$(CONFIG_X) += NAME        (defines struct device_type NAME_type)
 #    An unpacker:    unpacker-$(CONFIG_X) += NAME      (defines struct unpacker NAME_unpacker)
 #    A payload:      payload-x86 += NAME               (guest/payload/x86/NAME.c)
+#                    payload-y += NAME                 (guest/payload/NAME.c: of both ports)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
 obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
@@ -112,7 +113,7 @@ unpacker-$(CONFIG_ZSTD) += zstd
 unpacker-$(CONFIG_LZ4) += lz4
 obj-y += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
 
-payload-x86 += hello exit end timer irq smp probe badreg
+payload-x86 += hello exit end timer irq smp probe badreg garbage
 payload-arm64 += hello exit end timer irq smp probe badreg
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.
@@ -350,12 +351,23 @@ payload-elfs := $(patsubst %,$(BUILD)/payload/%.elf,$(payloads))
 payload-src := guest/payload/$(ARCH)
 payload-obj := $(BUILD)/payload/obj
 payload-common := $(payload-obj)/start.o $(payload-obj)/lib.o
+# A library: a payload is linked with what it calls, and the small ones stay small.
+payload-lib-x86 := machine crew driver
+payload-lib := $(payload-lib-$(ARCH):%=$(payload-obj)/%.o)
 
 $(obj)/gen/payload-data.o $(musl)/gen/payload-data.o: $(payload-elfs)
 
-$(payload-elfs): $(BUILD)/payload/%.elf: $(payload-obj)/%.o $(payload-common) $(payload-src)/payload.lds
+$(payload-elfs): $(BUILD)/payload/%.elf: $(payload-obj)/%.o $(payload-common) $(payload-obj)/lib.a $(payload-src)/payload.lds
 	$(call say,PAYLOAD,$*.elf)
-	$(Q)$(CC) $(payload-ld-flags) -Wl,-T,$(payload-src)/payload.lds -o $@ $(filter %.o,$^)
+	$(Q)$(CC) $(payload-ld-flags) -Wl,-T,$(payload-src)/payload.lds -o $@ $(filter %.o %.a,$^)
+
+$(payload-obj)/lib.a: $(payload-lib)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(payload-obj)/%.o: guest/payload/%.c $(stamps)/payload Makefile | $(payload-obj)/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(payload-flags) $(dep-flags) -c -o $@ $<
 
 $(payload-obj)/%.o: $(payload-src)/%.c $(stamps)/payload Makefile | $(payload-obj)/
 	$(call say,CC,$<)
@@ -505,4 +517,4 @@ help:					## this list
 -include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects) $(addprefix $(obj)/,$(test-objects)))
 -include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests))
 -include $(patsubst $(BUILD)/%,$(obj)/tests/fuzz/%.d,$(fuzz-targets)) $(fuzz-common:.o=.d)
--include $(patsubst %,$(payload-obj)/%.d,start lib $(payloads))
+-include $(payload-common:.o=.d) $(payload-lib:.o=.d) $(patsubst %,$(payload-obj)/%.d,$(payloads))
