@@ -113,7 +113,7 @@ unpacker-$(CONFIG_ZSTD) += zstd
 unpacker-$(CONFIG_LZ4) += lz4
 obj-y += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
 
-payload-x86 += hello exit end timer irq smp probe badreg garbage
+payload-x86 += hello exit end timer irq smp probe badreg garbage rings
 payload-arm64 += hello exit end timer irq smp probe badreg
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.

@@ -70,12 +70,17 @@ static void set_address(struct device *d, uint32_t reg, const volatile void *at)
 	device_write(d, reg + 4, (uint32_t)((uint64_t)(uintptr_t)at >> 32));
 }
 
+static void clear(volatile uint16_t *p, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		p[i] = 0;
+}
+
 void device_set_queue(struct device *d, unsigned int q, uint32_t size)
 {
-	volatile uint64_t *rings = (volatile uint64_t *)queue_desc(d, q);
-
-	for (unsigned int i = 0; i < 0x2000 / 8; i++)
-		rings[i] = 0;
+	clear((volatile uint16_t *)queue_desc(d, q), size * 8);
+	clear(queue_avail(d, q), size + 3);
+	clear(queue_used(d, q), 4 * size + 3);
 	d->offered[q] = 0;
 	d->queue_size = size;
 	device_write(d, REG_QUEUE_SEL, q);
