@@ -122,11 +122,42 @@ static void test_registers(struct machine *m)
 	ok(bus_read(m, 0x106, 4) == 0 && bus_read(m, 0x1f8, 8) == 0, "and nothing else there");
 	bus_write(m, 0x100, 0, 8);
 	ok(bus_read(m, 0x100, 4) == 0x04030201, "config space is read-only");
-	for (uint32_t offset = 0; offset < 0x200; offset++) {
-		for (uint32_t len = 1; len <= 8; len++)
-			bus_read(m, offset, len);
+}
+
+/* What [at, at + len) must read, if only config space has anything there. */
+static bool config_reads(struct machine *m, uint64_t at, uint32_t len)
+{
+	static const uint8_t config[] = { 1, 2, 3, 4, 5, 6 };
+	uint8_t data[16], wanted[16];
+
+	memset(data, 0xa5, sizeof(data));
+	memset(wanted, 0xa5, sizeof(wanted));
+	memset(wanted, at + len > 0x200 ? 0xff : 0, len);
+	for (uint32_t i = 0; i < len && at + len <= 0x200; i++) {
+		if (at >= 0x100 && at + i - 0x100 < sizeof(config))
+			wanted[i] = config[at + i - 0x100];
 	}
-	ok(true, "any offset and size can be read");
+	bus_access(&m->mmio, BASE + at, data, len, false);
+	return !memcmp(data, wanted, sizeof(data));
+}
+
+/* Any offset and size, over the end of the range too: what is there, and not a byte more. */
+static void test_odd_accesses(struct machine *m, struct virtio_dev *dev)
+{
+	uint8_t ones[8] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	struct virtio_state before = dev->st;
+	unsigned int wrong = 0;
+
+	for (uint64_t at = 0; at < 0x210; at++) {
+		for (uint32_t len = 1; len <= 8; len++) {
+			if (len == 4 && at % 4 == 0 && at < 0x100)
+				continue;
+			wrong += !config_reads(m, at, len);
+			bus_access(&m->mmio, BASE + at, ones, len, true);
+		}
+	}
+	ok(!wrong, "any offset and size reads what is there (%u don't)", wrong);
+	ok(!memcmp(&before, &dev->st, sizeof(before)), "and writes nothing");
 }
 
 static void test_features(struct machine *m)
@@ -372,6 +403,34 @@ static void test_reset_during_request(struct machine *m, struct slow *slow)
 	ok(atomic_load(&slow->served) == served + 1, "after a reset nothing is served");
 }
 
+/* As a reset does, but what was not taken yet stays in the queue. */
+static void test_pause_during_request(struct machine *m, struct slow *slow)
+{
+	unsigned int served = atomic_load(&slow->served);
+	struct device *d = &slow->dev.device;
+	pthread_t thread;
+
+	driver_start(m, 0, 2, SIZE);
+	atomic_store(&slow->hold, true);
+	driver_desc(m, 0, 0, DATA, 4, false, false);
+	driver_offer(m, 0, SIZE, 0);
+	driver_kick(m, 0);
+	while (!atomic_load(&slow->serving))
+		usleep(100);
+	pthread_create(&thread, NULL, release, slow);
+	d->ops->quiesce(d);
+	ok(atomic_load(&slow->served) == served + 1 && !atomic_load(&slow->serving) &&
+		   !atomic_load(&slow->stopped_while_serving) && used_idx(m, 0) == 1,
+	   "a pause waits for the request that is being served");
+	pthread_join(thread, NULL);
+	driver_offer(m, 0, SIZE, 0);
+	driver_kick(m, 0);
+	usleep(2000);
+	ok(atomic_load(&slow->served) == served + 1, "during a pause nothing is served");
+	d->ops->resume(d);
+	ok(driver_wait_used(m, 0, 2), "it is after the pause");
+}
+
 /* Other vCPUs that know of no reset. */
 struct storm {
 	struct machine *m;
@@ -608,12 +667,14 @@ int main(void)
 	dev = machine_plug(&m, &slow_type, NULL);
 	slow = slow_of(dev);
 	test_registers(&m);
+	test_odd_accesses(&m, dev);
 	test_features(&m);
 	test_queue_registers(&m, dev);
 	test_requests(&m, slow);
 	test_config_change(&m, dev);
 	test_needs_reset(&m, slow);
 	test_reset_during_request(&m, slow);
+	test_pause_during_request(&m, slow);
 	test_storm(&m);
 	test_impossible_states(&m, dev);
 	test_rings_elsewhere(&m, dev);
