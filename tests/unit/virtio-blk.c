@@ -7,6 +7,7 @@
 #include <liburing.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
+#include <malloc.h>
 #include <pthread.h>
 
 #include "tests/unit/driver.h"
@@ -202,6 +203,29 @@ static void test_broken(struct machine *m)
 	driver_start(m, 0, 1, SIZE);
 }
 
+/* The same megabytes in all pieces of a chain: far more than the disk has, or this RAM. */
+static void test_huge(struct machine *m)
+{
+	size_t before = mallinfo2().uordblks;
+	unsigned int wrong = 0;
+
+	for (unsigned int type = VIRTIO_BLK_T_IN; type <= VIRTIO_BLK_T_GET_ID; type++) {
+		bool is_in = type != VIRTIO_BLK_T_OUT;
+
+		put_header(m, type, 0);
+		driver_desc(m, 0, 0, HEADER, 16, false, true);
+		for (uint16_t i = 1; i < SIZE - 1; i++)
+			driver_desc(m, 0, i, BUFFER, 6 * MIB, is_in, true);
+		driver_desc(m, 0, SIZE - 1, STATUS, 1, true, false);
+		wrong += run(m) < 0 || *status_byte(m) == NO_STATUS;
+		if (type <= VIRTIO_BLK_T_OUT)
+			wrong += *status_byte(m) != VIRTIO_BLK_S_IOERR;
+	}
+	ok(!wrong, "requests larger than the disk are answered (%u aren't)", wrong);
+	/* (the driver's machine allocates nothing either) */
+	ok(mallinfo2().uordblks <= before, "without memory for them");
+}
+
 static void test_host_error(struct machine *m, int fd, int log_fd)
 {
 	char line[256] = "";
@@ -296,6 +320,7 @@ static void test_writable(struct machine *m, const char *path, const char *engin
 	test_writes(m, fd);
 	test_framing(m);
 	test_dirty(m, dev);
+	test_huge(m);
 	test_host_error(m, fd, log_fd);
 	test_broken(m);
 	test_many(m, fd);
