@@ -55,6 +55,8 @@ int payload_main(const void *zero_page)
 	}
 	if (str_eq(how, "bad-instruction"))
 		asm volatile(".byte 0x0f, 0x04"); /* undefined, and with no IDT a triple fault */
+	if (str_eq(how, "no-code")) /* instructions can't come from a device: KVM gives up */
+		asm volatile("jmp *%0" ::"r"(X86_VIRTIO_MMIO));
 	if (str_eq(how, "hang"))
 		for (;;)
 			asm volatile("cli; hlt");

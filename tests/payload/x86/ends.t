@@ -28,6 +28,7 @@ run 0 "triple fault after reboot:" --payload end -p announced
 run 123 "panic, then reset" --payload end -p panic
 run 123 "panic, then power-off" --payload end -p panic-poweroff
 run 123 "panic is no triple fault" --payload end -p panic --triple-fault ok
+run 123 "a vCPU that KVM can't run" --payload end -p no-code
 run 42 "the image's own status" --payload end -p 42
 run 124 "a guest that spins meets the timeout" --payload end -p spin --timeout 1
 run 124 "a guest that hangs meets the timeout" --payload end -p hang --timeout 1
