@@ -113,7 +113,8 @@ unpacker-$(CONFIG_ZSTD) += zstd
 unpacker-$(CONFIG_LZ4) += lz4
 obj-y += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
 
-payload-x86 += hello exit end timer irq smp probe badreg garbage rings
+payload-y += garbage rings
+payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.
@@ -352,8 +353,7 @@ payload-src := guest/payload/$(ARCH)
 payload-obj := $(BUILD)/payload/obj
 payload-common := $(payload-obj)/start.o $(payload-obj)/lib.o
 # A library: a payload is linked with what it calls, and the small ones stay small.
-payload-lib-x86 := machine crew driver
-payload-lib := $(payload-lib-$(ARCH):%=$(payload-obj)/%.o)
+payload-lib := $(addprefix $(payload-obj)/,machine.o crew.o driver.o)
 
 $(obj)/gen/payload-data.o $(musl)/gen/payload-data.o: $(payload-elfs)
 

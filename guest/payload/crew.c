@@ -28,8 +28,10 @@ static bool wait_for(volatile uint32_t *count, uint32_t wanted)
 
 void payload_ap_main(void)
 {
-	unsigned int cpu = starting;
+	unsigned int cpu;
 
+	port_init();
+	cpu = starting;
 	port_fence();
 	done[cpu] = 1;
 	for (uint32_t job = 2;; job++) {

@@ -205,6 +205,7 @@ int payload_main(const void *boot)
 	const char *line = payload_cmdline(boot);
 	uint32_t seed = option(line, "seed=", 1), rounds = option(line, "rounds=", 10);
 
+	port_init();
 	for (unsigned int i = 0; i < CREW_MAX; i++)
 		random_seed(&randoms[i], (uint64_t)seed << 8 | i);
 	if (!crew_start(boot, option(line, "cpus=", 1)) || !devices_find())

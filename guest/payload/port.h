@@ -18,6 +18,9 @@ bool str_eq(const char *a, const char *b);
 void put_str(const char *s);
 void put_hex(uint64_t v);
 
+/* First of all, on each CPU: from then on devices see RAM as it does. */
+void port_init(void);
+
 /*
  * Starts CPU `i`, 1 and up, on a stack of its own: it runs payload_ap_main(). The next one may be
  * started once this one has left its first instructions behind. False: there is no such CPU.

@@ -136,10 +136,14 @@ static void any_header(struct random *r, struct device *d)
 {
 	static const uint8_t types[] = { 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 8, 8, 11, 13, 4 };
 	volatile uint64_t *header = (volatile uint64_t *)(d->arena + ARENA_DATA);
-	uint64_t sector = random_below(r, (uint32_t)d->sectors + 2);
+	uint64_t sector = random_below(r, (uint32_t)d->sectors);
 
 	header[0] = types[random_below(r, sizeof(types))];
-	header[1] = random_once(r, 8) ? random_next(r) : random_once(r, 8) ? ~0ull : sector;
+	if (random_once(r, 4))
+		sector = d->sectors - 2 + random_below(r, 4);
+	else if (random_once(r, 4))
+		sector = random_once(r, 2) ? random_next(r) : ~0ull;
+	header[1] = sector;
 }
 
 static void any_chain(struct random *r, struct device *d, unsigned int q)
@@ -148,8 +152,10 @@ static void any_chain(struct random *r, struct device *d, unsigned int q)
 	uint32_t n = 1 + random_below(r, SIZE), n_out = random_below(r, n + 1);
 
 	if (random_once(r, 3)) {
-		any_indirect(r, d, &table[0]);
-		table = tables(d);
+		uint32_t at = random_below(r, 2); /* behind a direct piece, or alone */
+
+		any_desc(r, d, table, 0, 2, false);
+		any_indirect(r, d, &table[at]);
 	} else {
 		for (uint32_t i = 0; i < n; i++)
 			any_desc(r, d, table, i, n, i >= n_out);
@@ -314,6 +320,7 @@ int payload_main(const void *boot)
 	const char *line = payload_cmdline(boot);
 	uint32_t seed = option(line, "seed=", 1), rounds = option(line, "rounds=", 10);
 
+	port_init();
 	ram_end = port_ram_end(boot);
 	for (unsigned int i = 0; i < CREW_MAX; i++)
 		random_seed(&randoms[i], (uint64_t)seed << 8 | i);

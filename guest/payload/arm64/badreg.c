@@ -8,11 +8,6 @@
 #define UNCLAIMED 0x0b000000ull /* behind the last virtio slot */
 #define UNCLAIMED_LOW 0x00100000ull
 
-#define UART_CR (ARM_PL011 + 0x30)
-#define UART_LCR (ARM_PL011 + 0x2c)
-#define UART_IMSC (ARM_PL011 + 0x38)
-#define UART_DMACR (ARM_PL011 + 0x48)
-
 static bool is_absent(uint64_t at)
 {
 	return read8(at) == 0xff && read16(at) == 0xffff && read32(at) == 0xffffffff &&
@@ -39,16 +34,6 @@ static void poke(uint64_t base, uint64_t size)
 	}
 }
 
-/* Out of loopback, and on: 8 bits, FIFOs, no interrupts. */
-static void repair_uart(void)
-{
-	write32(UART_CR, 0);
-	write32(UART_IMSC, 0);
-	write32(UART_DMACR, 0);
-	write32(UART_LCR, 0x70);
-	write32(UART_CR, 0x301);
-}
-
 int payload_main(const void *fdt)
 {
 	(void)fdt;
@@ -62,7 +47,7 @@ int payload_main(const void *fdt)
 	poke(ARM_PL031 + 0xfd0, 0x30);
 	for (uint64_t slot = 0; slot < 4; slot++)
 		poke(ARM_VIRTIO_MMIO + slot * ARM_VIRTIO_MMIO_STEP, 0x120);
-	repair_uart();
+	port_repair();
 	put_str("\r\nstill here\r\n");
 	return 0;
 }

@@ -50,7 +50,7 @@ volatile uint64_t caught_esr;
 static volatile uint32_t irq_taken;
 static bool gic_v3;
 
-/* For the payloads that start no second vCPU. */
+/* For the payloads that start no other vCPU. */
 __attribute__((weak)) void payload_ap_main(void)
 {
 }
@@ -70,9 +70,9 @@ int64_t payload_psci(uint32_t function, uint64_t a, uint64_t b, uint64_t c)
 	return (int64_t)x0;
 }
 
-int64_t payload_start_ap(uint64_t mpidr)
+int64_t payload_start_ap(uint64_t mpidr, void *stack_top)
 {
-	return payload_psci(PSCI_CPU_ON, mpidr, (uint64_t)ap_start, 0);
+	return payload_psci(PSCI_CPU_ON, mpidr, (uint64_t)ap_start, (uint64_t)stack_top);
 }
 
 static _Noreturn void sleep_for_ever(void)
@@ -208,6 +208,27 @@ const char *payload_cmdline(const void *fdt)
 		    w.len && !w.value[w.len - 1])
 			return (const char *)w.value;
 	return "";
+}
+
+/* A `reg` below /cpus: one cell or two. */
+bool fdt_cpu(const void *fdt, unsigned int i, uint64_t *mpidr)
+{
+	struct fdt_walk w;
+	bool in_cpus = false;
+	unsigned int n = 0;
+
+	fdt_begin(&w, fdt);
+	while (fdt_next(&w)) {
+		if (w.depth == 2)
+			in_cpus = str_eq(w.node, "cpus");
+		if (w.depth != 3 || !in_cpus || !str_eq(w.name, "reg") || n++ != i)
+			continue;
+		*mpidr = get_be32(w.value);
+		if (w.len == 8)
+			*mpidr = *mpidr << 32 | get_be32(w.value + 4);
+		return w.len == 4 || w.len == 8;
+	}
+	return false;
 }
 
 /* Among the strings of one property: each ends with a NUL. */

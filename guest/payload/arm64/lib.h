@@ -4,16 +4,13 @@
  * interrupt controller, PSCI, their end.
  *
  * The MMU is off, so all memory is Device memory: no unaligned access (-mstrict-align), no
- * exclusives, no atomics.
+ * exclusives, no atomics. Payloads that share memory with devices switch it on (port_init()).
  */
 #ifndef PAYLOAD_LIB_H
 #define PAYLOAD_LIB_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "arm/map.h"
+#include "guest/payload/port.h"
 
 #define PSCI_SYSTEM_OFF 0x84000008u
 #define PSCI_SYSTEM_RESET 0x84000009u
@@ -28,25 +25,17 @@
 #define write_sysreg(name, value) \
 	asm volatile("msr " #name ", %0; isb" ::"r"((uint64_t)(value)) : "memory")
 
-/* Returns the exit status. `fdt` is the device tree or, in QEMU, NULL. */
-int payload_main(const void *fdt);
-
-/* The second vCPU, once payload_start_ap() was called; only the smp payload has one of its own. */
-void payload_ap_main(void);
-int64_t payload_start_ap(uint64_t mpidr); /* PSCI's answer: 0, or an error */
+/* Starts a vCPU: payload_ap_main(), which only some payloads have. PSCI's answer: 0, or an error. */
+int64_t payload_start_ap(uint64_t mpidr, void *stack_top);
 
 _Noreturn void payload_exit(int status); /* by the debug-exit register */
 _Noreturn void payload_poweroff(void);	 /* by PSCI */
 _Noreturn void payload_reset(void);
 int64_t payload_psci(uint32_t function, uint64_t a, uint64_t b, uint64_t c);
 
-const char *payload_cmdline(const void *fdt);
-bool str_eq(const char *a, const char *b);
 void put_char(char c);
-void put_str(const char *s);
-void put_hex(uint64_t v);
 
-/* One property of the device tree after the other; a node's come before those of its children. */
+/* The device tree is NULL in QEMU. One property of the device tree after the other; a node's come before those of its children. */
 struct fdt_walk {
 	const uint8_t *at, *end; /* what is left of the structure block */
 	const char *strings;
@@ -59,6 +48,7 @@ struct fdt_walk {
 void fdt_begin(struct fdt_walk *w, const void *fdt);
 bool fdt_next(struct fdt_walk *w);
 uint32_t get_be32(const uint8_t *p);
+bool fdt_cpu(const void *fdt, unsigned int i, uint64_t *mpidr); /* false: there is none */
 
 /*
  * An exception that nobody expects ends the payload with status 98. SVC returns. So does a data

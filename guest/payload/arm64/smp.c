@@ -5,6 +5,7 @@
 #define AFFINITY 0xff00ffffffull
 #define PATIENCE 10 /* seconds */
 
+static uint8_t stack[4096] __attribute__((aligned(16)));
 static volatile uint64_t ap_mpidr;
 static volatile bool ap_lives;
 
@@ -15,33 +16,13 @@ void payload_ap_main(void)
 	ap_lives = true;
 }
 
-/* The second `reg` below /cpus: one cell or two. */
-static uint64_t second_cpu(const void *fdt)
-{
-	struct fdt_walk w;
-	bool in_cpus = false;
-	int n = 0;
-
-	fdt_begin(&w, fdt);
-	while (fdt_next(&w)) {
-		if (w.depth == 2)
-			in_cpus = str_eq(w.node, "cpus");
-		if (w.depth != 3 || !in_cpus || !str_eq(w.name, "reg") || ++n != 2)
-			continue;
-		if (w.len == 4)
-			return get_be32(w.value);
-		if (w.len == 8)
-			return (uint64_t)get_be32(w.value) << 32 | get_be32(w.value + 4);
-	}
-	return 1;
-}
-
 int payload_main(const void *fdt)
 {
-	uint64_t mpidr = second_cpu(fdt);
 	uint64_t end = read_sysreg(cntvct_el0) + PATIENCE * read_sysreg(cntfrq_el0);
+	uint64_t mpidr = 1;
 
-	if (payload_start_ap(mpidr)) {
+	fdt_cpu(fdt, 1, &mpidr);
+	if (payload_start_ap(mpidr, stack + sizeof(stack))) {
 		put_str("PSCI starts no second CPU\r\n");
 		return 1;
 	}

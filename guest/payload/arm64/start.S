@@ -30,11 +30,11 @@ _start:
 	bl	payload_main
 	bl	payload_exit
 
-/* Where PSCI's CPU_ON starts the second vCPU. */
+/* Where PSCI's CPU_ON starts the other vCPUs, X0 at the top of a stack. */
 ap_start:
+	mov	x19, x0
 	bl	enter_el1
-	ldr	x1, =ap_stack_top
-	mov	sp, x1
+	mov	sp, x19
 	bl	payload_ap_main
 1:	wfi
 	b	1b
@@ -111,7 +111,5 @@ exception:
 	.balign	16
 	.space	8192
 stack_top:
-	.space	8192
-ap_stack_top:
 
 	.section .note.GNU-stack, "", %progbits

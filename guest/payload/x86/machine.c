@@ -39,6 +39,10 @@ static unsigned int cpus(void)
 	return b & 0xffff;
 }
 
+void port_init(void)
+{
+}
+
 bool port_start_cpu(const void *boot, unsigned int i, void *stack_top)
 {
 	(void)boot;
