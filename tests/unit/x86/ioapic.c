@@ -90,6 +90,8 @@ static void state(void)
 	io->device.ops->save(&io->device, &second);
 	ok(!rc && first.len == second.len && !memcmp(first.data, second.data, first.len),
 	   "save, reset, load, save gives equal bytes");
+	in = (struct reader){ .p = first.data, .left = first.len - 1 };
+	ok(io->device.ops->load(&io->device, &in) < 0, "a state cut short is refused");
 	memset(first.data, 0xff, first.len);
 	in = (struct reader){ .p = first.data, .left = first.len };
 	ok(io->device.ops->load(&io->device, &in) < 0, "an impossible state is refused");
