@@ -106,7 +106,8 @@ struct virtio_dev {
 	pthread_mutex_t lock;
 	struct virtio_state st;
 	struct virtio_queue queues[VIRTIO_QUEUES];
-	_Atomic bool running; /* between DRIVER_OK and reset or quiesce: interrupts may be sent */
+	_Atomic bool running;  /* between DRIVER_OK and reset or quiesce: interrupts may be sent */
+	_Atomic bool stopping; /* somebody waits for the loops to leave the queues */
 	struct ratelimit complaints;
 };
 

@@ -103,7 +103,8 @@ void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 	struct queue *q = &dev->queues[i].ring;
 
 	queue_disable_kicks(q);
-	for (unsigned int turn = 0; turn < q->size; turn++) {
+	/* What is left when the queue is taken away is looked at when it starts again. */
+	for (unsigned int turn = 0; turn < q->size && !atomic_load(&dev->stopping); turn++) {
 		int rc = queue_pop(q, c);
 		int64_t written;
 
@@ -191,6 +192,8 @@ void virtio_start(struct virtio_dev *dev)
 
 void virtio_take_queues(struct virtio_dev *dev)
 {
+	/* A driver can queue hours of work: only what is being served is waited for. */
+	atomic_store(&dev->stopping, true);
 	for (unsigned int i = 0; i < dev->n_queues; i++) {
 		struct virtio_queue *vq = &dev->queues[i];
 
@@ -198,6 +201,7 @@ void virtio_take_queues(struct virtio_dev *dev)
 			loop_remove(vq->loop, vq->source);
 		vq->source = LOOP_NONE;
 	}
+	atomic_store(&dev->stopping, false);
 }
 
 void virtio_stop(struct virtio_dev *dev)

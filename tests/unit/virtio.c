@@ -403,6 +403,42 @@ static void test_reset_during_request(struct machine *m, struct slow *slow)
 	ok(atomic_load(&slow->served) == served + 1, "after a reset nothing is served");
 }
 
+/* Once somebody waits for the queue. */
+static void *release_when_stopping(void *opaque)
+{
+	struct slow *slow = opaque;
+
+	for (int i = 0; i < 20 && !atomic_load(&slow->dev.stopping); i++)
+		usleep(100000);
+	atomic_store(&slow->hold, false);
+	return NULL;
+}
+
+/* A full queue of the longest requests: a reset, or the end of the VM, must not wait for them all. */
+static void test_reset_of_full_queue(struct machine *m, struct slow *slow)
+{
+	unsigned int served = atomic_load(&slow->served);
+	struct device *d = &slow->dev.device;
+	pthread_t thread;
+
+	driver_start(m, 0, 2, SIZE);
+	atomic_store(&slow->hold, true);
+	driver_desc(m, 0, 0, DATA, 4, false, false);
+	for (int i = 0; i < SIZE; i++)
+		driver_offer(m, 0, SIZE, 0);
+	driver_kick(m, 0);
+	while (!atomic_load(&slow->serving))
+		usleep(100);
+	pthread_create(&thread, NULL, release_when_stopping, slow);
+	d->ops->quiesce(d);
+	pthread_join(thread, NULL);
+	ok(atomic_load(&slow->served) == served + 1 && used_idx(m, 0) == 1,
+	   "of a full queue only the request that is being served is waited for (%u were)",
+	   atomic_load(&slow->served) - served);
+	d->ops->resume(d);
+	ok(driver_wait_used(m, 0, SIZE), "the others are served after the pause");
+}
+
 /* As a reset does, but what was not taken yet stays in the queue. */
 static void test_pause_during_request(struct machine *m, struct slow *slow)
 {
@@ -675,6 +711,7 @@ int main(void)
 	test_needs_reset(&m, slow);
 	test_reset_during_request(&m, slow);
 	test_pause_during_request(&m, slow);
+	test_reset_of_full_queue(&m, slow);
 	test_storm(&m);
 	test_impossible_states(&m, dev);
 	test_rings_elsewhere(&m, dev);
