@@ -68,8 +68,8 @@ static void torture_place(struct random *r, const struct place *p, uint8_t *buff
 
 /*
  * Rings anywhere in the arena, or not in RAM at all; else the device would write its used ring over
- * this program. For the same reason used rings don't lie over descriptors: two numbers that the
- * device counts up would make an address.
+ * this program. For the same reason descriptors don't lie over the other rings: two numbers that are
+ * counted up would make an address.
  */
 static uint32_t ring_address(struct random *r, const struct device *d, uint32_t reg)
 {
@@ -79,7 +79,9 @@ static uint32_t ring_address(struct random *r, const struct device *d, uint32_t 
 		return (uint32_t)random_next(r) | PORT_NO_RAM;
 	if (reg == REG_QUEUE_DEVICE)
 		return arena + ARENA_TABLES + random_below(r, 0x2000);
-	return arena + random_below(r, 0x4000) / 16 * (random_once(r, 8) ? 1 : 16);
+	if (reg == REG_QUEUE_DRIVER)
+		return arena + random_below(r, 0x4000);
+	return arena + random_below(r, 0x800) / 16 * (random_once(r, 8) ? 1 : 16);
 }
 
 static void torture_registers(struct random *r, const struct device *d)

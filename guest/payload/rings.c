@@ -6,8 +6,9 @@
  *
  * All that can come of any mixture of these numbers, also of half-written ones, is that a device
  * writes into its own arena, or finds that an address is not RAM. Therefore: no length between
- * ARENA_PIECE and the size of RAM, no address with a high half whose low half is RAM's, and what is
- * written over descriptors keeps their alignment.
+ * ARENA_PIECE and the size of RAM, no address with a high half whose low half is RAM's, no numbers
+ * of a ring where descriptors are looked for, and what is written over descriptors keeps their
+ * alignment.
  *
  * Command line: cpus=N rounds=N (0: for ever) seed=N. Needs -m 64 (PORT_NO_RAM).
  */
@@ -26,7 +27,7 @@
 
 static struct random randoms[CREW_MAX];
 static uint64_t ram_end;
-static uint32_t served, refused, silent;
+static uint32_t served, refused;
 
 static uint64_t arena_at(const struct device *d, uint32_t offset)
 {
@@ -114,6 +115,13 @@ static void any_desc(struct random *r, struct device *d, volatile struct desc *t
 	put(&table[i], addr, len, flags, next);
 }
 
+/* A table at an odd address, or the queue's own; where only descriptors lie. */
+static uint32_t unruly_table(struct random *r)
+{
+	return random_once(r, 2) ? random_below(r, SIZE * 16)
+				 : ARENA_TABLES + random_below(r, ARENA_PIECE);
+}
+
 static void any_indirect(struct random *r, struct device *d, volatile struct desc *at)
 {
 	uint32_t n = 1 + random_below(r, 12), place = random_below(r, ARENA_TABLES / 2 / 16 / 2);
@@ -123,8 +131,7 @@ static void any_indirect(struct random *r, struct device *d, volatile struct des
 	for (uint32_t i = 0; i < n; i++)
 		any_desc(r, d, tables(d) + place, i, n, i >= n_out);
 	if (random_once(r, 8))
-		addr = random_once(r, 2) ? no_ram(r)
-					 : arena_at(d, random_below(r, ARENA_DATA - 0x2000));
+		addr = random_once(r, 2) ? no_ram(r) : arena_at(d, unruly_table(r));
 	if (random_once(r, 8))
 		len = random_once(r, 2) ? (uint32_t)random_next(r) | PORT_NO_RAM
 					: random_below(r, ARENA_PIECE);
@@ -200,10 +207,8 @@ static bool one_chain(struct random *r, struct device *d)
 		served++;
 		return true;
 	}
-	if (!(device_read(d, REG_STATUS) & STATUS_NEEDS_RESET)) {
-		silent++;
+	if (!(device_read(d, REG_STATUS) & STATUS_NEEDS_RESET))
 		return false;
-	}
 	refused++;
 	return start_any(r, d);
 }
@@ -233,8 +238,8 @@ static void move_rings(struct random *r, struct device *d)
 		device_set_queue(d, k, SIZE);
 	device_write(d, REG_QUEUE_SEL, q);
 	device_write(d, REG_QUEUE_READY, 0);
-	/* One ring over another, but for used rings over descriptors: see garbage.c. */
-	if (regs[i] != REG_QUEUE_DEVICE && random_once(r, 2))
+	/* An available ring over anything; no other numbers where descriptors lie. */
+	if (regs[i] == REG_QUEUE_DRIVER && random_once(r, 2))
 		at = arena_at(d, random_below(r, 0x2000));
 	device_write(d, regs[i], (uint32_t)at);
 	device_write(d, regs[i] + 4, (uint32_t)(at >> 32));
