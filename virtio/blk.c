@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests go to a disk queue, as many at a time as the driver's queue is long, and come back in any order.
+ * Requests go to a disk queue, up to as many at a time as the driver's queue is long, and come back in any order.
  * The device's loop waits for both: the driver's kicks and what the disk has done. It is a thread of its
  * own, so that a slow disk keeps nobody waiting but its own guest.
  */
@@ -20,6 +20,11 @@
 #define QUEUE_SIZE 256
 #define SEG_MAX (QUEUE_SIZE - 2) /* header and status take a descriptor each */
 #define SECTOR DISK_SECTOR
+/*
+ * Bytes on their way at a time, unless one request alone has more: a reset or a pause waits for them all, and
+ * a driver could ask for 256 times 4 GiB.
+ */
+#define MAX_BYTES (16 * MIB)
 
 /* Up to what the features offered speak of. */
 #define CONFIG_SIZE offsetof(struct virtio_blk_config, physical_block_exp)
@@ -29,6 +34,7 @@ struct request {
 	struct disk_request io;
 	struct request *next_free;
 	uint64_t sector;
+	uint32_t len;
 	struct chain chain;
 	struct iovec data[QUEUE_MAX_SIZE];
 };
@@ -46,7 +52,8 @@ struct virtio_blk {
 	loop_id io_source;
 	struct request *requests, *free;
 	unsigned int in_flight;
-	bool starved;	    /* the driver has offered what no request was free for */
+	uint64_t bytes;	    /* of those */
+	bool starved;	    /* the driver has offered what had to wait for another to be done */
 	struct chain chain; /* the one just popped */
 };
 
@@ -80,14 +87,16 @@ static int64_t take(struct virtio_blk *blk, enum disk_op op, uint64_t sector, ui
 {
 	struct request *r = blk->free;
 
-	if (!r) {
+	if (!r || (blk->in_flight && blk->bytes + len > MAX_BYTES)) {
 		blk->starved = true;
 		return VIRTIO_LATER;
 	}
 	blk->free = r->next_free;
 	blk->in_flight++;
+	blk->bytes += len;
 	chain_copy(&r->chain, &blk->chain);
 	r->sector = sector;
+	r->len = len;
 	r->io = (struct disk_request){ .op = op, .iov = r->data, .offset = sector * SECTOR };
 	if (op == DISK_READ)
 		r->io.n = chain_in_iov(&r->chain, 0, len, r->data);
@@ -156,11 +165,12 @@ static void complete(struct virtio_blk *blk)
 		r->next_free = blk->free;
 		blk->free = r;
 		blk->in_flight--;
+		blk->bytes -= r->len;
 		any = true;
 	}
 	if (any)
 		virtio_tell_driver(dev, 0);
-	if (blk->starved && blk->free) {
+	if (blk->starved && any) {
 		blk->starved = false;
 		virtio_notify(dev, 0);
 	}

@@ -31,6 +31,50 @@ static void check(const struct elf_image *elf)
 		CHECK(elf->pvh_entry >= elf->low && elf->pvh_entry < elf->high);
 }
 
+/* Are the segments of the file at `file` at their places, as `elf` has them? */
+static void check_settled(struct mem *mem, const struct elf_image *elf, const uint8_t *file)
+{
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+
+	memcpy(&eh, file, sizeof(eh));
+	for (unsigned int i = 0; i < eh.e_phnum; i++) {
+		const uint8_t *there;
+
+		memcpy(&ph, file + eh.e_phoff + i * sizeof(ph), sizeof(ph));
+		if (ph.p_type != PT_LOAD || !ph.p_memsz)
+			continue;
+		there = mem_at(mem, ph.p_paddr + elf->displacement, ph.p_memsz, MEM_R);
+		CHECK(there && !memcmp(there, file + ph.p_offset, ph.p_filesz));
+		for (uint64_t at = ph.p_filesz; at < ph.p_memsz; at++)
+			CHECK(!there[at]);
+	}
+}
+
+/* The file is unpacked into RAM, and settles there. */
+static void settle(struct input *in, const uint8_t *file, size_t size, uint16_t machine)
+{
+	uint64_t at = LOW + take_below(in, 8) * MEM_PAGE / 2;
+	struct mem *mem = ram_fresh();
+	struct elf_image elf;
+	struct err err = { "" };
+	uint8_t *there = mem_at(mem, at, size, MEM_W);
+
+	if (!there)
+		return;
+	memcpy(there, file, size);
+	mem_dirty(mem, at, size);
+	if (elf_parse(there, size, machine, &elf, &err))
+		return;
+	if (take_u8(in) & 1)
+		elf_relocate(&elf, LOW + take_u16(in));
+	if (elf_settle(&elf, mem, at, LOW, LOW + SLOT_SIZE))
+		check_settled(mem, &elf, file);
+	else
+		CHECK(!memcmp(there, file, size));
+	ram_check_dirty();
+}
+
 static void load(struct input *in, struct elf_image *elf)
 {
 	struct mem *mem = ram_fresh();
@@ -67,7 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, MIN(size, (size_t)16) };
 	uint8_t *file = heap_copy(data + in.left, size - in.left);
-	uint16_t machine = take_u8(&in) & 1 ? EM_AARCH64 : EM_X86_64;
+	uint8_t how = take_u8(&in);
+	uint16_t machine = how & 1 ? EM_AARCH64 : EM_X86_64;
 	struct elf_image elf;
 	struct err err = { "" };
 	int rc = elf_parse(file, size - MIN(size, (size_t)16), machine, &elf, &err);
@@ -76,7 +121,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rc) {
 		CHECK(image_sniff(file, elf.size) ==
 		      (machine == EM_X86_64 ? IMAGE_ELF64_X86 : IMAGE_ELF_ARM64));
-		load(&in, &elf);
+		if (how & 2)
+			settle(&in, file, elf.size, machine);
+		else
+			load(&in, &elf);
 	}
 	free(file);
 	return 0;

@@ -33,9 +33,13 @@ static void bzimage(const uint8_t *file, size_t size)
 	CHECK(range_in(bz.kernel_offset, bz.kernel_size, size) && bz.kernel_size > BZ_ENTRY64);
 	CHECK(BZ_HEADER + bz.header_len <= MIN(size, (size_t)BZ_HEADER_END));
 	CHECK(bz.init_size >= bz.kernel_size);
-	rc = bzimage_load(&bz, ram_fresh(), LOW + SLOT_SIZE, &err);
-	if (!rc)
-		CHECK(bz.pref_address + bz.init_size <= LOW + SLOT_SIZE);
+	if (bz.payload)
+		CHECK(bz.payload >= file &&
+		      range_in((uint64_t)(bz.payload - file), bz.payload_size, size));
+	rc = bzimage_fits(&bz, LOW + SLOT_SIZE, &err);
+	CHECK(!rc == (bz.pref_address + bz.init_size <= LOW + SLOT_SIZE));
+	rc = bzimage_load(&bz, ram_fresh());
+	CHECK(!rc || rc == -EFAULT);
 	ram_check_dirty();
 }
 

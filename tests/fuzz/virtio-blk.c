@@ -68,11 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct disk_config disk = { 0 };
 	struct input in = { data, size };
 	char path[64];
+	uint8_t how = take_u8(&in);
 	int fd = image_fd();
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	disk.path = path;
-	disk.read_only = take_u8(&in) & 1;
+	disk.read_only = how & 1;
+	config.engine = how & 2 ? "threads" : NULL;
 	CHECK(!disk_open(&disk, &config.disk, NULL));
 	virtio_fuzz_run(&in, &fuzz);
 	/* Nobody has written past its end. */
