@@ -113,7 +113,7 @@ unpacker-$(CONFIG_ZSTD) += zstd
 unpacker-$(CONFIG_LZ4) += lz4
 obj-y += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
 
-payload-y += garbage rings
+payload-y += garbage rings disk
 payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
 

@@ -20,6 +20,8 @@
 
 #define BOUNCE_SIZE (256 * KIB)
 #define MAX_BLOCK (64 * KIB)
+#define LOCK_TRIES 100 /* for a second in all */
+#define LOCK_PAUSE_US 10000
 
 struct disk {
 	int fd;
@@ -101,18 +103,24 @@ static int find_size(struct disk *disk, const char *path, struct err *err)
 	return 0;
 }
 
-/* The lock belongs to this open file, not to the process: a second disk of ours conflicts too. */
+/*
+ * The lock belongs to this open file, not to the process: a second disk of ours conflicts too. A VM that was
+ * killed may hold it for a moment longer, while the host's kernel ends what was on its way to the file.
+ */
 static int lock(struct disk *disk, const char *path, struct err *err)
 {
 	struct flock whole = {
 		.l_type = disk->read_only ? F_RDLCK : F_WRLCK,
 		.l_whence = SEEK_SET,
 	};
+	int rc = fcntl(disk->fd, F_OFD_SETLK, &whole);
 
-	if (!fcntl(disk->fd, F_OFD_SETLK, &whole))
-		return 0;
+	for (int i = 0; rc && (errno == EAGAIN || errno == EACCES) && i < LOCK_TRIES; i++) {
+		usleep(LOCK_PAUSE_US);
+		rc = fcntl(disk->fd, F_OFD_SETLK, &whole);
+	}
 	/* Some network file systems know no locks: no reason to refuse the disk. */
-	if (errno != EAGAIN && errno != EACCES)
+	if (!rc || (errno != EAGAIN && errno != EACCES))
 		return 0;
 	if (disk->read_only)
 		return err_set(err, EBUSY, "disk %s: in use, another disk or VM writes it", path);

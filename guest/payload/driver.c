@@ -4,19 +4,11 @@
 #include "guest/payload/port.h"
 
 #define MAGIC 0x74726976
-#define ID_BLOCK 2
-#define ID_CONSOLE 3
-#define ID_RNG 4
-
-#define BLK_IN 0
-#define BLK_OUT 1
-#define BLK_FLUSH 4
 #define BLK_READ_ONLY (1ull << 5)
 
 #define CONSOLE_TX 1
 
 #define QUEUE_SIZE 8
-#define SECTOR 512
 #define PRINTED 8 /* sectors */
 #define PATIENCE 2000000u
 
@@ -160,7 +152,7 @@ static bool rng_request(struct device *d)
 	return changed > 32;
 }
 
-static bool blk_transfer(struct device *d, uint32_t type, uint64_t sector, uint32_t len)
+bool disk_transfer(struct device *d, uint32_t type, uint64_t sector, uint32_t len)
 {
 	volatile uint32_t *header = (volatile uint32_t *)(d->arena + HEADER);
 	volatile uint8_t *status = d->arena + STATUS;
@@ -171,7 +163,7 @@ static bool blk_transfer(struct device *d, uint32_t type, uint64_t sector, uint3
 	header[3] = (uint32_t)(sector >> 32);
 	*status = 0xff;
 	put_desc(d, 0, 0, HEADER, 16, DESC_NEXT);
-	put_desc(d, 0, 1, DATA, len, DESC_NEXT | (type == BLK_IN ? DESC_WRITE : 0));
+	put_desc(d, 0, 1, DATA, len, DESC_NEXT | (type == DISK_IN ? DESC_WRITE : 0));
 	put_desc(d, 0, 2, STATUS, 1, DESC_WRITE);
 	if (!len)
 		queue_desc(d, 0)[0].next = 2;
@@ -184,7 +176,7 @@ static uint64_t print_of(struct device *d)
 	const volatile uint8_t *data = d->arena + DATA;
 	uint64_t print = 0xcbf29ce484222325ull;
 
-	for (unsigned int i = 0; i < PRINTED * SECTOR; i++)
+	for (unsigned int i = 0; i < PRINTED * DISK_SECTOR; i++)
 		print = (print ^ data[i]) * 0x100000001b3ull;
 	return print;
 }
@@ -195,16 +187,17 @@ static bool blk_request(struct device *d)
 	volatile uint32_t *data = (volatile uint32_t *)(d->arena + DATA);
 
 	if (d->read_only)
-		return blk_transfer(d, BLK_IN, 0, PRINTED * SECTOR) && print_of(d) == d->print;
-	for (unsigned int i = 0; i < SECTOR / 4; i++)
+		return disk_transfer(d, DISK_IN, 0, PRINTED * DISK_SECTOR) &&
+		       print_of(d) == d->print;
+	for (unsigned int i = 0; i < DISK_SECTOR / 4; i++)
 		data[i] = d->requests * 2654435761u + i;
-	if (!blk_transfer(d, BLK_OUT, sector, SECTOR) || !blk_transfer(d, BLK_FLUSH, 0, 0))
+	if (!disk_transfer(d, DISK_OUT, sector, DISK_SECTOR) || !disk_transfer(d, DISK_FLUSH, 0, 0))
 		return false;
-	for (unsigned int i = 0; i < SECTOR / 4; i++)
+	for (unsigned int i = 0; i < DISK_SECTOR / 4; i++)
 		data[i] = 0;
-	if (!blk_transfer(d, BLK_IN, sector, SECTOR))
+	if (!disk_transfer(d, DISK_IN, sector, DISK_SECTOR))
 		return false;
-	for (unsigned int i = 0; i < SECTOR / 4; i++)
+	for (unsigned int i = 0; i < DISK_SECTOR / 4; i++)
 		if (data[i] != d->requests * 2654435761u + i)
 			return false;
 	return true;
@@ -260,7 +253,7 @@ static bool learn_disk(struct device *d)
 		return false;
 	if (!d->read_only)
 		return true;
-	if (!blk_transfer(d, BLK_IN, 0, PRINTED * SECTOR))
+	if (!disk_transfer(d, DISK_IN, 0, PRINTED * DISK_SECTOR))
 		return false;
 	d->print = print_of(d);
 	return true;
@@ -282,6 +275,28 @@ static bool learn(struct device *d)
 		return true;
 	}
 	return false;
+}
+
+struct device *device_find(uint32_t id)
+{
+	struct device *d = &devices[0];
+
+	for (unsigned int i = 0; i < DEVICES_MAX; i++) {
+		d->base = port_virtio + i * port_virtio_step;
+		d->arena = arenas[0];
+		d->n_queues = id == ID_CONSOLE ? 2 : 1;
+		d->id = device_read(d, REG_DEVICE_ID);
+		if (device_read(d, REG_MAGIC) != MAGIC)
+			return NULL;
+		if (d->id == id)
+			return d;
+	}
+	return NULL;
+}
+
+volatile uint32_t *disk_data(struct device *d)
+{
+	return (volatile uint32_t *)(d->arena + DATA);
 }
 
 bool devices_find(void)

@@ -75,6 +75,16 @@ struct device {
 	uint32_t requests;
 };
 
+#define ID_BLOCK 2
+#define ID_CONSOLE 3
+#define ID_RNG 4
+
+#define DISK_IN 0
+#define DISK_OUT 1
+#define DISK_FLUSH 4
+#define DISK_SECTOR 512
+#define DISK_DATA_MAX 0x2000
+
 extern struct device devices[DEVICES_MAX];
 extern unsigned int n_devices;
 
@@ -110,6 +120,13 @@ void device_offer(struct device *d, unsigned int q, uint16_t head);
 
 /* Waits for used.idx. False: the device needs a reset, or is too slow. */
 bool device_wait(struct device *d, unsigned int q, uint16_t idx);
+
+/* The first device of that kind, untouched: for payloads that drive but one. NULL: there is none. */
+struct device *device_find(uint32_t id);
+
+/* A disk's request of up to DISK_DATA_MAX bytes, and where they lie; the device is started. */
+bool disk_transfer(struct device *d, uint32_t type, uint64_t sector, uint32_t len);
+volatile uint32_t *disk_data(struct device *d);
 
 /* A request of its kind, whose answer is checked; the device is started. */
 bool device_request(struct device *d);

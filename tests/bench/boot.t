@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Wall time of a Linux boot, in the x86 lab, beside QEMU's microvm. With LONG=1 15 rounds, judged; else one.
 here=$(dirname "$0")
+lab_dir=$(cd "$here/../lab" && pwd -P)
 . "$here/../lib.sh"
 . "$here/../lab/host.sh"
 

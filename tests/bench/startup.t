@@ -50,6 +50,9 @@ most "$(extra 2 1)" 0.2 "a disk that is not started, in ms"
 most "$(extra 3 1)" 0.2 "a source of entropy, the same"
 most "$(extra 4 1)" 0.2 "a virtio console, the same"
 
+measure "$raw" split ioeventfd -- "$lkvm" run --payload disk -d "$tmp/disk" || bail "a command failed"
+most "$(ratio 2 1)" 1.2 "a disk driven to DRIVER_OK and read, to raw ioctls with one ioeventfd"
+
 # Someone else's image may ask for its processor; where the host is a guest, telling KVM costs as much as a VM.
 measure "$raw" split -- "$raw" split cpuid -- "$lkvm" run -k "$tmp/exit.elf" -m 128 || bail "a command failed"
 note "an ELF file by its path, to raw ioctls without CPUID: $(ratio 3 1)"

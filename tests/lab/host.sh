@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # For the labs' outer scripts: what must be there, the guests' initrds, and the run itself.
-lab_dir=$(cd "$(dirname "$0")" && pwd -P)
+lab_dir=${lab_dir:-$(cd "$(dirname "$0")" && pwd -P)} # set by tests that live elsewhere
 top=$(cd "$lab_dir/../.." && pwd -P)
 LAB_OUT=$top/${KINDLING_BUILD:-build}/lab/out/${0##*/}
 export LAB_OUT
