@@ -40,7 +40,10 @@ struct machine_config {
 
 struct machine;
 
-/* `config` and what it points to outlive the machine. -errno and a line: nothing was started or left. */
+/*
+ * `config` and what it points to outlive the machine. -errno and a line: nothing was started or
+ * left.
+ */
 int machine_create(const struct machine_config *config, struct machine **out, struct err *err);
 
 /*

@@ -18,7 +18,9 @@ static const struct command commands[] = {
 	{ NULL, NULL, NULL },
 };
 
-/* A closed 0, 1 or 2 would become the next file that is opened: a disk, say, that output goes to. */
+/*
+ * A closed 0, 1 or 2 would become the next file that is opened: a disk, say, that output goes to.
+ */
 static int open_standard_fds(void)
 {
 	for (int fd = 0; fd <= 2; fd++) {

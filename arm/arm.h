@@ -29,8 +29,8 @@ struct arm_counter_offset {
 enum arm_gic { ARM_GIC_V2, ARM_GIC_V3, ARM_GIC_V3_ITS };
 
 /*
- * arm/features.c: what KVM may offer a guest, beside its GIC and timers: what it is called, what for, and what
- * would bring it where it is missing.
+ * arm/features.c: what KVM may offer a guest, beside its GIC and timers: what it is called, what
+ * for, and what would bring it where it is missing.
  */
 enum {
 	ARM_HAS_32BIT,
@@ -95,8 +95,8 @@ bool arm_gic_offered(int vm_fd, uint32_t type); /* KVM_DEV_TYPE_ARM_VGIC_* */
 void arm_gic_destroy(struct arch_vm *arch);
 
 /*
- * arm/regs.c: an attribute of a KVM device, VM or vCPU (`value` points to what the attribute wants, or is
- * NULL), and a register of 64 bits by its id in KVM_GET_ONE_REG. 0 or -errno.
+ * arm/regs.c: an attribute of a KVM device, VM or vCPU (`value` points to what the attribute wants,
+ * or is NULL), and a register of 64 bits by its id in KVM_GET_ONE_REG. 0 or -errno.
  */
 int arm_set_attr(int fd, uint32_t group, uint64_t attr, void *value);
 bool arm_has_attr(int fd, uint32_t group, uint64_t attr);

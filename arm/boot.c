@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Direct entry, without firmware (Linux's Documentation/arch/arm64/booting.rst, arch/arm/booting.rst).
+ * Direct entry, without firmware (Linux's Documentation/arch/arm64/booting.rst,
+ * arch/arm/booting.rst).
  *
  *   RAM + 0            an arm64 Image, at its text_offset; a vmlinux likewise
  *   RAM + 0x8000       a flat 32-bit image; + 0x80000 a flat 64-bit one, as QEMU has them
@@ -11,8 +12,8 @@
  *                      old arm64 kernels read it only so near and in one 2 MiB block, a 32-bit one
  *                      must have it in low memory, whatever the split
  *
- * For a bare program (64-bit, flat or an ELF file that is no vmlinux) with room below it the tree is at
- * the beginning of RAM, where QEMU's virt has it and such programs look for it.
+ * For a bare program (64-bit, flat or an ELF file that is no vmlinux) with room below it the tree
+ * is at the beginning of RAM, where QEMU's virt has it and such programs look for it.
  */
 #include <elf.h>
 #include <errno.h>

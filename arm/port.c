@@ -72,7 +72,9 @@ static uint64_t highest_gpa(const struct vm_config *config)
 	return end;
 }
 
-/* No more address bits than are needed: fewer levels of tables, and hosts that have few can do it. */
+/*
+ * No more address bits than are needed: fewer levels of tables, and hosts that have few can do it.
+ */
 int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type, struct err *err)
 {
 	unsigned int limit = (unsigned int)kvm_cap(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE);

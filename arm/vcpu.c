@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One vCPU: its features, in the order that KVM wants them. KVM_ARM_VCPU_INIT, SVE's vector lengths,
- * KVM_ARM_VCPU_FINALIZE, the entry state; and once the vGIC is there the PMU and stolen time.
+ * One vCPU: its features, in the order that KVM wants them. KVM_ARM_VCPU_INIT, SVE's vector
+ * lengths, KVM_ARM_VCPU_FINALIZE, the entry state; and once the vGIC is there the PMU and stolen
+ * time.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -66,7 +67,10 @@ static int init_vcpu(struct vcpu *vcpu, struct err *err)
 	return 0;
 }
 
-/* Takes the vector lengths away that are longer than the user wants; bit n stands for 128 * (n + 1) bits. */
+/*
+ * Takes the vector lengths away that are longer than the user wants; bit n stands for 128 * (n + 1)
+ * bits.
+ */
 static int limit_sve(struct vcpu *vcpu, int bits, struct err *err)
 {
 	uint64_t lengths[KVM_ARM64_SVE_VLS_WORDS] = { 0 };
@@ -209,7 +213,9 @@ static void dump_code(struct vcpu *vcpu, uint64_t pc, const struct log *log)
 {
 	const uint8_t *code = mem_at(&vcpu->vm->mem, pc, 8, MEM_R);
 
-	/* A virtual address can't be followed without the guest's tables; at boot it is physical. */
+	/*
+	 * A virtual address can't be followed without the guest's tables; at boot it is physical.
+	 */
 	if (code)
 		log_at(log, LOG_ERROR, "  code at pc: %08x %08x", get_le32(code),
 		       get_le32(code + 4));

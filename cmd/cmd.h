@@ -25,7 +25,9 @@ int cmd_help(int argc, char **argv, const struct command *table);
 /* "lkvm: TEXT" on stderr; returns STATUS_HOST_FAILED, for `return cmd_fail(...)`. */
 int cmd_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* The entry of `names` (NULL ends) that `word` was most likely meant to be; NULL if none is near. */
+/*
+ * The entry of `names` (NULL ends) that `word` was most likely meant to be; NULL if none is near.
+ */
 const char *cmd_nearest(const char *word, const char *const *names);
 
 /* cmd/version.c: "0.1-gabcdef" */

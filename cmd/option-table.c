@@ -65,7 +65,9 @@ static int set_mem(struct run_options *o, const char *value, struct err *err)
 		return err_set(err, EINVAL, "--mem %s is too little: 2M is the least", value);
 	if (bytes % MEM_PAGE)
 		return err_set(err, EINVAL, "--mem %s: not a multiple of 4 KiB", value);
-	/* Memory is handed out as it is touched: more than the host has may be meant, not far more. */
+	/*
+	 * Memory is handed out as it is touched: more than the host has may be meant, not far more.
+	 */
 	if (!sysinfo(&host) && bytes / 8 > (uint64_t)host.totalram * host.mem_unit)
 		return err_set(err, ENOMEM, "--mem %s: this host has %llu MiB", value,
 			       (unsigned long long)host.totalram * host.mem_unit / MIB);

@@ -18,7 +18,9 @@
 
 /* ---- Signals ---- */
 
-/* What handlers act on. A process has one set of handlers, so this belongs to it and not to a VM. */
+/*
+ * What handlers act on. A process has one set of handlers, so this belongs to it and not to a VM.
+ */
 static struct {
 	struct machine *_Atomic machine;
 	atomic_int ending;
@@ -246,7 +248,10 @@ static int run_machine(struct run_options *o)
 	status = machine_run(m, &err);
 	why = status < 0 ? err.text : machine_why(m);
 	own_status = machine_own_status(m);
-	/* From here on a signal ends the process at once: the console may be waiting for its reader. */
+	/*
+	 * From here on a signal ends the process at once: the console may be waiting for its
+	 * reader.
+	 */
 	atomic_store(&process.machine, NULL);
 	terminal_restore();
 	machine_destroy(m);

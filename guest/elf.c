@@ -173,7 +173,9 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 		Elf64_Phdr ph;
 
 		get_phdr(elf, i, &ph);
-		/* What follows p_filesz is zero already: RAM starts so, and segments don't overlap. */
+		/*
+		 * What follows p_filesz is zero already: RAM starts so, and segments don't overlap.
+		 */
 		if (ph.p_type == PT_LOAD && ph.p_filesz &&
 		    mem_write(mem, ph.p_paddr, elf->data + ph.p_offset, ph.p_filesz))
 			return err_set(err, ENOMEM, "segment %u does not fit in RAM", i);
@@ -181,7 +183,10 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 	return 0;
 }
 
-/* Where segment `i` goes is not read any more once it is moved: by no segment behind it, nor as headers. */
+/*
+ * Where segment `i` goes is not read any more once it is moved: by no segment behind it, nor as
+ * headers.
+ */
 static bool can_settle(const struct elf_image *elf, unsigned int i, uint64_t at)
 {
 	Elf64_Ehdr eh;

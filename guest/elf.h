@@ -40,8 +40,9 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 	     struct err *err);
 
 /*
- * The same for an image that lies in RAM itself, its data at gpa `at`: moves the segments that are not at their places yet. False,
- * and nothing changed, where one would overwrite the headers or what is still to be moved, or not fit in [low, high).
+ * The same for an image that lies in RAM itself, its data at gpa `at`: moves the segments that are
+ * not at their places yet. False, and nothing changed, where one would overwrite the headers or
+ * what is still to be moved, or not fit in [low, high).
  */
 bool elf_settle(const struct elf_image *elf, struct mem *mem, uint64_t at, uint64_t low,
 		uint64_t high);

@@ -45,7 +45,8 @@ int unpack(const struct unpacker *u, const void *in, size_t len, size_t max, str
 	   struct err *err);
 
 /*
- * The same into `out`, which is there already, `max` bytes of it. Whatever happens, all of them may have been written.
+ * The same into `out`, which is there already, `max` bytes of it. Whatever happens, all of them may
+ * have been written.
  */
 int unpack_to(const struct unpacker *u, const void *in, size_t len, void *out, size_t max,
 	      size_t *size, struct err *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many requests to one disk at a time. They may end in any order; one that must see another's effect is
- * submitted when that has ended. By io_uring; by a few threads where the host doesn't allow that (old
- * kernels, seccomp, kernel.io_uring_disabled).
+ * Many requests to one disk at a time. They may end in any order; one that must see another's
+ * effect is submitted when that has ended. By io_uring; by a few threads where the host doesn't
+ * allow that (old kernels, seccomp, kernel.io_uring_disabled).
  *
  * A queue is used by one thread at a time.
  */
@@ -26,8 +26,9 @@ struct disk_request {
 struct disk_queue;
 
 /*
- * For up to `depth` requests at a time. `engine` NULL: the best that works; else "uring" or "threads", or
- * -ENOTSUP. The disk is borrowed. Takes host resources: for a disk that its guest has started.
+ * For up to `depth` requests at a time. `engine` NULL: the best that works; else "uring" or
+ * "threads", or -ENOTSUP. The disk is borrowed. Takes host resources: for a disk that its guest has
+ * started.
  */
 int disk_queue_create(struct disk *disk, unsigned int depth, const char *engine,
 		      struct disk_queue **out);
@@ -38,7 +39,10 @@ const char *disk_queue_engine(const struct disk_queue *q);
 /* Readable when requests may be done. Not to be read from. */
 int disk_queue_fd(const struct disk_queue *q);
 
-/* Takes a request; commit sends all that were taken. Some are done at once: ask after a commit, too. */
+/*
+ * Takes a request; commit sends all that were taken. Some are done at once: ask after a commit,
+ * too.
+ */
 void disk_queue_submit(struct disk_queue *q, struct disk_request *r);
 void disk_queue_commit(struct disk_queue *q);
 
@@ -59,7 +63,10 @@ struct disk_queue {
 
 struct disk_engine {
 	const char *name;
-	/* Allocates a struct that begins with struct disk_queue; the first two fields are filled in later. */
+	/*
+	 * Allocates a struct that begins with struct disk_queue; the first two fields are filled in
+	 * later.
+	 */
 	int (*create)(struct disk *disk, unsigned int depth, struct disk_queue **out);
 	void (*destroy)(struct disk_queue *q);
 	int (*fd)(const struct disk_queue *q);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * By a few threads that read and write in the plain way, each made when there is work and nobody idle. What
- * has ended waits in a list, and an eventfd tells.
+ * By a few threads that read and write in the plain way, each made when there is work and nobody
+ * idle. What has ended waits in a list, and an eventfd tells.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * By io_uring: one ring a queue, the disk as its registered file 0. Buffers are not registered: that would
- * pin the guest's RAM. The ring has an entry for each request that may be in flight, so neither of its
- * queues ever overflows. What ended short is continued; what can't go past the page cache as it lies in
- * memory is done at once, through disk_read() and its like, which know how.
+ * By io_uring: one ring a queue, the disk as its registered file 0. Buffers are not registered:
+ * that would pin the guest's RAM. The ring has an entry for each request that may be in flight, so
+ * neither of its queues ever overflows. What ended short is continued; what can't go past the page
+ * cache as it lies in memory is done at once, through disk_read() and its like, which know how.
  */
 #include <errno.h>
 #include <liburing.h>

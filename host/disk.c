@@ -104,8 +104,9 @@ static int find_size(struct disk *disk, const char *path, struct err *err)
 }
 
 /*
- * The lock belongs to this open file, not to the process: a second disk of ours conflicts too. A VM that was
- * killed may hold it for a moment longer, while the host's kernel ends what was on its way to the file.
+ * The lock belongs to this open file, not to the process: a second disk of ours conflicts too. A VM
+ * that was killed may hold it for a moment longer, while the host's kernel ends what was on its way
+ * to the file.
  */
 static int lock(struct disk *disk, const char *path, struct err *err)
 {

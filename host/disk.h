@@ -3,8 +3,8 @@
  * A disk image: a raw regular file or a block device, locked while it is open. Of a guest it knows
  * nothing: it deals in bytes, iovecs and -errno.
  *
- * Any thread may read, write and flush, several at once; the rest is constant. For many requests at a
- * time there is host/disk-queue.h.
+ * Any thread may read, write and flush, several at once; the rest is constant. For many requests at
+ * a time there is host/disk-queue.h.
  */
 #ifndef HOST_DISK_H
 #define HOST_DISK_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The terminal that a person sits at: raw mode and back, job control, size. A process has one at the
- * most, and what a signal handler needs to restore it is the program's only state of that kind.
+ * The terminal that a person sits at: raw mode and back, job control, size. A process has one at
+ * the most, and what a signal handler needs to restore it is the program's only state of that kind.
  */
 #ifndef TERM_TERMINAL_H
 #define TERM_TERMINAL_H

@@ -379,8 +379,8 @@ static void check_size(struct tty *tty)
 }
 
 /*
- * In the foreground the terminal is ours. In the background it is looked at each second: a shell's fg
- * sends no signal to a job that was not stopped.
+ * In the foreground the terminal is ours. In the background it is looked at each second: a shell's
+ * fg sends no signal to a job that was not stopped.
  */
 static void follow_job(struct tty *tty)
 {

@@ -10,8 +10,8 @@
  * room; the outside is read no faster than that. A pipe or a file is not touched before
  * tty_want_input(); of a terminal Ctrl-a is ours: x leaves, h helps, b sends a break.
  *
- * Raw mode: only where stdin is a terminal and we are its foreground job. term/terminal.h has the way
- * back, for every way out.
+ * Raw mode: only where stdin is a terminal and we are its foreground job. term/terminal.h has the
+ * way back, for every way out.
  */
 #ifndef TERM_TTY_H
 #define TERM_TTY_H

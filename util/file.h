@@ -24,8 +24,9 @@ int file_map(const char *path, const char *what, struct file_map *map, struct er
 void file_unmap(struct file_map *map);
 
 /*
- * Opens a file to be written, making it if need be, and empties nothing: a slip of the hand shall be
- * noticed first. A FIFO that nobody reads is refused, not waited for. `option` names it for the error. fd or -errno.
+ * Opens a file to be written, making it if need be, and empties nothing: a slip of the hand shall
+ * be noticed first. A FIFO that nobody reads is refused, not waited for. `option` names it for the
+ * error. fd or -errno.
  */
 int file_create(const char *path, const char *option, struct err *err);
 

@@ -19,7 +19,9 @@ struct err {
 	char text[512];
 };
 
-/* Formats `err` (which may be NULL) and returns -code, so that callers can `return err_set(...)`. */
+/*
+ * Formats `err` (which may be NULL) and returns -code, so that callers can `return err_set(...)`.
+ */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
@@ -33,7 +35,9 @@ struct log {
 void log_at(const struct log *log, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* At most LOG_BURST lines a second of the same kind; the first after a silence says how many fell. */
+/*
+ * At most LOG_BURST lines a second of the same kind; the first after a silence says how many fell.
+ */
 #define LOG_BURST 5
 struct ratelimit {
 	_Atomic uint64_t second;

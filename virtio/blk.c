@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests go to a disk queue, up to as many at a time as the driver's queue is long, and come back in any order.
- * The device's loop waits for both: the driver's kicks and what the disk has done. It is a thread of its
- * own, so that a slow disk keeps nobody waiting but its own guest.
+ * Requests go to a disk queue, up to as many at a time as the driver's queue is long, and come back
+ * in any order. The device's loop waits for both: the driver's kicks and what the disk has done. It
+ * is a thread of its own, so that a slow disk keeps nobody waiting but its own guest.
  */
 #include "virtio/blk.h"
 
@@ -21,8 +21,8 @@
 #define SEG_MAX (QUEUE_SIZE - 2) /* header and status take a descriptor each */
 #define SECTOR DISK_SECTOR
 /*
- * Bytes on their way at a time, unless one request alone has more: a reset or a pause waits for them all, and
- * a driver could ask for 256 times 4 GiB.
+ * Bytes on their way at a time, unless one request alone has more: a reset or a pause waits for
+ * them all, and a driver could ask for 256 times 4 GiB.
  */
 #define MAX_BYTES (16 * MIB)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tty's callbacks come on threads of its own. They do no more than notify a queue, as the driver
- * does: its kick() then looks by itself for input, room or another size. So a reset that stops the
- * kicks has nothing else to wait for.
+ * The tty's callbacks come on threads of its own. They do no more than notify a queue, as the
+ * driver does: its kick() then looks by itself for input, room or another size. So a reset that
+ * stops the kicks has nothing else to wait for.
  *
  * Linux's driver offers its receive buffers before it is ready, and throws away what comes until it
  * has registered its console, which writes the whole log so far. So input is held back until the
@@ -27,7 +27,9 @@
 #define RX 0
 #define TX 1
 
-/* A virtual console knows no break: this key is what Linux's hvc takes for one, before a SysRq key. */
+/*
+ * A virtual console knows no break: this key is what Linux's hvc takes for one, before a SysRq key.
+ */
 #define SYSRQ 0x0f
 
 /* How long a reader outside may take to make room for what a stopped guest has written. */

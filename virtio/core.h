@@ -12,8 +12,8 @@
  * Threads. Registers belong to vCPU threads, under `lock`. A started queue belongs to its loop:
  * kick() runs there, one at a time, and needs no lock. What starts, stops and resets queues runs on
  * a vCPU thread (or, for quiesce and resume, on the caller's) with `lock` held and the loop already
- * off that queue: loop_remove() waits for a kick() that still runs. So no handler on a loop may take
- * `lock`; what a loop changes in the state is atomic.
+ * off that queue: loop_remove() waits for a kick() that still runs. So no handler on a loop may
+ * take `lock`; what a loop changes in the state is atomic.
  */
 #ifndef VIRTIO_CORE_H
 #define VIRTIO_CORE_H
@@ -31,24 +31,31 @@
 
 struct virtio_dev;
 
-/* The device half. All but kick() and destroy() may be NULL, config_read() where config_size is 0. */
+/*
+ * The device half. All but kick() and destroy() may be NULL, config_read() where config_size is 0.
+ */
 struct virtio_ops {
 	/* Config space; [offset, offset + len) is inside config_size. vCPU thread, under `lock`. */
 	void (*config_read)(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len);
 	/*
-	 * The driver said DRIVER_OK, or resume: queue `i` is started, its first kick follows. May move
-	 * it to another loop (struct virtio_queue). -errno: the device needs reset.
+	 * The driver said DRIVER_OK, or resume: queue `i` is started, its first kick follows. May
+	 * move it to another loop (struct virtio_queue). -errno: the device needs reset.
 	 */
 	int (*activate)(struct virtio_dev *dev, unsigned int i);
 	/* Queue `i` may have something new. On its loop, or in quiesce(). */
 	void (*kick)(struct virtio_dev *dev, unsigned int i);
 	/* All loops are off: take what the guest queued and must not be lost. */
 	void (*quiesce)(struct virtio_dev *dev);
-	/* Ends what activate() began; nothing is in flight when it returns, what was taken is completed. */
+	/*
+	 * Ends what activate() began; nothing is in flight when it returns, what was taken is
+	 * completed.
+	 */
 	void (*stop)(struct virtio_dev *dev, unsigned int i);
 	/* After all queues stopped: the device's own state as at power-on. */
 	void (*reset)(struct virtio_dev *dev);
-	/* The device's own state. load() applies all of it, or returns -EINVAL and applies nothing. */
+	/*
+	 * The device's own state. load() applies all of it, or returns -EINVAL and applies nothing.
+	 */
 	void (*save)(struct virtio_dev *dev, struct buf *out);
 	int (*load)(struct virtio_dev *dev, struct reader *in);
 	/* Calls virtio_fini(), then frees. */
@@ -57,7 +64,10 @@ struct virtio_ops {
 
 /* The transport half. Its own state is `saved_size` bytes, of which any value is a possible one. */
 struct virtio_transport {
-	/* Tells the driver that `queue` has used buffers, or (-1) to look at isr and config. Any thread. */
+	/*
+	 * Tells the driver that `queue` has used buffers, or (-1) to look at isr and config. Any
+	 * thread.
+	 */
 	void (*interrupt)(struct virtio_dev *dev, int queue);
 	void (*reset)(struct virtio_dev *dev);
 	void (*save)(struct virtio_dev *dev, struct buf *out);
@@ -133,15 +143,15 @@ void virtio_fini(struct virtio_dev *dev);
 
 /*
  * The body of a kick(): hands requests to serve() and gives them back with as many bytes written as
- * it returns, or one of the above. `c` is scratch of the device. A long queue is served in turns, so
- * that it can't keep the loop from others.
+ * it returns, or one of the above. `c` is scratch of the device. A long queue is served in turns,
+ * so that it can't keep the loop from others.
  */
 void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 		  int64_t (*serve)(struct virtio_dev *dev, const struct chain *c));
 
 /*
- * A request that was taken is given back, and after one or several the driver is told. On the queue's
- * loop, or in stop().
+ * A request that was taken is given back, and after one or several the driver is told. On the
+ * queue's loop, or in stop().
  */
 void virtio_give_back(struct virtio_dev *dev, unsigned int i, const struct chain *c,
 		      uint32_t written);

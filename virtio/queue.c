@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory order. The driver fills a descriptor, then raises avail.idx: we load avail.idx with acquire
- * before we read what it announces. We write the answer and the used element, then raise used.idx.
+ * Memory order. The driver fills a descriptor, then raises avail.idx: we load avail.idx with
+ * acquire before we read what it announces. We write the answer and the used element, then raise
+ * used.idx.
  *
  * Notifications are a store on one side and a load on the other, in both directions: "I sleep, wake
- * me past this index" against "here is an index". Each side must store before it loads, or both miss
- * each other and the queue hangs. Our stores of used.idx, avail_event and used.flags, and the loads
- * that follow them, are therefore sequentially consistent: that keeps a load from overtaking a store
- * on x86 (a locked exchange) and on arm64 (stlr, ldar) alike, against the driver's full barrier.
+ * me past this index" against "here is an index". Each side must store before it loads, or both
+ * miss each other and the queue hangs. Our stores of used.idx, avail_event and used.flags, and the
+ * loads that follow them, are therefore sequentially consistent: that keeps a load from overtaking
+ * a store on x86 (a locked exchange) and on arm64 (stlr, ldar) alike, against the driver's full
+ * barrier.
  */
 #include "virtio/queue.h"
 
@@ -24,8 +26,8 @@ static int broken(struct queue *q, const char *why)
 }
 
 /*
- * Copies what the guest can change meanwhile. Without the barrier the compiler might read the source
- * again after the checks, instead of keeping the copy.
+ * Copies what the guest can change meanwhile. Without the barrier the compiler might read the
+ * source again after the checks, instead of keeping the copy.
  */
 static void copy_once(void *to, const void *from, size_t len)
 {

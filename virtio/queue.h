@@ -35,7 +35,9 @@ struct queue_state {
 	uint16_t next_used;
 };
 
-/* A started queue. What was resolved at the start is never looked up by the guest's numbers again. */
+/*
+ * A started queue. What was resolved at the start is never looked up by the guest's numbers again.
+ */
 struct queue {
 	struct queue_state *st; /* borrowed; only the two indices are written */
 	struct mem *mem;
@@ -67,7 +69,9 @@ struct chain {
 int queue_start(struct queue *q, struct queue_state *st, struct mem *mem, bool event_idx,
 		bool indirect);
 
-/* 1: `c` holds the next request; 0: none now; -EINVAL: the queue is broken, the device needs reset. */
+/*
+ * 1: `c` holds the next request; 0: none now; -EINVAL: the queue is broken, the device needs reset.
+ */
 int queue_pop(struct queue *q, struct chain *c);
 
 /* Undoes the last queue_pop(): it will be popped again (no room for its data now). */

@@ -29,7 +29,8 @@ extern const uint64_t arch_own_ram;
 
 /*
  * RAM's place in the guest-physical map: adds vm->mem's slots for its first config.mem bytes, the
- * guest's, and for the arch_own_ram behind them as needed. The guest's RAM is slots[0] and those that follow.
+ * guest's, and for the arch_own_ram behind them as needed. The guest's RAM is slots[0] and those
+ * that follow.
  */
 int arch_layout(struct vm *vm, struct err *err);
 
@@ -84,19 +85,23 @@ struct arch_image {
 };
 
 /*
- * Puts image, initrd and command line into RAM, which is on huge pages for Linux, and remembers the entry
- * state for the boot vCPU. An image without a path is one of ours: it asks nothing of the processor's ID.
+ * Puts image, initrd and command line into RAM, which is on huge pages for Linux, and remembers the
+ * entry state for the boot vCPU. An image without a path is one of ours: it asks nothing of the
+ * processor's ID.
  */
 int arch_load(struct vm *vm, const struct arch_image *image, struct err *err);
 
-/* Describes the machine to the guest (ACPI, device tree), once: all devices exist. After arch_load(). */
+/*
+ * Describes the machine to the guest (ACPI, device tree), once: all devices exist. After
+ * arch_load().
+ */
 int arch_describe(struct vm *vm, const struct device_list *devices, struct err *err);
 
 /* ---- The vCPU ---- */
 
 /*
- * Makes vcpu->fd ready to run: features, topology, and for vCPU 0 the entry state that arch_load() left
- * (tests make VMs without an image: those have none).
+ * Makes vcpu->fd ready to run: features, topology, and for vCPU 0 the entry state that arch_load()
+ * left (tests make VMs without an image: those have none).
  */
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err);
 void arch_vcpu_destroy(struct vcpu *vcpu);
@@ -104,10 +109,15 @@ void arch_vcpu_destroy(struct vcpu *vcpu);
 /* All vCPUs exist, none has run: what KVM wants in that order (a vGIC counts them). */
 int arch_vcpus_ready(struct vm *vm, struct err *err);
 
-/* An exit that vm/vcpu.c does not take, on the vCPU's thread. False: nobody knows it; the VM ends. */
+/*
+ * An exit that vm/vcpu.c does not take, on the vCPU's thread. False: nobody knows it; the VM ends.
+ */
 bool arch_vcpu_exit(struct vcpu *vcpu);
 
-/* Registers, and the bytes at the program counter, as lines of text. The vCPU is stopped, or it is this thread's. */
+/*
+ * Registers, and the bytes at the program counter, as lines of text. The vCPU is stopped, or it is
+ * this thread's.
+ */
 void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log);
 
 /* ---- The reports ---- */

@@ -18,8 +18,9 @@
 #include "util/log.h"
 
 /*
- * One access: `offset` from the range's base, `len` of 1 to 8 bytes, at any alignment, inside the range.
- * A read fills all of `data`. Called on vCPU threads, several at once: the device takes its own lock.
+ * One access: `offset` from the range's base, `len` of 1 to 8 bytes, at any alignment, inside the
+ * range. A read fills all of `data`. Called on vCPU threads, several at once: the device takes its
+ * own lock.
  */
 typedef void (*bus_fn)(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write);
 
@@ -35,7 +36,10 @@ struct bus {
 int bus_init(struct bus *bus);
 void bus_destroy(struct bus *bus);
 
-/* -EEXIST when it would overlap (named in `err`), -EINVAL when empty or wrapping. `name` is borrowed. */
+/*
+ * -EEXIST when it would overlap (named in `err`), -EINVAL when empty or wrapping. `name` is
+ * borrowed.
+ */
 int bus_claim(struct bus *bus, uint64_t base, uint64_t size, bus_fn fn, void *opaque,
 	      const char *name, struct err *err);
 void bus_release(struct bus *bus, uint64_t base);

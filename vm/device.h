@@ -35,12 +35,16 @@ struct device_ops {
 	/* Back to power-on, guest-visible state only; vCPUs are stopped or not yet started. */
 	void (*reset)(struct device *dev);
 	/*
-	 * No I/O in flight when it returns, none begun until resume(); what the guest queued before and
-	 * must not be lost (console output) has been taken. vCPUs are stopped. May be NULL, as may resume.
+	 * No I/O in flight when it returns, none begun until resume(); what the guest queued before
+	 * and must not be lost (console output) has been taken. vCPUs are stopped. May be NULL, as
+	 * may resume.
 	 */
 	void (*quiesce)(struct device *dev);
 	void (*resume)(struct device *dev);
-	/* Guest-visible state, of a quiesced device. load() refuses with -EINVAL what can't be, applying nothing. */
+	/*
+	 * Guest-visible state, of a quiesced device. load() refuses with -EINVAL what can't be,
+	 * applying nothing.
+	 */
 	void (*save)(struct device *dev, struct buf *out);
 	int (*load)(struct device *dev, struct reader *in);
 	/* Frees it with all its host resources; it has been quiesced. */

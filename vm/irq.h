@@ -55,8 +55,8 @@ static inline void irq_lower(const struct irq_line *line)
 
 /*
  * An eventfd whose writes raise the (edge) line without us: the caller owns it, and hands it to
- * irq_fd_close() in the end. Edges that come while the pin is masked are kept. fd or -errno; -EAGAIN
- * where the port has none before its vCPUs are ready.
+ * irq_fd_close() in the end. Edges that come while the pin is masked are kept. fd or -errno;
+ * -EAGAIN where the port has none before its vCPUs are ready.
  */
 int irq_fd(const struct irq_line *line);
 void irq_fd_close(const struct irq_line *line, int fd);
@@ -75,7 +75,10 @@ struct irq {
 int irq_init(struct irq *irq, int vm_fd, uint32_t chip_lines);
 void irq_destroy(struct irq *irq);
 
-/* A GSI for an MSI (-ENOSPC when none is left), its message, and its end. A route to address 0 is no route. */
+/*
+ * A GSI for an MSI (-ENOSPC when none is left), its message, and its end. A route to address 0 is
+ * no route.
+ */
 int irq_msi_alloc(struct irq *irq, uint32_t *gsi);
 int irq_route_set(struct irq *irq, uint32_t gsi, uint64_t address, uint32_t data);
 void irq_msi_free(struct irq *irq, uint32_t gsi);

@@ -78,7 +78,10 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 		rc = err_set(err, ENOMEM, "no memory for the guest's dirty bitmap");
 		goto fail;
 	}
-	/* Advice: a host that knows neither is as good. Where huge pages are the rule they are undone here. */
+	/*
+	 * Advice: a host that knows neither is as good. Where huge pages are the rule they are
+	 * undone here.
+	 */
 	madvise(mem->ram, mem->size, MADV_DONTDUMP);
 	madvise(mem->ram, mem->size, MADV_NOHUGEPAGE);
 	return 0;

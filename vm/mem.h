@@ -47,15 +47,15 @@ struct mem {
 };
 
 /*
- * Reserves `size` bytes, congruent to gpas modulo 2 MiB, zero-filled. `fd` is for MEM_FILE (kept by the caller, read
- * from its start); else -1. A backing that the host lacks is refused by name.
+ * Reserves `size` bytes, congruent to gpas modulo 2 MiB, zero-filled. `fd` is for MEM_FILE (kept by
+ * the caller, read from its start); else -1. A backing that the host lacks is refused by name.
  */
 int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, struct err *err);
 void mem_destroy(struct mem *mem);
 
 /*
- * For a guest that will use most of its RAM, before any of it is touched: a nested page fault then brings
- * 2 MiB. Not for tiny ones, of which one touched byte would cost as much.
+ * For a guest that will use most of its RAM, before any of it is touched: a nested page fault then
+ * brings 2 MiB. Not for tiny ones, of which one touched byte would cost as much.
  */
 void mem_use_huge_pages(struct mem *mem);
 

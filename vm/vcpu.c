@@ -154,8 +154,8 @@ static void handle_exit(struct vcpu *vcpu)
 }
 
 /*
- * The result of an MMIO or I/O read is taken by KVM at the next KVM_RUN: enter and leave at once, so
- * that what is saved is a state between two instructions.
+ * The result of an MMIO or I/O read is taken by KVM at the next KVM_RUN: enter and leave at once,
+ * so that what is saved is a state between two instructions.
  */
 static void complete_io(struct vcpu *vcpu)
 {

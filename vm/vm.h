@@ -28,7 +28,10 @@
 
 #define VM_KICK_SIGNAL SIGRTMIN
 
-/* An option that only a port understands, as it was given: "sve-max-vl" "256", a switch with "1" or "0". */
+/*
+ * An option that only a port understands, as it was given: "sve-max-vl" "256", a switch with "1" or
+ * "0".
+ */
 struct vm_option {
 	const char *name, *value;
 };
@@ -93,7 +96,9 @@ const char *vm_option(const struct vm_config *config, const char *name);
 /* 0, or -errno and one line in `err`. */
 int vm_create(const struct vm_config *config, struct vm **out, struct err *err);
 
-/* Runs until something ends the VM. Afterwards vm->verdict knows why. -errno: it could not start. */
+/*
+ * Runs until something ends the VM. Afterwards vm->verdict knows why. -errno: it could not start.
+ */
 int vm_run(struct vm *vm, struct err *err);
 
 /* Ends the VM for this reason (see verdict.h for `value`). Any thread; async-signal-safe. */

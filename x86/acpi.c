@@ -55,7 +55,9 @@ static void header(struct buf *b, const char *signature, uint8_t revision)
 	buf_put_le32(b, 1);
 }
 
-/* Writes the table to guest memory, frees the buffer. The table's gpa, or 0 when there is no room. */
+/*
+ * Writes the table to guest memory, frees the buffer. The table's gpa, or 0 when there is no room.
+ */
 static uint64_t finish(struct tables *t, struct buf *b)
 {
 	uint64_t gpa = t->next;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Direct entry, without firmware: what a boot loader leaves in memory beside the image (x86/load.c),
- * and in registers.
+ * Direct entry, without firmware: what a boot loader leaves in memory beside the image
+ * (x86/load.c), and in registers.
  *
  * A bzImage is entered at its 64-bit entry point with RSI at the zero page (Documentation/arch/x86/
  * boot.rst); so is the kernel inside it, and an ELF file, unless it has a PVH note: then at that

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* From x86/load.c, which puts the image and the initrd into RAM, to x86/boot.c, which writes the rest. */
+/*
+ * From x86/load.c, which puts the image and the initrd into RAM, to x86/boot.c, which writes the
+ * rest.
+ */
 #ifndef X86_BOOT_H
 #define X86_BOOT_H
 

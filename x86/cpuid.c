@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPUID: what KVM supports, patched for each vCPU. The machine is one package of N cores, one thread
- * each, and a vCPU's APIC ID is its index. A guest that finds another CPU's APIC ID in its leaves
- * corrupts its own memory, so every leaf that carries one is set. (Intel SDM 2A, CPUID; AMD APM 3, appendix E.)
+ * CPUID: what KVM supports, patched for each vCPU. The machine is one package of N cores, one
+ * thread each, and a vCPU's APIC ID is its index. A guest that finds another CPU's APIC ID in its
+ * leaves corrupts its own memory, so every leaf that carries one is set. (Intel SDM 2A, CPUID; AMD
+ * APM 3, appendix E.)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -172,9 +173,10 @@ static int set(struct vcpu *vcpu, struct err *err)
 }
 
 /*
- * Where the host is a guest itself each CPUID instruction is an exit of its own, and KVM executes some
- * seventy for this: more than half of what else a tiny guest's start takes. Our own images need none of it; but
- * another CPU, which begins in real mode, may enable long mode only if its CPUID has that.
+ * Where the host is a guest itself each CPUID instruction is an exit of its own, and KVM executes
+ * some seventy for this: more than half of what else a tiny guest's start takes. Our own images
+ * need none of it; but another CPU, which begins in real mode, may enable long mode only if its
+ * CPUID has that.
  */
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
 {

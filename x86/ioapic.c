@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Theory of operation. A redirection entry is an MSI in another spelling, and that is how it is
- * delivered: at once by KVM_SIGNAL_MSI, which needs no route. A route in KVM's table is kept for two kinds of pin only:
- * level-triggered ones (by it KVM knows that the vector's EOI must exit to us), and pins with an eventfd bound. Rewriting routes is slow, so
- * only a change to an unmasked entry does it.
+ * delivered: at once by KVM_SIGNAL_MSI, which needs no route. A route in KVM's table is kept for
+ * two kinds of pin only: level-triggered ones (by it KVM knows that the vector's EOI must exit to
+ * us), and pins with an eventfd bound. Rewriting routes is slow, so only a change to an unmasked
+ * entry does it.
  *
  * Masked pins: an edge is latched and delivered on unmask. An eventfd is taken from KVM while its
  * pin is masked; its counter is then the latch, since KVM looks at it when it is given back.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The IOAPIC in user space, beside KVM's local APICs (KVM_CAP_SPLIT_IRQCHIP). It has as many pins as
- * the machine has lines. Intel 82093AA data sheet, version register 0x20 (with an EOI register).
+ * The IOAPIC in user space, beside KVM's local APICs (KVM_CAP_SPLIT_IRQCHIP). It has as many pins
+ * as the machine has lines. Intel 82093AA data sheet, version register 0x20 (with an EOI register).
  */
 #ifndef X86_IOAPIC_H
 #define X86_IOAPIC_H

@@ -2,14 +2,16 @@
 /*
  * What is loaded: a kernel, packed or not, and its initrd.
  *
- * A bzImage is a small program with the kernel proper, an ELF file, packed inside: it moves itself out of
- * the way, unpacks that, moves it to its place and jumps to its 64-bit entry, RSI still at the zero page. All of this
- * is done here, unless --unpack guest is given: there is no KASLR then, nor 5-level paging.
+ * A bzImage is a small program with the kernel proper, an ELF file, packed inside: it moves itself
+ * out of the way, unpacks that, moves it to its place and jumps to its 64-bit entry, RSI still at
+ * the zero page. All of this is done here, unless --unpack guest is given: there is no KASLR then,
+ * nor 5-level paging.
  *
- * What it is worth: Debian's cloud kernel (LZ4) is ready after 19 ms where copying the bzImage takes 3; 46 exits
- * of 1,976 are gone, and 60 MB of moves. The generic one (XZ) is ready after 0.5 s; what Linux has for
- * XZ takes half as long again (busybox's, from the same source, on the same data). In the lab's software CPU, which
- * is slow at liblzma and at writing over old code, a boot takes as long both ways.
+ * What it is worth: Debian's cloud kernel (LZ4) is ready after 19 ms where copying the bzImage
+ * takes 3; 46 exits of 1,976 are gone, and 60 MB of moves. The generic one (XZ) is ready after 0.5
+ * s; what Linux has for XZ takes half as long again (busybox's, from the same source, on the same
+ * data). In the lab's software CPU, which is slow at liblzma and at writing over old code, a boot
+ * takes as long both ways.
  *
  * The kernel's PVH note would do as well, but for 250 exits more: there Linux asks CPUID for Xen.
  */
@@ -97,8 +99,8 @@ static void enter(struct load *l, enum x86_entry entry, uint64_t gpa)
 /* ---- bzImage ---- */
 
 /*
- * Linux links the first segment 2 MiB into the file: unpacked so that this one comes to lie where it belongs, so does most of the rest.
- * Any other address were as right.
+ * Linux links the first segment 2 MiB into the file: unpacked so that this one comes to lie where
+ * it belongs, so does most of the rest. Any other address were as right.
  */
 static uint64_t unpack_at(const struct bzimage *bz)
 {
@@ -107,8 +109,8 @@ static uint64_t unpack_at(const struct bzimage *bz)
 }
 
 /*
- * To no more than it claims, and it may not claim more than the RAM that its header asks for: what is there
- * fits, whatever it holds.
+ * To no more than it claims, and it may not claim more than the RAM that its header asks for: what
+ * is there fits, whatever it holds.
  */
 static int unpack_payload(struct load *l, const struct bzimage *bz, const struct unpacker *u,
 			  uint64_t at, struct err *err)
@@ -130,8 +132,8 @@ static int unpack_payload(struct load *l, const struct bzimage *bz, const struct
 }
 
 /*
- * *done: it is in its place. Else it is no kernel as this file knows them, and only the program around it can tell
- * what to do with it: it is left to the guest.
+ * *done: it is in its place. Else it is no kernel as this file knows them, and only the program
+ * around it can tell what to do with it: it is left to the guest.
  */
 static int load_payload(struct load *l, const struct bzimage *bz, const struct unpacker *u,
 			bool *done, struct err *err)

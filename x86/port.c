@@ -54,8 +54,8 @@ const struct arch_map arch_map = {
 };
 
 /*
- * A pin of the IOAPIC costs Linux eight exits before anything is known of what it leads to. So the first
- * slots take what lies idle below COM1; not 0 and 2, where the full irqchip has its timer.
+ * A pin of the IOAPIC costs Linux eight exits before anything is known of what it leads to. So the
+ * first slots take what lies idle below COM1; not 0 and 2, where the full irqchip has its timer.
  */
 uint32_t arch_virtio_gsi(unsigned int slot)
 {
@@ -258,8 +258,8 @@ static int set_msrs(struct vcpu *vcpu, struct err *err)
 }
 
 /*
- * What firmware leaves in the local APIC: LINT0 external interrupts, LINT1 NMI. Writing it also makes
- * KVM recompute its map of APIC IDs, which lacks the newest vCPU until something does.
+ * What firmware leaves in the local APIC: LINT0 external interrupts, LINT1 NMI. Writing it also
+ * makes KVM recompute its map of APIC IDs, which lacks the newest vCPU until something does.
  */
 static int set_lapic(struct vcpu *vcpu, struct err *err)
 {
@@ -328,7 +328,9 @@ bool arch_vcpu_exit(struct vcpu *vcpu)
 			ioapic_eoi(vcpu->vm->arch->ioapic, vcpu->run->eoi.vector);
 		return true;
 	case KVM_EXIT_HLT:
-		/* Only without local APICs: nothing can wake it, so this is how such an image ends. */
+		/*
+		 * Only without local APICs: nothing can wake it, so this is how such an image ends.
+		 */
 		vm_end(vcpu->vm, VERDICT_NONE, 0);
 		return true;
 	default:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts the first disk and reads a sector of it. With "blocks=N" it then writes and flushes for ever, one
- * sector at a time and N in turn: each is filled with the number of its turn, which is printed when the
- * disk has said that it is on stable storage. Whoever cuts the power looks for it there.
+ * Starts the first disk and reads a sector of it. With "blocks=N" it then writes and flushes for
+ * ever, one sector at a time and N in turn: each is filled with the number of its turn, which is
+ * printed when the disk has said that it is on stable storage. Whoever cuts the power looks for it
+ * there.
  */
 #include "guest/payload/driver.h"
 #include "guest/payload/option.h"

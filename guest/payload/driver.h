@@ -54,8 +54,8 @@ struct desc {
 };
 
 /*
- * Rings, then indirect tables, then data. What is at most ARENA_PIECE long and begins before the last
- * such part ends inside.
+ * Rings, then indirect tables, then data. What is at most ARENA_PIECE long and begins before the
+ * last such part ends inside.
  */
 #define ARENA 0x10000
 #define ARENA_TABLES 0x8000
@@ -121,7 +121,9 @@ void device_offer(struct device *d, unsigned int q, uint16_t head);
 /* Waits for used.idx. False: the device needs a reset, or is too slow. */
 bool device_wait(struct device *d, unsigned int q, uint16_t idx);
 
-/* The first device of that kind, untouched: for payloads that drive but one. NULL: there is none. */
+/*
+ * The first device of that kind, untouched: for payloads that drive but one. NULL: there is none.
+ */
 struct device *device_find(uint32_t id);
 
 /* A disk's request of up to DISK_DATA_MAX bytes, and where they lie; the device is started. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes garbage to every register of every device, in every size, at every alignment, from all CPUs
- * at once; half of the devices were set up as a driver does it before. One device is spared in each
- * round, a different one each time, and must work all the while. After each round all of them must.
+ * Writes garbage to every register of every device, in every size, at every alignment, from all
+ * CPUs at once; half of the devices were set up as a driver does it before. One device is spared in
+ * each round, a different one each time, and must work all the while. After each round all of them
+ * must.
  *
  * Command line: cpus=N rounds=N (0: for ever) seed=N. Needs -m 64 (PORT_NO_RAM).
  */
@@ -68,8 +69,8 @@ static void torture_place(struct random *r, const struct place *p, uint8_t *buff
 
 /*
  * Rings anywhere in the arena, or not in RAM at all; else the device would write its used ring over
- * this program. For the same reason descriptors don't lie over the other rings: two numbers that are
- * counted up would make an address.
+ * this program. For the same reason descriptors don't lie over the other rings: two numbers that
+ * are counted up would make an address.
  */
 static uint32_t ring_address(struct random *r, const struct device *d, uint32_t reg)
 {

@@ -10,7 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Returns the exit status. `boot` is Linux's struct boot_params on x86, the device tree on arm64. */
+/*
+ * Returns the exit status. `boot` is Linux's struct boot_params on x86, the device tree on arm64.
+ */
 int payload_main(const void *boot);
 const char *payload_cmdline(const void *boot);
 
@@ -35,7 +37,9 @@ void port_fence(void);
 uint64_t mmio_read(uint64_t at, unsigned int size);
 void mmio_write(uint64_t at, uint64_t v, unsigned int size);
 
-/* A device that is not virtio, and of which it is safe to write anything that `keep` lets through. */
+/*
+ * A device that is not virtio, and of which it is safe to write anything that `keep` lets through.
+ */
 struct place {
 	const char *name;
 	uint64_t base;

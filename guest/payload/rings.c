@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzzes the rings of virtio devices: random chains, indirect tables and indices, first by one CPU
- * that waits for what the device makes of each, then by all CPUs at once, while the devices walk what
- * they change, and are reset. After each round every device must work.
+ * that waits for what the device makes of each, then by all CPUs at once, while the devices walk
+ * what they change, and are reset. After each round every device must work.
  *
  * All that can come of any mixture of these numbers, also of half-written ones, is that a device
  * writes into its own arena, or finds that an address is not RAM. Therefore: no length between
@@ -97,7 +97,9 @@ static volatile struct desc *tables(const struct device *d)
 	return (volatile struct desc *)(d->arena + ARENA_TABLES);
 }
 
-/* Entry `i` of a table of `n`, most often in a way that goes on to the next and ends at the last. */
+/*
+ * Entry `i` of a table of `n`, most often in a way that goes on to the next and ends at the last.
+ */
 static void any_desc(struct random *r, struct device *d, volatile struct desc *table, uint32_t i,
 		     uint32_t n, bool is_in)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * interleave ROUNDS COMMAND... [-- COMMAND...]...: runs each command in turn, ROUNDS times over, and prints a
- * line for each: median wall time in microseconds, its ratio to the first command's, the median of peak
- * resident memory in KiB. Their output goes to /dev/null; a status that is not 0 ends it.
+ * interleave ROUNDS COMMAND... [-- COMMAND...]...: runs each command in turn, ROUNDS times over,
+ * and prints a line for each: median wall time in microseconds, its ratio to the first command's,
+ * the median of peak resident memory in KiB. Their output goes to /dev/null; a status that is not 0
+ * ends it.
  */
 #include <err.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Device trees (arm/fdt.c, arm/dtb.c): the machine's own, of any machine; and a user's, which is the
- * input itself, or a machine's tree with some bytes changed. What the guest gets is a sound tree in
- * its place, with what the loader has to say.
+ * Device trees (arm/fdt.c, arm/dtb.c): the machine's own, of any machine; and a user's, which is
+ * the input itself, or a machine's tree with some bytes changed. What the guest gets is a sound
+ * tree in its place, with what the loader has to say.
  */
 #include <errno.h>
 #include <libfdt.h>

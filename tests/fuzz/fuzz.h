@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the fuzz targets share: an input that is taken apart number by number (past its end there are
- * zeros), a check that stays in whatever the build is, and a hold of the stand-ins in lib/.
+ * What the fuzz targets share: an input that is taken apart number by number (past its end there
+ * are zeros), a check that stays in whatever the build is, and a hold of the stand-ins in lib/.
  */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Linux's own kernel files: any bytes are named (guest/image.h), and what claims to be a bzImage, an
- * arm64 Image, a zImage or an EFI zboot is read.
+ * Linux's own kernel files: any bytes are named (guest/image.h), and what claims to be a bzImage,
+ * an arm64 Image, a zImage or an EFI zboot is read.
  */
 #include "guest/image.h"
 

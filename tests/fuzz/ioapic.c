@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The IOAPIC in user space (x86/ioapic.c): its registers, its lines, EOIs, bound eventfds, and its life.
- * There is no KVM behind it: messages and routes are refused, which must change nothing.
+ * The IOAPIC in user space (x86/ioapic.c): its registers, its lines, EOIs, bound eventfds, and its
+ * life. There is no KVM behind it: messages and routes are refused, which must change nothing.
  */
 #include "x86/ioapic.h"
 
@@ -114,7 +114,8 @@ static void step(struct fuzz *f, struct input *in, bool *loaded)
 		bind_any(f, in);
 	} else if (what == 14) {
 		save_and_load(f, in);
-		*loaded = true; /* a stream may tell of pins that are not there: nobody can reach them */
+		*loaded =
+			true; /* a stream may tell of pins that are not there: nobody can reach them */
 	} else {
 		f->io->device.ops->reset(&f->io->device);
 	}

@@ -64,7 +64,10 @@ static void check(const struct unpacker *u, const uint8_t *file, size_t len, siz
 	CHECK(unpack(u, file, len, SIZE_MAX / 2, &whole, &err) == -ENOMEM); /* no such room */
 }
 
-/* Bytes 0 and 1: how many bytes there is room for (0 and 1: memory is short, too). The rest is the file. */
+/*
+ * Bytes 0 and 1: how many bytes there is room for (0 and 1: memory is short, too). The rest is the
+ * file.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };

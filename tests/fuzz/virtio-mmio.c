@@ -86,7 +86,9 @@ static void access_any(struct input *in, struct guest *g)
 		bus_access(&g->mmio, BASE + offset, data, len, true);
 	} else if (bus_access(&g->mmio, BASE + offset, data, len, false)) {
 		CHECK(offset + len <= VIRTIO_MMIO_SIZE);
-		/* Control registers know aligned words only, and this device has no config space. */
+		/*
+		 * Control registers know aligned words only, and this device has no config space.
+		 */
 		if (offset >= VIRTIO_MMIO_CONFIG || len != 4 || offset % 4)
 			CHECK(!get_le(data, len));
 	} else {

@@ -75,7 +75,10 @@ static inline void wait_lines(struct run *r, int lines)
 		lines -= c == '\n';
 }
 
-/* The rest of the irq payload's life, after its first edge was raised: one edge by eventfd, one by hand. */
+/*
+ * The rest of the irq payload's life, after its first edge was raised: one edge by eventfd, one by
+ * hand.
+ */
 static inline void two_more_edges(struct run *r, pthread_t thread, const struct irq_line *line)
 {
 	uint64_t one = 1;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The driver's side of virtio-mmio, for the tests of devices: a machine of nothing but RAM, a bus and
- * an interrupt line, and a driver that talks to a device as a guest does. It waits by polling, for
- * at most WAIT_MS.
+ * The driver's side of virtio-mmio, for the tests of devices: a machine of nothing but RAM, a bus
+ * and an interrupt line, and a driver that talks to a device as a guest does. It waits by polling,
+ * for at most WAIT_MS.
  */
 #ifndef TESTS_UNIT_DRIVER_H
 #define TESTS_UNIT_DRIVER_H
@@ -261,7 +261,9 @@ static inline unsigned int machine_dirty_pages(struct machine *m, bool clear)
 	return n;
 }
 
-/* Saves, resets, loads and saves a device: are both the same, and does it refuse what is cut short? */
+/*
+ * Saves, resets, loads and saves a device: are both the same, and does it refuse what is cut short?
+ */
 static inline void check_save_load(struct virtio_dev *dev)
 {
 	struct device *d = &dev->device;

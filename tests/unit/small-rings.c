@@ -16,16 +16,19 @@
  *   around 2^64; the longest; no length, in RAM and out of it; and lengths of which two are 4 GiB
  *   exactly, and one byte less than that.
  *
- * - Of an indirect table: those ends again, the sizes 0, 1.5, 1, 2, 3, 256 and 257 entries, aligned and
+ * - Of an indirect table: those ends again, the sizes 0, 1.5, 1, 2, 3, 256 and 257 entries, aligned
+ * and
  *   not, and tables that lie over the ring itself, over half descriptors of it, over its end, and over
  *   the available and the used ring. What is in a table is chosen like what is in the ring: a
  *   table over the ring has what was chosen for the ring, and the other way round. The table of
  *   256 is full: there all but the last entry are given, as its use is the number of pieces.
  *
- * - flags: all 8 combinations, but WRITE beside INDIRECT with one table only, where it means nothing. Of
+ * - flags: all 8 combinations, but WRITE beside INDIRECT with one table only, where it means
+ * nothing. Of
  *   other flags the walker knows nothing: they are set in every second case.
  *
- * - next: any descriptor that was chosen before, itself among them; one that was not; the first that
+ * - next: any descriptor that was chosen before, itself among them; one that was not; the first
+ * that
  *   does not exist, and the last number. Those not chosen differ in their number alone, and what is
  *   done with a number (times 16, plus the table's start) is the same for each, so the lowest stands
  *   for all. Without NEXT it is not looked at. The head is any of the four and any of those two.
@@ -58,7 +61,9 @@
 #define FULL (LOW + 0x5000) /* 256 entries, and one more */
 #define DATA (LOW + 0x8000)
 
-/* 16 bytes each that are chosen: the ring, what is behind it, a table, the full one's last entry. */
+/*
+ * 16 bytes each that are chosen: the ring, what is behind it, a table, the full one's last entry.
+ */
 #define RING_CELLS 6
 #define TABLE_CELLS 3
 #define CELLS (RING_CELLS + TABLE_CELLS + 1)
@@ -187,8 +192,8 @@ static unsigned int cell_needed(const struct test *t, uint64_t gpa)
 }
 
 /*
- * Follows a chain to its end, or to where it can't go on, or to what nobody has chosen. A rule that is
- * broken once stays broken, so the rules are asked late.
+ * Follows a chain to its end, or to where it can't go on, or to what nobody has chosen. A rule that
+ * is broken once stays broken, so the rules are asked late.
  */
 static enum verdict follow(const struct test *t, uint16_t head, struct path *p, unsigned int *cell)
 {
@@ -342,7 +347,10 @@ static void try_all(struct test *t, uint16_t head, unsigned int cell)
 			try_pieces(t, head, cell, flags);
 			continue;
 		}
-		/* What WRITE means there, nothing, is seen with the smallest table as well as with all. */
+		/*
+		 * What WRITE means there, nothing, is seen with the smallest table as well as with
+		 * all.
+		 */
 		for (unsigned int i = 0; i < (flags & VRING_DESC_F_WRITE ? 1 : ARRAY_SIZE(tables));
 		     i++)
 			try(t, head, cell,
@@ -442,8 +450,8 @@ static void test_indices(struct test *t)
 }
 
 /*
- * RAM is shared memory that is mapped twice: what the walker has can't be written, and is followed by
- * nothing.
+ * RAM is shared memory that is mapped twice: what the walker has can't be written, and is followed
+ * by nothing.
  */
 static bool set_up(struct test *t)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* TAP for tests in C: ok() for each thing checked, and main() ends with `return done_testing();`. */
+/*
+ * TAP for tests in C: ok() for each thing checked, and main() ends with `return done_testing();`.
+ */
 #ifndef TESTS_UNIT_TAP_H
 #define TESTS_UNIT_TAP_H
 

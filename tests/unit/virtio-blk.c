@@ -243,8 +243,8 @@ static void test_host_error(struct machine *m, int fd, int log_fd)
 }
 
 /*
- * A whole queue of requests offered at once, more than once over: each is answered, in whatever order, and a
- * driver that offers one request again before its answer gets one more for each.
+ * A whole queue of requests offered at once, more than once over: each is answered, in whatever
+ * order, and a driver that offers one request again before its answer gets one more for each.
  */
 static void test_many(struct machine *m, int fd)
 {

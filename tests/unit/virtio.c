@@ -414,7 +414,9 @@ static void *release_when_stopping(void *opaque)
 	return NULL;
 }
 
-/* A full queue of the longest requests: a reset, or the end of the VM, must not wait for them all. */
+/*
+ * A full queue of the longest requests: a reset, or the end of the VM, must not wait for them all.
+ */
 static void test_reset_of_full_queue(struct machine *m, struct slow *slow)
 {
 	unsigned int served = atomic_load(&slow->served);

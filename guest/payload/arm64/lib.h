@@ -25,7 +25,9 @@
 #define write_sysreg(name, value) \
 	asm volatile("msr " #name ", %0; isb" ::"r"((uint64_t)(value)) : "memory")
 
-/* Starts a vCPU: payload_ap_main(), which only some payloads have. PSCI's answer: 0, or an error. */
+/*
+ * Starts a vCPU: payload_ap_main(), which only some payloads have. PSCI's answer: 0, or an error.
+ */
 int64_t payload_start_ap(uint64_t mpidr, void *stack_top);
 
 _Noreturn void payload_exit(int status); /* by the debug-exit register */
@@ -35,7 +37,10 @@ int64_t payload_psci(uint32_t function, uint64_t a, uint64_t b, uint64_t c);
 
 void put_char(char c);
 
-/* The device tree is NULL in QEMU. One property of the device tree after the other; a node's come before those of its children. */
+/*
+ * The device tree is NULL in QEMU. One property of the device tree after the other; a node's come
+ * before those of its children.
+ */
 struct fdt_walk {
 	const uint8_t *at, *end; /* what is left of the structure block */
 	const char *strings;

@@ -70,8 +70,8 @@ void put_hex(uint64_t v)
 }
 
 /*
- * The frame is RIP, CS, RFLAGS, RSP, SS. Interrupts come only inside wait_interrupt(), which gives up
- * RAX and expects them to be off again.
+ * The frame is RIP, CS, RFLAGS, RSP, SS. Interrupts come only inside wait_interrupt(), which gives
+ * up RAX and expects them to be off again.
  */
 asm("handler:\n"
     "	incl caught(%rip)\n"

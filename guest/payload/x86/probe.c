@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a stock kernel needs and a KVM without virtualization hardware lacks: IRET in protected mode,
- * and SSE. Where KVM can't, it ends the VM with an emulation failure.
+ * What a stock kernel needs and a KVM without virtualization hardware lacks: IRET in protected
+ * mode, and SSE. Where KVM can't, it ends the VM with an emulation failure.
  */
 #include "guest/payload/x86/lib.h"
 

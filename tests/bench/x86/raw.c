@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * raw none|split|full [ioeventfd] [cpuid] [spin] [MIB]: KVM's own floor. The least that makes a VM with one
- * vCPU, runs one instruction (out %al, $0xf4) and ends, in plain ioctls: what lkvm's start-up is compared with.
- * `ioeventfd` adds one, `cpuid` what a guest needs that asks for its processor; `spin` never ends.
+ * raw none|split|full [ioeventfd] [cpuid] [spin] [MIB]: KVM's own floor. The least that makes a VM
+ * with one vCPU, runs one instruction (out %al, $0xf4) and ends, in plain ioctls: what lkvm's
+ * start-up is compared with. `ioeventfd` adds one, `cpuid` what a guest needs that asks for its
+ * processor; `spin` never ends.
  */
 #include <err.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * A guest's RAM for fuzzing: two small slots with a hole between, in a mapping where all else is no
  * memory, so that whoever leaves a slot faults. Made once and cleared for each input.
  *
- * A copy is kept of what the guest knows of. What differs from it was written by the VMM, and must be
- * marked dirty: ram_check_dirty().
+ * A copy is kept of what the guest knows of. What differs from it was written by the VMM, and must
+ * be marked dirty: ram_check_dirty().
  */
 #ifndef TESTS_FUZZ_LIB_RAM_H
 #define TESTS_FUZZ_LIB_RAM_H

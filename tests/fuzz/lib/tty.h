@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* term/tty.h without threads, in place of term/tty.c: what the outside does is said by the target. */
+/*
+ * term/tty.h without threads, in place of term/tty.c: what the outside does is said by the target.
+ */
 #ifndef TESTS_FUZZ_LIB_TTY_H
 #define TESTS_FUZZ_LIB_TTY_H
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where arm/boot.c puts things: for any size of RAM, kernel and initrd, and whatever a header claims, kernel,
- * device tree and initrd lie in RAM, apart from each other and where their kernel can reach them; or the image is
- * refused with a line for people. Thousands of cases by chance, the same ones each time.
+ * Where arm/boot.c puts things: for any size of RAM, kernel and initrd, and whatever a header
+ * claims, kernel, device tree and initrd lie in RAM, apart from each other and where their kernel
+ * can reach them; or the image is refused with a line for people. Thousands of cases by chance, the
+ * same ones each time.
  */
 #include <elf.h>
 #include <errno.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What the arm port decides without a KVM: bits of addresses, affinities, and the device tree's bytes. */
+/*
+ * What the arm port decides without a KVM: bits of addresses, affinities, and the device tree's
+ * bytes.
+ */
 #include <errno.h>
 #include <libfdt.h>
 #include <stdlib.h>

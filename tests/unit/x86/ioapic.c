@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The IOAPIC's registers, its latches, and its saved state. KVM is not there: messages go nowhere. */
+/*
+ * The IOAPIC's registers, its latches, and its saved state. KVM is not there: messages go nowhere.
+ */
 #include <string.h>
 
 #include "tests/unit/tap.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bzImages made here, with a kernel packed inside: it is unpacked to its place, left to the guest, or
- * refused with a line for people. And ELF files that are packed as a whole.
+ * bzImages made here, with a kernel packed inside: it is unpacked to its place, left to the guest,
+ * or refused with a line for people. And ELF files that are packed as a whole.
  */
 #include <elf.h>
 #include <errno.h>
@@ -34,7 +34,9 @@ struct bytes {
 	size_t size;
 };
 
-/* A kernel's ELF file: a segment that is in place when unpacked, one that is not, and relocations. */
+/*
+ * A kernel's ELF file: a segment that is in place when unpacked, one that is not, and relocations.
+ */
 static struct bytes make_vmlinux(void)
 {
 	struct bytes b = { calloc(1, PLAIN), PLAIN };
