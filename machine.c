@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "guest/payloads.h"
+#include "host/disk-queue.h"
 #include "host/disk.h"
 #include "platform/pl031.h"
 #include "term/scan.h"
@@ -189,6 +190,20 @@ static int check_twice(const struct machine_config *c, unsigned int i, struct er
 	return 0;
 }
 
+/* What was asked for by name fails now, not when the guest starts the disk. */
+static int check_engine(const struct machine_disk *d, struct disk *disk, struct err *err)
+{
+	struct disk_queue *q;
+	int rc = d->engine ? disk_queue_create(disk, 1, d->engine, &q) : 0;
+
+	if (rc)
+		return err_set(err, -rc, "disk %s: io=%s: %s; leave it out", d->path, d->engine,
+			       strerror(-rc));
+	if (d->engine)
+		disk_queue_destroy(q);
+	return 0;
+}
+
 static int add_disk(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_disk *d = &m->config->disks[i];
@@ -204,7 +219,9 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 	if (rc)
 		return rc;
 	snprintf(m->names[i], sizeof(m->names[i]), "virtio-blk.%u", i);
-	rc = create_device(m, "virtio_blk", config.name, &config, &dev, err);
+	rc = check_engine(d, config.disk, err);
+	if (!rc)
+		rc = create_device(m, "virtio_blk", config.name, &config, &dev, err);
 	if (rc) {
 		disk_close(config.disk); /* else it is the device's */
 		return rc;

@@ -82,7 +82,7 @@ int disk_request_run(struct disk *disk, struct disk_request *r)
 	case DISK_READ:
 		return disk_read(disk, r->iov, r->n, r->offset);
 	case DISK_WRITE:
-		return disk_write(disk, r->iov, r->n, r->offset);
+		return disk_write(disk, r->iov, r->n, r->offset, r->stable);
 	default:
 		return disk_flush(disk);
 	}

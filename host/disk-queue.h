@@ -19,6 +19,7 @@ struct disk_request {
 	struct iovec *iov;	   /* used up: its entries change; any alignment */
 	unsigned int n;		   /* up to 1,024 */
 	uint64_t offset;	   /* bytes; all of it is inside the disk */
+	bool stable;		   /* a write that is done is on stable storage */
 	int result;		   /* when done: 0 (all of it) or -errno (an unknown part) */
 	struct disk_request *next; /* the queue's own */
 };
@@ -27,7 +28,7 @@ struct disk_queue;
 
 /*
  * For up to `depth` requests at a time. `engine` NULL: the best that works; else "uring" or
- * "threads", or -ENOTSUP. The disk is borrowed. Takes host resources: for a disk that its guest has
+ * "threads". -ENOTSUP for other words, or what stands in the way of the last one tried. The disk is borrowed. Takes host resources: for a disk that its guest has
  * started.
  */
 int disk_queue_create(struct disk *disk, unsigned int depth, const char *engine,

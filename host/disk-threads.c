@@ -23,7 +23,7 @@ struct threads {
 	struct disk_request *todo, **todo_end;
 	struct disk_request *ended;
 	bool stop;
-	unsigned int n_workers, idle;
+	unsigned int n_todo, n_workers, idle;
 	pthread_t workers[WORKERS];
 };
 
@@ -42,8 +42,10 @@ static int threads_create(struct disk *disk, unsigned int depth, struct disk_que
 		return -ENOMEM;
 	t->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (t->event_fd < 0) {
+		int rc = -errno;
+
 		free(t);
-		return -errno;
+		return rc;
 	}
 	t->todo_end = &t->todo;
 	pthread_mutex_init(&t->lock, NULL);
@@ -85,8 +87,10 @@ static struct disk_request *take(struct threads *t)
 		pthread_cond_wait(&t->work, &t->lock);
 	t->idle--;
 	r = t->todo;
-	if (r)
+	if (r) {
 		t->todo = r->next;
+		t->n_todo--;
+	}
 	if (!t->todo)
 		t->todo_end = &t->todo;
 	return r;
@@ -142,13 +146,15 @@ static void threads_submit(struct disk_queue *q, struct disk_request *r)
 	unsigned int n;
 
 	pthread_mutex_lock(&t->lock);
-	if (!t->idle && t->n_workers < WORKERS)
+	/* Who was woken for another is idle until it has the lock. */
+	if (t->n_todo >= t->idle && t->n_workers < WORKERS)
 		add_worker(t);
 	n = t->n_workers;
 	if (n) {
 		r->next = NULL;
 		*t->todo_end = r;
 		t->todo_end = &r->next;
+		t->n_todo++;
 		pthread_cond_signal(&t->work);
 	}
 	pthread_mutex_unlock(&t->lock);

@@ -7,10 +7,15 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <linux/fs.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "host/disk-queue.h"
 #include "util/util.h"
+
+#define RETRY_US 1000
 
 struct uring {
 	struct disk_queue queue;
@@ -35,6 +40,9 @@ static int uring_create(struct disk *disk, unsigned int depth, struct disk_queue
 		return rc;
 	}
 	rc = io_uring_register_files(&u->ring, &fd, 1);
+	/* A filter may allow all but this one, and requests would never end. */
+	if (!rc && syscall(__NR_io_uring_enter, u->ring.ring_fd, 0, 0, 0, NULL, 0) < 0)
+		rc = -errno;
 	if (rc) {
 		io_uring_queue_exit(&u->ring);
 		free(u);
@@ -46,8 +54,12 @@ static int uring_create(struct disk *disk, unsigned int depth, struct disk_queue
 
 static void uring_destroy(struct disk_queue *q)
 {
-	io_uring_queue_exit(&uring_of(q)->ring);
-	free(uring_of(q));
+	struct uring *u = uring_of(q);
+
+	/* Else the ring keeps the file for a moment longer, and its file system busy. */
+	io_uring_unregister_files(&u->ring);
+	io_uring_queue_exit(&u->ring);
+	free(u);
 }
 
 static int uring_fd(const struct disk_queue *q)
@@ -68,7 +80,7 @@ static void enqueue(struct uring *u, struct disk_request *r)
 		io_uring_prep_readv(sqe, 0, r->iov, r->n, r->offset);
 		break;
 	case DISK_WRITE:
-		io_uring_prep_writev(sqe, 0, r->iov, r->n, r->offset);
+		io_uring_prep_writev2(sqe, 0, r->iov, r->n, r->offset, r->stable ? RWF_DSYNC : 0);
 		break;
 	case DISK_FLUSH:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
@@ -86,22 +98,31 @@ static void uring_submit(struct disk_queue *q, struct disk_request *r)
 		enqueue(uring_of(q), r);
 }
 
+/*
+ * Until all are sent: the kernel stops short where it can't begin one of them, and that one ends with
+ * its error. When it refuses for now, it lacks memory, or has work of its own first.
+ */
 static void uring_commit(struct disk_queue *q)
 {
-	int rc;
+	struct io_uring *ring = &uring_of(q)->ring;
 
-	/* The kernel is short of memory, or has work of its own first: it gets there. */
-	do {
-		rc = io_uring_submit(&uring_of(q)->ring);
-	} while (rc == -EINTR || rc == -EAGAIN || rc == -EBUSY);
+	while (io_uring_sq_ready(ring)) {
+		int rc = io_uring_submit(ring);
+
+		if (rc < 0 && rc != -EINTR)
+			usleep(RETRY_US);
+	}
 }
 
 /* False: it goes on. */
-static bool has_ended(struct disk_request *r, int res)
+static bool has_ended(struct disk *disk, struct disk_request *r, int res)
 {
-	if (res == -EINTR || res == -EAGAIN)
+	if (res == -EINTR)
 		return false;
 	r->result = MIN(res, 0);
+	/* What the kernel won't wait for by itself. */
+	if (res == -EAGAIN)
+		r->result = disk_request_run(disk, r);
 	if (res < 0 || r->op == DISK_FLUSH)
 		return true;
 	if (!res) { /* the file has become shorter under us */
@@ -121,7 +142,7 @@ static void uring_reap(struct disk_queue *q, bool wait)
 	while (!q->done &&
 	       !(wait ? io_uring_wait_cqe(&u->ring, &cqe) : io_uring_peek_cqe(&u->ring, &cqe))) {
 		struct disk_request *r = io_uring_cqe_get_data(cqe);
-		bool ended = has_ended(r, cqe->res);
+		bool ended = has_ended(q->disk, r, cqe->res);
 
 		io_uring_cqe_seen(&u->ring, cqe);
 		if (ended) {

@@ -59,7 +59,8 @@ static int open_file(struct disk *disk, const struct disk_config *config, struct
 		    (config->direct ? O_DIRECT : 0);
 
 	disk->fd = open(config->path, flags);
-	if (disk->fd >= 0)
+	/* For the opening only: io_uring would give EAGAIN for all that has to wait. */
+	if (disk->fd >= 0 && !fcntl(disk->fd, F_SETFL, flags & ~O_NONBLOCK))
 		return 0;
 	if (errno == EISDIR)
 		return err_set(err, EISDIR, "disk %s: a directory; give an image or a block device",
@@ -322,7 +323,7 @@ int disk_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t off
 	return rc;
 }
 
-int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset)
+static int write_any(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset)
 {
 	int rc;
 
@@ -332,6 +333,13 @@ int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t of
 	rc = write_bounced(disk, iov, n, offset);
 	pthread_mutex_unlock(&disk->bounce_lock);
 	return rc;
+}
+
+int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset, bool stable)
+{
+	int rc = write_any(disk, iov, n, offset);
+
+	return !rc && stable ? disk_flush(disk) : rc;
 }
 
 int disk_flush(struct disk *disk)

@@ -41,10 +41,11 @@ uint32_t disk_block_size(const struct disk *disk);
 
 /*
  * All of it, or -errno and an unknown part of it. The range is inside the disk. `iov` is used up
- * (its entries change); its addresses and lengths may have any alignment.
+ * (its entries change); its addresses and lengths may have any alignment. `stable`: as if flushed
+ * at once.
  */
 int disk_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
-int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
+int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset, bool stable);
 
 /* What was written is on stable storage when it returns. */
 int disk_flush(struct disk *disk);

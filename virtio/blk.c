@@ -29,7 +29,7 @@
 /* Up to what the features offered speak of. */
 #define CONFIG_SIZE offsetof(struct virtio_blk_config, physical_block_exp)
 
-/* One on its way to the disk. Some 10 KiB, of which a short one touches but the first page. */
+/* One on its way to the disk. Some 10 KiB; memory is taken by those that were ever in use. */
 struct request {
 	struct disk_request io;
 	struct request *next_free;
@@ -50,7 +50,8 @@ struct virtio_blk {
 	struct loop *loop;
 	struct disk_queue *io;
 	loop_id io_source;
-	struct request *requests, *free;
+	struct request *requests, *free; /* free: those that have come back */
+	unsigned int depth, n_fresh;	 /* how many there are, and have ever been used */
 	unsigned int in_flight;
 	uint64_t bytes;	    /* of those */
 	bool starved;	    /* the driver has offered what had to wait for another to be done */
@@ -82,22 +83,37 @@ static int64_t answer(const struct chain *c, uint8_t status)
 	return c->in_len;
 }
 
-/* Sends `len` bytes, which are in the chain, at `sector` on their way. */
-static int64_t take(struct virtio_blk *blk, enum disk_op op, uint64_t sector, uint32_t len)
+/* NULL: others must come back first. The one used last is taken first, while it is warm. */
+static struct request *take_free(struct virtio_blk *blk, uint32_t len)
 {
 	struct request *r = blk->free;
 
-	if (!r || (blk->in_flight && blk->bytes + len > MAX_BYTES)) {
+	if (blk->in_flight && blk->bytes + len > MAX_BYTES)
+		return NULL;
+	if (r)
+		blk->free = r->next_free;
+	else if (blk->n_fresh < blk->depth)
+		r = &blk->requests[blk->n_fresh++];
+	return r;
+}
+
+/* Sends `len` bytes, which are in the chain, at `sector` on their way. */
+static int64_t take(struct virtio_blk *blk, enum disk_op op, uint64_t sector, uint32_t len)
+{
+	struct request *r = take_free(blk, len);
+
+	if (!r) {
 		blk->starved = true;
 		return VIRTIO_LATER;
 	}
-	blk->free = r->next_free;
 	blk->in_flight++;
 	blk->bytes += len;
 	chain_copy(&r->chain, &blk->chain);
 	r->sector = sector;
 	r->len = len;
 	r->io = (struct disk_request){ .op = op, .iov = r->data, .offset = sector * SECTOR };
+	/* A driver that can't flush takes what is done for safe (virtio 1.2, section 5.2.6.2). */
+	r->io.stable = !virtio_has_feature(&blk->dev, VIRTIO_BLK_F_FLUSH);
 	if (op == DISK_READ)
 		r->io.n = chain_in_iov(&r->chain, 0, len, r->data);
 	else if (op == DISK_WRITE)
@@ -195,13 +211,9 @@ static void on_io(void *opaque, uint32_t events)
 static int make_requests(struct virtio_blk *blk, unsigned int n)
 {
 	blk->requests = calloc(n, sizeof(blk->requests[0]));
-	if (!blk->requests)
-		return -ENOMEM;
-	for (unsigned int i = n; i > 0; i--) {
-		blk->requests[i - 1].next_free = blk->free;
-		blk->free = &blk->requests[i - 1];
-	}
-	return 0;
+	blk->depth = n;
+	blk->n_fresh = 0;
+	return blk->requests ? 0 : -ENOMEM;
 }
 
 static void close_queue(struct virtio_blk *blk)

@@ -39,6 +39,7 @@
 #define STATUS_FEATURES_OK 8
 #define STATUS_NEEDS_RESET 64
 
+#define FEATURE_BLK_FLUSH (1ull << 9)
 #define FEATURE_INDIRECT (1ull << 28)
 #define FEATURE_EVENT_IDX (1ull << 29)
 #define FEATURE_VERSION_1 (1ull << 32)

@@ -44,7 +44,7 @@ sub check
 {
 	my ($last) = @_;
 	open my $file, '<:raw', $disk or die;
-	for my $turn ($last > $blocks ? $last - $blocks + 1 : 1 .. $last) {
+	for my $turn (($last > $blocks ? $last - $blocks + 1 : 1) .. $last) {
 		seek $file, ($turn % $blocks) * 512, 0;
 		read $file, my $sector, 512;
 		my @words = unpack 'V*', $sector;

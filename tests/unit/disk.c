@@ -99,7 +99,7 @@ static void round_trip(struct disk *disk, uint64_t at, const char *what)
 
 	for (size_t i = 0; i < len; i++)
 		from[i] = (uint8_t)(i * 7 + at);
-	rc = disk_write(disk, iov, 3, at);
+	rc = disk_write(disk, iov, 3, at, false);
 	ok(!rc && !disk_flush(disk), "%s: written (%d)", what, rc);
 	memset(to, 0, len);
 	iov[0] = (struct iovec){ to + 1, 1 };
@@ -134,7 +134,7 @@ static void test_transfers(void)
 
 	disk = opened("disk", true, false);
 	iov = (struct iovec){ block, 512 };
-	ok(disk_read_only(disk) && disk_write(disk, &iov, 1, 0) == -EBADF,
+	ok(disk_read_only(disk) && disk_write(disk, &iov, 1, 0, false) == -EBADF,
 	   "a read-only disk can't be written");
 	disk_close(disk);
 }
@@ -166,7 +166,7 @@ static void test_direct(void)
 	for (size_t i = 0; i < len; i++)
 		data[i + 1] = (uint8_t)(i / 512 + i);
 	iov = (struct iovec){ data + 1, len };
-	ok(!disk_write(disk, &iov, 1, 4096), "direct: a long write is bounced in parts");
+	ok(!disk_write(disk, &iov, 1, 4096, true), "direct: a long write is bounced in parts");
 	memset(data, 0, len + 4096);
 	iov = (struct iovec){ data, len };
 	ok(!disk_read(disk, &iov, 1, 4096), "direct: and read without bouncing");
