@@ -429,7 +429,8 @@ $(fuzz-targets): $(BUILD)/%: $(obj)/tests/fuzz/%.o $(fuzz-common) $(BUILD)/liblk
 
 # For who calls for all tests: where there is a clang that can.
 fuzz-if-possible:
-	$(Q)+if [ -e "$$($(CLANG) -print-runtime-dir 2>/dev/null)/libclang_rt.fuzzer-$$(uname -m).a" ]; then \
+	$(Q)+if [ -e "$$($(CLANG) -print-runtime-dir 2>/dev/null)/libclang_rt.fuzzer-$$(uname -m).a" ] && \
+		echo '#include <libfdt.h>' | $(CLANG) -E - >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory fuzz; fi
 
 # (A sanitizer's build has no use for it.)

@@ -20,8 +20,8 @@ struct machine_disk {
 	const char *path;
 	bool ro, direct;
 	const char *serial; /* what GET_ID tells; NULL: none */
-	const char *
-		engine; /* how it is read and written (host/disk-queue.h); NULL: the best there is */
+	/* How it is read and written (host/disk-queue.h); NULL: the best there is. */
+	const char *engine;
 };
 
 struct machine_config {

@@ -98,6 +98,22 @@ static int check_cpus(const void *fdt, const struct vm *vm, const char *path, st
 	return 0;
 }
 
+#define OLDEST 16 /* the first that Linux reads, of 2005 */
+
+/* Older ones have node names over which libfdt's check falls (1.6.1 follows a null pointer). */
+static int check_file(const struct file_map *file, const char *path, struct err *err)
+{
+	bool has_header = file->size >= sizeof(struct fdt_header) &&
+			  fdt_magic(file->data) == FDT_MAGIC;
+
+	if (has_header && fdt_version(file->data) < OLDEST)
+		return err_set(err, EINVAL, "--dtb %s: it is of version %u; %u or later is wanted",
+			       path, fdt_version(file->data), OLDEST);
+	if (!has_header || fdt_check_full(file->data, file->size))
+		return err_set(err, EINVAL, "--dtb %s: not a device tree, or a damaged one", path);
+	return 0;
+}
+
 static int read_users(const struct vm *vm, void *fdt, size_t room, struct err *err)
 {
 	const char *path = vm->arch->options.dtb;
@@ -106,12 +122,11 @@ static int read_users(const struct vm *vm, void *fdt, size_t room, struct err *e
 
 	if (rc)
 		return rc;
-	if (file.size > room - ROOM_CHOSEN)
+	rc = check_file(&file, path, err);
+	if (!rc && (file.size > room - ROOM_CHOSEN || fdt_open_into(file.data, fdt, (int)room)))
 		rc = err_set(err, E2BIG, "--dtb %s: %zu bytes are more than the %zu that fit", path,
 			     file.size, room - (size_t)ROOM_CHOSEN);
-	else if (fdt_check_full(file.data, file.size) || fdt_open_into(file.data, fdt, (int)room))
-		rc = err_set(err, EINVAL, "--dtb %s: not a device tree, or a damaged one", path);
-	else
+	if (!rc)
 		rc = check_memory(fdt, vm, path, err);
 	if (!rc)
 		rc = check_cpus(fdt, vm, path, err);

@@ -220,7 +220,8 @@ void manual_bash(const struct command *table)
 		printf("%s%s", c == table ? "" : " ", c->name);
 	puts("' -- \"$word\"))\n\t\treturn\n\tfi\n\tcase $before in");
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (p->state == OPTION_WORKS && p->arg && strchr(p->arg, '|') && is_first(p))
+		if (p->state == OPTION_WORKS && p->arg && strchr(p->arg, '|') &&
+		    !strchr(p->arg, '[') && is_first(p))
 			complete_value(p);
 	}
 	puts("\tesac\n\tcase $word in");

@@ -118,6 +118,8 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 		d->engine = word + 3;
 	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
 		d->serial = word + 7;
+	else if (!strncmp(word, "io=", 3))
+		return err_set(err, EINVAL, "--disk %s: io is uring or threads", value);
 	else if (!strncmp(word, "serial=", 7))
 		return err_set(err, EINVAL, "--disk %s: a serial has at most 20 characters", value);
 	else
@@ -141,6 +143,8 @@ static int set_disk(struct run_options *o, const char *value, struct err *err)
 		return err_set(err, ENOMEM, "no memory");
 	o->disk_text[o->machine.n_disks] = rest;
 	d->path = strsep(&rest, ",");
+	if (!*d->path)
+		rc = err_set(err, EINVAL, "--disk %s: a file's name comes first", value);
 	while (!rc && (word = strsep(&rest, ",")))
 		rc = set_disk_word(d, word, value, err);
 	o->machine.n_disks++;
@@ -316,7 +320,7 @@ const struct option run_option_table[] = {
 	  "-k bzImage -i initrd.cpio.gz -p \"quiet\"" },
 	{ "cpus", 'c', "N", WORKS, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
-	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.",
+	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
 	  "--payload exit -m 64M" },
 	{ "disk", 'd', "FILE[,ro][,direct][,serial=NAME][,io=uring|threads]", WORKS, set_disk,
 	  "A raw file or a block device as the next virtio disk (vda, vdb ...). ro: read-only. direct: past "

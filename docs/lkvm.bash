@@ -8,7 +8,6 @@ _lkvm()
 		return
 	fi
 	case $before in
-	--disk) COMPREPLY=($(compgen -W 'FILE[,ro][,direct][,serial=NAME][,io=uring threads] ' -- "$word")); return ;;
 	--console) COMPREPLY=($(compgen -W 'serial virtio none ' -- "$word")); return ;;
 	--unpack) COMPREPLY=($(compgen -W 'host guest ' -- "$word")); return ;;
 	--irqchip) COMPREPLY=($(compgen -W 'split full none gicv2 gicv3 gicv3-its ' -- "$word")); return ;;

@@ -35,7 +35,10 @@ int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image 
  */
 int elf_relocate(struct elf_image *elf, uint64_t to);
 
-/* Copies the segments; the rest of each is zeroed. They must lie in [low, high) of the caller. */
+/*
+ * Copies the segments, which must lie in [low, high) of the caller. What follows a segment's bytes in
+ * memory is not written: RAM is fresh, and zero.
+ */
 int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_t high,
 	     struct err *err);
 

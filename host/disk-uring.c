@@ -6,6 +6,9 @@
  * cache as it lies in memory is done at once, through disk_read() and its like, which know how.
  */
 #include <errno.h>
+#if !__has_include(<liburing.h>)
+#error "liburing.h is missing: install liburing-dev, or run tests/install-needs build"
+#endif
 #include <liburing.h>
 #include <linux/fs.h>
 #include <stdlib.h>

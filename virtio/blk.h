@@ -9,8 +9,8 @@
 struct blk_config {
 	const char *name;  /* borrowed; "virtio-blk.0" */
 	struct disk *disk; /* the device's own once create() has succeeded: it closes it */
-	const char *
-		engine; /* borrowed; how the disk is reached: see host/disk-queue.h; NULL: the best */
+	/* Borrowed; how the disk is reached: see host/disk-queue.h; NULL: the best there is. */
+	const char *engine;
 	const char *serial; /* copied, the first 20 bytes of it; NULL: none */
 };
 

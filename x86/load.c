@@ -100,12 +100,14 @@ static void enter(struct load *l, enum x86_entry entry, uint64_t gpa)
 
 /*
  * Linux links the first segment 2 MiB into the file: unpacked so that this one comes to lie where
- * it belongs, so does most of the rest. Any other address were as right.
+ * it belongs, so does most of the rest. Where that would be below RAM it is unpacked as high as the
+ * kernel's own memory reaches, and everything is moved down.
  */
 static uint64_t unpack_at(const struct bzimage *bz)
 {
-	return bz->pref_address >= X86_HIGH_RAM + HEADERS ? bz->pref_address - HEADERS
-							  : bz->pref_address;
+	if (bz->pref_address >= X86_HIGH_RAM + HEADERS)
+		return bz->pref_address - HEADERS;
+	return align_down(bz->pref_address + bz->init_size - bz->unpacked_size, MEM_PAGE);
 }
 
 /*
@@ -120,11 +122,17 @@ static int unpack_payload(struct load *l, const struct bzimage *bz, const struct
 	int rc;
 
 	if (!max || max > bz->init_size)
-		return err_set(err, EINVAL, "it is damaged: %u bytes are said to be packed in it",
-			       bz->unpacked_size);
+		return err_set(
+			err, EINVAL,
+			"it is damaged: %u bytes are said to be packed in it, and %llu to be "
+			"all it needs",
+			bz->unpacked_size, (unsigned long long)bz->init_size);
 	rc = unpack_to(u, bz->payload, bz->payload_size, mem_at(&l->vm->mem, at, max, MEM_W), max,
 		       &size, err);
 	mem_dirty(&l->vm->mem, at, max);
+	if (rc == -E2BIG)
+		rc = err_set(err, EINVAL, "it is damaged: more is packed in it than its %u bytes",
+			     bz->unpacked_size);
 	if (!rc && size != max)
 		rc = err_set(err, EINVAL, "it is damaged: %zu of %u bytes packed in it are there",
 			     size, bz->unpacked_size);

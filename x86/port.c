@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The x86 port: vm/arch.h, but for loading (x86/boot.c). */
+/* The x86 port: vm/arch.h, but for loading (x86/load.c, x86/boot.c). */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +48,7 @@ const struct arch_map arch_map = {
 		     { .is_pio = true, .base = X86_PORT_COM1, .gsi = X86_GSI_COM1 } } },
 	.virtio = { .base = X86_VIRTIO_MMIO },
 	.virtio_step = X86_VIRTIO_MMIO_STEP,
-	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO,
+	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO + 2,
 	.lines = X86_GSI_COM1 + 1,
 	.debug_exit = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT },
 };

@@ -16,6 +16,7 @@ dtb none.dtb ''
 dtb other.dtb 'memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x10000000>; };'
 dtb two.dtb 'memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x4000000 0 0x80000000 0 0x1000>; };'
 head -c 100 "$LAB_OUT/other.dtb" >"$LAB_OUT/cut.dtb"
+{ head -c 20 "$LAB_OUT/other.dtb"; printf "\0\0\0\004\0\0\0\004"; tail -c +29 "$LAB_OUT/other.dtb"; } >"$LAB_OUT/old.dtb"
 head -c 5000 /dev/urandom >"$LAB_OUT/noise.dtb"
 
 # An Image whose header asks for what the processor lacks: 16 KiB pages.

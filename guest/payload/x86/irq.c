@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opens the power button's pin of the IOAPIC and waits for three edges, masking it in between. */
+/* Opens a pin that leads to no device here of the IOAPIC and waits for three edges, masking it in between. */
 #include "guest/payload/x86/lib.h"
 
 #include "x86/map.h"

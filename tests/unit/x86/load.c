@@ -18,6 +18,7 @@
 
 #define RAM (64 * MIB)
 #define PLACE (16 * MIB) /* pref_address */
+#define LOW (2 * MIB)	 /* ... of an odd one */
 #define ROOM (16 * MIB)	 /* init_size */
 #define FIRST (2 * MIB)	 /* where segments begin in the file, as Linux has them */
 #define SECOND (3 * MIB)
@@ -193,6 +194,24 @@ static void refused(struct bytes image, const char *option, const char *word)
 #define EHDR(field) offsetof(Elf64_Ehdr, field)
 #define PHDR(i, field) (sizeof(Elf64_Ehdr) + (i) * sizeof(Elf64_Phdr) + offsetof(Elf64_Phdr, field))
 
+/* Below 4 MiB there is no room for the file's head: it is unpacked above, and moved down. */
+static void low_kernel(void)
+{
+	struct bytes plain = make_vmlinux(), b;
+	struct machine m;
+
+	put_le64(plain.data + EHDR(e_entry), LOW + 64);
+	put_le64(plain.data + PHDR(0, p_paddr), LOW);
+	put_le64(plain.data + PHDR(1, p_paddr), LOW + SECOND_AT - PLACE);
+	b = make_bzimage(pack(plain));
+	put_le64(b.data + 0x258, LOW);
+	load(&m, b, NULL);
+	ok(!m.rc && m.arch.entry_gpa == LOW + 64 && holds(&m, LOW, TEXT) &&
+		   holds(&m, LOW + SECOND_AT - PLACE, DATA),
+	   "one of the lowest addresses is unpacked %s", m.err.text);
+	mem_destroy(&m.vm.mem);
+}
+
 /* A good bzImage, but for eight bytes of the ELF file inside. */
 static struct bytes changed_vmlinux(size_t at, uint64_t value)
 {
@@ -265,7 +284,7 @@ static void lies(void)
 	refused(changed(KERNEL + PAYLOAD + size - 4, 0), NULL, "damaged");
 	refused(changed(KERNEL + PAYLOAD + size - 4, ROOM + 1), NULL, "damaged");
 	refused(changed(KERNEL + PAYLOAD + size - 4, PLAIN + 1), NULL, "damaged");
-	refused(changed(KERNEL + PAYLOAD + size - 4, PLAIN - 1), NULL, "more than");
+	refused(changed(KERNEL + PAYLOAD + size - 4, PLAIN - 1), NULL, "more is packed");
 	refused(changed(KERNEL + PAYLOAD + size / 2, 0x55aa55aa), NULL, "damaged");
 	refused(changed(0x260, RAM), NULL, "more with -m");
 	refused(good_bzimage(), "both", "it is host or guest");
@@ -281,6 +300,7 @@ int main(void)
 	unpacked(good_bzimage(), "a bzImage");
 	unpacked(pack(good_bzimage()), "a packed bzImage");
 	left_to_guest(good_bzimage(), "guest", "with --unpack guest a bzImage");
+	low_kernel();
 	packed_elf();
 	odd_kernels();
 	lies();
