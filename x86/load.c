@@ -32,12 +32,15 @@
 #define HEADERS (2 * MIB)   /* of a vmlinux: a page, and what aligns the rest of it */
 #define LARGE_ELF (8 * MIB) /* a Linux kernel, or as hungry as one */
 
+/* Of a bzImage; BY_CHANCE: here, if this binary can. */
+enum unpack_by { BY_CHANCE, BY_HOST, BY_GUEST };
+
 /* One image on its way into RAM. */
 struct load {
 	struct vm *vm;
 	const struct arch_image *image;
 	struct err *err;
-	bool by_guest;	     /* a bzImage unpacks itself */
+	enum unpack_by unpack_by;
 	uint64_t end;	     /* of what the kernel uses before it reads its memory map */
 	uint64_t initrd_end; /* where it wants an initrd to end at most */
 	struct x86_boot boot;
@@ -171,7 +174,7 @@ static const struct unpacker *choose_unpacker(const struct load *l, const struct
 {
 	enum image_kind kind;
 
-	if (l->by_guest || !bz->payload)
+	if (l->unpack_by == BY_GUEST || !bz->payload)
 		return NULL;
 	kind = image_sniff(bz->payload, bz->payload_size);
 	return unpacker_for_kind(kind);
@@ -195,7 +198,9 @@ static int load_bzimage(struct load *l, const struct file_map *file)
 		rc = load_payload(l, &bz, u, &done, &why);
 	if (!rc && !done) {
 		rc = bzimage_load(&bz, &l->vm->mem);
-		log_at(&l->vm->config.log, LOG_INFO, "kernel %s: unpacks itself", name_of(l));
+		log_at(&l->vm->config.log, l->unpack_by == BY_HOST ? LOG_WARNING : LOG_INFO,
+		       "kernel %s: unpacks itself%s", name_of(l),
+		       u || l->unpack_by == BY_GUEST ? "" : "; here is no unpacker for it");
 		enter(l, X86_ENTRY_BZIMAGE, bz.pref_address + BZ_ENTRY64);
 	}
 	if (rc)
@@ -294,8 +299,13 @@ static int read_options(struct load *l)
 {
 	const char *value = vm_option(&l->vm->config, "unpack");
 
-	l->by_guest = value && !strcmp(value, "guest");
-	if (value && !l->by_guest && strcmp(value, "host"))
+	if (!value)
+		l->unpack_by = BY_CHANCE;
+	else if (!strcmp(value, "host"))
+		l->unpack_by = BY_HOST;
+	else if (!strcmp(value, "guest"))
+		l->unpack_by = BY_GUEST;
+	else
 		return err_set(l->err, EINVAL, "--unpack %s: it is host or guest", value);
 	return 0;
 }

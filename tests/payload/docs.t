@@ -11,6 +11,7 @@ check "docs/lkvm.1 is what the tables say (else: make docs)" cmp "$tmp/mdoc" doc
 "$lkvm" help --bash >"$tmp/bash"
 check "docs/lkvm.bash, too" cmp "$tmp/bash" docs/lkvm.bash
 check "bash reads the completion" bash -n docs/lkvm.bash
+is "$(grep -c 'compgen -W.*FILE' docs/lkvm.bash)" 0 "and a file is completed as a file"
 if command -v mandoc >/dev/null; then
 	is "$(mandoc -Tlint -Wwarning docs/lkvm.1)" "" "mandoc has no complaint"
 else
