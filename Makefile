@@ -75,7 +75,7 @@ obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
 
 obj-y += host/disk.o host/disk-queue.o host/disk-uring.o host/disk-threads.o
 
-obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/vcpu.o vm/device.o vm/verdict.o
+obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
 obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
 obj-arm64 += term/pl011.o
@@ -87,9 +87,9 @@ obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
 obj-x86 += x86/port.o x86/load.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
-obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
+obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/v2m.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
 
-obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o
+obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
 obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o

@@ -27,6 +27,7 @@
 #include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/mmio.h"
+#include "virtio/pci.h"
 #include "virtio/rng.h"
 
 struct machine {
@@ -36,6 +37,7 @@ struct machine {
 	struct tty *tty;
 	struct device_env env;
 	struct device_list devices;
+	struct pci_bus *pci; /* NULL: none is needed */
 	unsigned int n_virtio;
 	char names[MACHINE_DISKS][24];
 	int timeout_fd;
@@ -144,21 +146,48 @@ static int add_rtc(struct machine *m, struct err *err)
 	return rtc->type ? add_device(m, rtc->type, rtc->name, &config, err) : 0;
 }
 
-/* Into the next slot. The machine's list owns the device from here on, also when this fails. */
-static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
+static int add_pci(struct machine *m, struct err *err)
 {
-	unsigned int slot = m->n_virtio++;
+	const struct arch_pci *map = &arch_map.pci;
+	struct pci_config config = {
+		.ecam = map->ecam,
+		.window = map->window,
+		.window_size = map->window_size,
+	};
+	int rc;
+
+	if (!m->vm->config.pci)
+		return 0;
+	for (unsigned int i = 0; i < PCI_LINES; i++)
+		config.lines[i] = (struct irq_line){ m->vm->chip, map->intx[i], IRQ_LEVEL };
+	rc = pci_create(&m->env, &config, &m->pci, err);
+	if (!rc)
+		device_list_add(&m->devices, pci_device(m->pci));
+	return rc;
+}
+
+static int plug_mmio(struct machine *m, struct virtio_dev *dev, unsigned int slot, struct err *err)
+{
 	struct irq_line irq = {
 		.chip = m->vm->chip,
 		.gsi = arch_virtio_gsi(slot),
 		.trigger = arch_map.virtio.trigger,
 	};
 
+	log_at(&m->vm->config.log, LOG_INFO, "%s: virtio-mmio slot %u, GSI %u", dev->device.name,
+	       slot, irq.gsi);
+	return virtio_mmio_plug(dev, arch_map.virtio.base + slot * arch_map.virtio_step, irq, err);
+}
+
+/* Into the next slot. The machine's list owns the device from here on, also when this fails. */
+static int plug_virtio(struct machine *m, struct device *dev, struct err *err)
+{
+	struct virtio_dev *virtio = virtio_from_device(dev);
+	unsigned int slot = m->n_virtio++;
+
 	device_list_add(&m->devices, dev);
-	log_at(&m->vm->config.log, LOG_INFO, "%s: virtio-mmio slot %u, GSI %u", dev->name, slot,
-	       irq.gsi);
-	return virtio_mmio_plug(virtio_from_device(dev),
-				arch_map.virtio.base + slot * arch_map.virtio_step, irq, err);
+	return m->pci ? virtio_pci_plug(virtio, m->pci, slot, err)
+		      : plug_mmio(m, virtio, slot, err);
 }
 
 static int add_virtio(struct machine *m, const char *type_name, const char *name,
@@ -310,18 +339,24 @@ static int load_image(struct machine *m, struct err *err)
 
 /* ---- Life ---- */
 
+static void count_lines(struct vm_config *config, unsigned int n_virtio)
+{
+	config->irq_lines = arch_map.lines;
+	for (unsigned int slot = 0; !config->pci && slot < n_virtio; slot++)
+		config->irq_lines = MAX(config->irq_lines, arch_virtio_gsi(slot) + 1);
+}
+
 static int create_vm(struct machine *m, struct err *err)
 {
 	const struct machine_config *c = m->config;
 	struct vm_config config = c->vm;
 	unsigned int n_virtio = c->n_disks + c->rng + (c->console == CONSOLE_VIRTIO);
 
-	if (n_virtio > arch_map.virtio_slots)
+	config.pci = c->virtio_pci && n_virtio;
+	if (!config.pci && n_virtio > arch_map.virtio_slots)
 		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u",
 			       n_virtio, arch_map.virtio_slots);
-	config.irq_lines = arch_map.lines;
-	for (unsigned int slot = 0; slot < n_virtio; slot++)
-		config.irq_lines = MAX(config.irq_lines, arch_virtio_gsi(slot) + 1);
+	count_lines(&config, n_virtio);
 	return vm_create(&config, &m->vm, err);
 }
 
@@ -349,6 +384,8 @@ static int build(struct machine *m, struct err *err)
 		rc = add_uarts(m, err);
 	if (!rc)
 		rc = add_rtc(m, err);
+	if (!rc)
+		rc = add_pci(m, err);
 	if (!rc)
 		rc = add_virtio_console(m, err);
 	if (!rc)

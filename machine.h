@@ -29,8 +29,9 @@ struct machine_config {
 	struct arch_image image;
 	const char *payload; /* a built-in guest, instead of image.kernel */
 	enum console_kind console;
-	int in, out; /* the console's fds, -1 for none; borrowed */
-	int log_fd;  /* --console-log, or -1; owned by the machine from machine_create() on */
+	int in, out;	 /* the console's fds, -1 for none; borrowed */
+	int log_fd;	 /* --console-log, or -1; owned by the machine from machine_create() on */
+	bool virtio_pci; /* virtio devices are on a PCI bus, else at virtio-mmio's places */
 	bool rng;
 	bool triple_fault_ok; /* an image that ends so means it */
 	unsigned int timeout; /* seconds, 0: none */

@@ -75,6 +75,7 @@ struct arch_vm {
 
 	enum arm_gic gic;
 	int gic_fd, its_fd; /* KVM devices, or -1 */
+	bool has_v2m;	    /* beside a GICv2 */
 	struct irq_chip chip;
 
 	bool loaded;
@@ -93,6 +94,10 @@ int arm_gic_create(struct vm *vm, struct err *err);
 int arm_gic_ready(struct vm *vm, struct err *err);
 bool arm_gic_offered(int vm_fd, uint32_t type); /* KVM_DEV_TYPE_ARM_VGIC_* */
 void arm_gic_destroy(struct arch_vm *arch);
+
+/* arm/v2m.c: the frame by which a GICv2 takes messages; its SPIs are the chip's. */
+int arm_v2m_claim(struct vm *vm, struct err *err);
+void arm_v2m_send(struct irq_chip *chip, const struct msi *msi);
 
 /*
  * arm/regs.c: an attribute of a KVM device, VM or vCPU (`value` points to what the attribute wants,

@@ -5,14 +5,16 @@
  */
 #include <libfdt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "arm/arm.h"
 #include "arm/map.h"
 #include "util/util.h"
+#include "vm/pci.h"
 
 #define PHANDLE_GIC 1
 #define PHANDLE_CLOCK 2
-#define PHANDLE_ITS 3
+#define PHANDLE_MSI 3 /* of the ITS, or the GICv2m frame */
 
 /* Interrupt cells: type, number, flags. */
 #define SPI 0
@@ -158,7 +160,20 @@ static void put_its(struct tree *t)
 	CELLS(t, "reg", PAIR(ARM_ITS), PAIR(ARM_ITS_SIZE));
 	flag(t, "msi-controller");
 	CELLS(t, "#msi-cells", 1);
-	CELLS(t, "phandle", PHANDLE_ITS);
+	CELLS(t, "phandle", PHANDLE_MSI);
+	end(t);
+}
+
+static void put_v2m(struct tree *t)
+{
+	CELLS(t, "#address-cells", 2);
+	CELLS(t, "#size-cells", 2);
+	flag(t, "ranges");
+	begin_at(t, "v2m", ARM_V2M);
+	STRINGS(t, "compatible", "arm,gic-v2m-frame");
+	CELLS(t, "reg", PAIR(ARM_V2M), PAIR(ARM_V2M_SIZE));
+	flag(t, "msi-controller");
+	CELLS(t, "phandle", PHANDLE_MSI);
 	end(t);
 }
 
@@ -198,6 +213,8 @@ static void put_gic(struct tree *t, const struct vm *vm)
 		CELLS(t, "interrupts", PPI, ARM_PPI_MAINTENANCE, ppi_flags(vm));
 	if (arch->gic == ARM_GIC_V3_ITS)
 		put_its(t);
+	else if (arch->has_v2m)
+		put_v2m(t);
 	else
 		CELLS(t, "#address-cells", 0); /* dtc wants it of any interrupt controller */
 	end(t);
@@ -243,6 +260,54 @@ static void put_virtio(struct tree *t)
 	flag(t, "dma-coherent");
 }
 
+/* ---- PCI ---- */
+
+#define PCI_MEMORY 0x02000000u /* of the first of an address's three cells */
+#define PCI_DEVICE(n) ((uint32_t)(n) << 11)
+#define PCI_INTA 1
+
+/* Whose lines are INTA# of the first devices; the others follow in turn. */
+static void put_intx(struct tree *t, const struct pci_config *pci)
+{
+	uint32_t cells[PCI_LINES][8];
+
+	for (uint32_t i = 0; i < PCI_LINES; i++) {
+		const uint32_t entry[8] = { PCI_DEVICE(i),     0,	    0,
+					    PCI_INTA,	       PHANDLE_GIC, SPI,
+					    pci->lines[i].gsi, LEVEL_HIGH };
+
+		memcpy(cells[i], entry, sizeof(entry));
+	}
+	CELLS(t, "#interrupt-cells", 1);
+	CELLS(t, "interrupt-map-mask", PCI_DEVICE(PCI_LINES - 1), 0, 0, 7);
+	put_cells(t, "interrupt-map", cells[0], sizeof(cells) / sizeof(uint32_t));
+}
+
+/* Devicetree binding "pci-host-ecam-generic". */
+static void put_pci(struct tree *t, const struct vm *vm, const struct device *dev)
+{
+	const struct pci_config *pci = pci_config(dev);
+
+	begin_at(t, "pcie", dev->base);
+	STRINGS(t, "compatible", "pci-host-ecam-generic");
+	STRINGS(t, "device_type", "pci");
+	CELLS(t, "reg", PAIR(dev->base), PAIR(dev->size));
+	CELLS(t, "#address-cells", 3);
+	CELLS(t, "#size-cells", 2);
+	CELLS(t, "bus-range", 0, 0);
+	CELLS(t, "linux,pci-domain", 0);
+	CELLS(t, "ranges", PCI_MEMORY, PAIR(pci->window), PAIR(pci->window),
+	      PAIR(pci->window_size));
+	flag(t, "dma-coherent");
+	if (vm->arch->gic == ARM_GIC_V3_ITS)
+		CELLS(t, "msi-map", 0, PHANDLE_MSI, 0, 0x10000);
+	else if (vm->arch->has_v2m)
+		CELLS(t, "msi-parent", PHANDLE_MSI);
+	else
+		put_intx(t, pci);
+	end(t);
+}
+
 static const struct {
 	enum device_kind kind;
 	const char *node;
@@ -283,8 +348,12 @@ static void put_all(struct tree *t, const struct vm *vm, const struct device_lis
 	put_pmu(t, vm);
 	put_gic(t, vm);
 	put_clock(t);
-	for (const struct device *dev = devices->first; dev; dev = dev->next)
-		put_device(t, dev);
+	for (const struct device *dev = devices->first; dev; dev = dev->next) {
+		if (dev->kind == DEVICE_PCI)
+			put_pci(t, vm, dev);
+		else
+			put_device(t, dev);
+	}
 	end(t);
 }
 

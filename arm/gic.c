@@ -50,6 +50,11 @@ static int gic_bind_fd(struct irq_chip *chip, const struct irq_line *line, int f
 	return irq_kvm_irqfd(arch->irq, line->gsi, fd, bind);
 }
 
+static void gic_send_to_its(struct irq_chip *chip, const struct msi *msi)
+{
+	irq_msi_send(container_of(chip, struct arch_vm, chip)->irq, msi, true);
+}
+
 /* ---- Making it ---- */
 
 static int create_device(int vm_fd, uint32_t type, uint32_t flags)
@@ -140,8 +145,17 @@ static int create_its(struct vm *vm, struct err *err)
 	return set_address(arch->its_fd, KVM_VGIC_ITS_ADDR_TYPE, ARM_ITS, "ITS", err);
 }
 
-/* The ITS serves PCI's MSIs alone, so it is there when asked for, until there is PCI. */
-static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
+/* What takes messages serves PCI alone. */
+static const char *best(const struct vm *vm)
+{
+	if (!arm_gic_offered(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V3))
+		return vm->config.pci ? "gicv2m" : "gicv2";
+	if (vm->config.pci && arm_gic_offered(vm->fd, KVM_DEV_TYPE_ARM_VGIC_ITS))
+		return "gicv3-its";
+	return "gicv3";
+}
+
+static int choose(struct vm *vm, enum arm_gic *gic, struct err *err)
 {
 	static const struct {
 		const char *word;
@@ -149,15 +163,13 @@ static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
 		uint32_t type;
 	} words[] = {
 		{ "gicv2", ARM_GIC_V2, KVM_DEV_TYPE_ARM_VGIC_V2 },
+		{ "gicv2m", ARM_GIC_V2, KVM_DEV_TYPE_ARM_VGIC_V2 },
 		{ "gicv3", ARM_GIC_V3, KVM_DEV_TYPE_ARM_VGIC_V3 },
 		{ "gicv3-its", ARM_GIC_V3_ITS, KVM_DEV_TYPE_ARM_VGIC_ITS },
 	};
-	const char *word = vm->config.irqchip;
+	const char *word = vm->config.irqchip ? vm->config.irqchip : best(vm);
 
-	if (!word)
-		word = arm_gic_offered(vm->fd, KVM_DEV_TYPE_ARM_VGIC_V3) ? "gicv3" : "gicv2";
-	if (!strcmp(word, "gicv2m"))
-		return err_set(err, ENOTSUP, "--irqchip gicv2m is for PCI, which is not built yet");
+	vm->arch->has_v2m = !strcmp(word, "gicv2m");
 	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcmp(word, words[i].word))
 			continue;
@@ -173,21 +185,24 @@ static int choose(const struct vm *vm, enum arm_gic *gic, struct err *err)
 			"--irqchip %s: this host's KVM has none; lkvm doctor tells what it has",
 			word);
 	}
-	return err_set(err, EINVAL, "--irqchip %s: on arm it is gicv2, gicv3 or gicv3-its", word);
+	return err_set(err, EINVAL, "--irqchip %s: on arm it is gicv2, gicv2m, gicv3 or gicv3-its",
+		       word);
 }
 
 /* The guest writes registers for each interrupt there is: no more than the machine has. */
 static uint32_t n_intids(const struct vm *vm)
 {
-	uint32_t n = (uint32_t)align_up(INTID_SPI + vm->config.irq_lines, 32);
+	uint32_t lines = vm->config.irq_lines;
 
-	return MAX(n, 64u);
+	if (vm->arch->has_v2m)
+		lines = MAX(lines, (uint32_t)(ARM_SPI_V2M + ARM_V2M_SPIS));
+	return (uint32_t)MAX(align_up(INTID_SPI + lines, 32), 64ull);
 }
 
 int arm_gic_create(struct vm *vm, struct err *err)
 {
 	struct arch_vm *arch = vm->arch;
-	uint32_t intids = n_intids(vm);
+	uint32_t intids;
 	int rc = choose(vm, &arch->gic, err);
 
 	if (!rc && arch->options.nested && arch->gic == ARM_GIC_V2)
@@ -196,6 +211,7 @@ int arm_gic_create(struct vm *vm, struct err *err)
 		rc = arch->gic == ARM_GIC_V2 ? create_v2(vm, err) : create_v3(vm, err);
 	if (rc)
 		return rc;
+	intids = n_intids(vm);
 	rc = arm_set_attr(arch->gic_fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &intids);
 	if (rc)
 		return err_set(err, -rc, "KVM refuses a GIC of %u interrupts: %s", intids,
@@ -203,7 +219,10 @@ int arm_gic_create(struct vm *vm, struct err *err)
 	if (arch->gic == ARM_GIC_V3_ITS)
 		rc = create_its(vm, err);
 	log_at(&vm->config.log, LOG_INFO, "GICv%d%s with %u SPIs", arch->gic == ARM_GIC_V2 ? 2 : 3,
-	       arch->gic == ARM_GIC_V3_ITS ? " and ITS" : "", intids - INTID_SPI);
+	       arch->gic == ARM_GIC_V3_ITS ? " and ITS"
+	       : arch->has_v2m		   ? " and GICv2m"
+					   : "",
+	       intids - INTID_SPI);
 	vm->irq.pins = intids - INTID_SPI;
 	memset(vm->irq.used, 1, vm->irq.pins);
 	arch->chip = (struct irq_chip){
@@ -212,7 +231,13 @@ int arm_gic_create(struct vm *vm, struct err *err)
 		.lower = gic_lower,
 		.bind_fd = gic_bind_fd,
 	};
+	if (arch->gic == ARM_GIC_V3_ITS)
+		arch->chip.send_msi = gic_send_to_its;
+	else if (arch->has_v2m)
+		arch->chip.send_msi = arm_v2m_send;
 	vm->chip = &arch->chip;
+	if (!rc && arch->has_v2m)
+		rc = arm_v2m_claim(vm, err);
 	return rc;
 }
 

@@ -6,7 +6,7 @@
  *   0x0100_0000  16550A, SPI 10 (ttyS0; not in QEMU's map: it is where kvmtool has it)
  *   0x0800_0000  GIC distributor, 64 KiB
  *   0x0801_0000  GICv2 CPU interfaces, 64 KiB
- *   0x0802_0000  GICv2m frame (kept)
+ *   0x0802_0000  GICv2m frame, 4 KiB; SPI 48 up
  *   0x0808_0000  GICv3 ITS, 128 KiB
  *   0x080a_0000  GICv3 redistributors, 128 KiB a vCPU, the first 123
  *   0x0900_0000  PL011, SPI 1 (ttyAMA0)
@@ -15,7 +15,8 @@
  *   0x090a_0000  stolen time, 64 bytes a vCPU (RAM of its own)
  *   0x090f_0000  where built-in payloads write their exit status
  *   0x0a00_0000  virtio-mmio, 0x200 each, SPI 16 up
- *   0x1000_0000  PCI (kept); ECAM 0x3f00_0000
+ *   0x1000_0000  PCI's BARs
+ *   0x3f00_0000  PCI's configuration space (ECAM), one bus; INTA# to INTD#: SPI 3 up
  *   0x4000_0000  RAM
  *   0x40_0000_0000  the redistributors of vCPU 123 and up
  *
@@ -30,6 +31,8 @@
 #define ARM_GICD_SIZE 0x10000ull
 #define ARM_GICC 0x08010000ull
 #define ARM_GICC_SIZE 0x10000ull
+#define ARM_V2M 0x08020000ull
+#define ARM_V2M_SIZE 0x1000ull
 #define ARM_ITS 0x08080000ull
 #define ARM_ITS_SIZE 0x20000ull
 #define ARM_GICR 0x080a0000ull
@@ -43,14 +46,20 @@
 #define ARM_DEBUG_EXIT 0x090f0000ull
 #define ARM_VIRTIO_MMIO 0x0a000000ull
 #define ARM_VIRTIO_MMIO_STEP 0x200ull
+#define ARM_PCI_WINDOW 0x10000000ull
+#define ARM_PCI_WINDOW_SIZE 0x2eff0000ull
+#define ARM_PCI_ECAM 0x3f000000ull
 #define ARM_RAM 0x40000000ull
 #define ARM_GICR2 0x4000000000ull
 
 #define ARM_SPI_PL011 1
 #define ARM_SPI_PL031 2
+#define ARM_SPI_PCI 3
 #define ARM_SPI_UART16550 10
 #define ARM_SPI_VIRTIO 16
 #define ARM_VIRTIO_SLOTS 80
+#define ARM_SPI_V2M 48
+#define ARM_V2M_SPIS 64
 
 #define ARM_PPI_PMU 7
 #define ARM_PPI_MAINTENANCE 9

@@ -53,6 +53,10 @@ const struct arch_map arch_map = {
 	.virtio_step = ARM_VIRTIO_MMIO_STEP,
 	.virtio_slots = ARM_VIRTIO_SLOTS,
 	.lines = ARM_SPI_VIRTIO,
+	.pci = { .ecam = ARM_PCI_ECAM,
+		 .window = ARM_PCI_WINDOW,
+		 .window_size = ARM_PCI_WINDOW_SIZE,
+		 .intx = { ARM_SPI_PCI, ARM_SPI_PCI + 1, ARM_SPI_PCI + 2, ARM_SPI_PCI + 3 } },
 	.debug_exit = { .base = ARM_DEBUG_EXIT },
 };
 

@@ -117,6 +117,7 @@ static const char tail[] =
 	".Bd -literal\n"
 	"0x0000_0000  RAM; boot data below 0x9fc00, ACPI tables at 0xe0000\n"
 	"0x0010_0000  RAM, up to 0xc000_0000\n"
+	"0xc000_0000  PCI's BARs, 64 KiB a function; 0xe000_0000 its configuration space (ECAM)\n"
 	"0xd000_0000  virtio-mmio, 4 KiB each (ACPI LNRO0005), GSIs 1, 3, 6 up\n"
 	"0xfec0_0000  IOAPIC\n"
 	"0x1_0000_0000  the rest of RAM\n"

@@ -202,12 +202,10 @@ static int set_irqchip(struct run_options *o, const char *value, struct err *err
 
 static int set_transport(struct run_options *o, const char *value, struct err *err)
 {
-	(void)o;
-	if (!strcmp(value, "mmio"))
+	o->machine.virtio_pci = !strcmp(value, "pci");
+	if (o->machine.virtio_pci || !strcmp(value, "mmio"))
 		return 0;
-	if (!strcmp(value, "pci"))
-		return err_set(err, ENOTSUP, "--virtio-transport pci: not built yet; mmio is");
-	return err_set(err, EINVAL, "--virtio-transport %s: it is mmio, and pci later", value);
+	return err_set(err, EINVAL, "--virtio-transport %s: it is mmio or pci", value);
 }
 
 static int set_network(struct run_options *o, const char *value, struct err *err)
@@ -338,9 +336,8 @@ const struct option run_option_table[] = {
 	  "-k bzImage -i initrd.cpio.gz --nodefaults -p \"console=ttyS0 panic=-1\"" },
 	{ "network", 'n', "mode=none", WORKS, set_network,
 	  "No network; other modes are not built yet.", "--payload exit -n mode=none" },
-	{ "virtio-transport", 0, "mmio", WORKS, set_transport,
-	  "How virtio devices are found; pci is not built yet.",
-	  "--payload exit --virtio-transport mmio" },
+	{ "virtio-transport", 0, "mmio|pci", WORKS, set_transport, "How virtio devices are found.",
+	  "--payload exit --virtio-transport pci --rng" },
 	{ "unpack", 0, "host|guest", X86, NULL,
 	  "Who unpacks a bzImage. host: lkvm, and enters the kernel inside, without KASLR. guest: the bzImage "
 	  "itself, as it always does when it is packed by bzip2, lzma or lzo.",
@@ -349,9 +346,9 @@ const struct option run_option_table[] = {
 	  "Interrupt controllers. split: local APICs in KVM, IOAPIC here; starts the fastest. full: all in "
 	  "KVM, with PIC and PIT. none: an image that takes no interrupts.",
 	  "--payload exit --irqchip full" },
-	{ "irqchip", 0, "gicv2|gicv3|gicv3-its", ARM64, set_irqchip,
-	  "Which GIC; else a GICv3 where KVM has one, else a GICv2. The ITS is for PCI, which is not built "
-	  "yet.",
+	{ "irqchip", 0, "gicv2|gicv2m|gicv3|gicv3-its", ARM64, set_irqchip,
+	  "Which GIC; else a GICv3 where KVM has one, else a GICv2, and with PCI what takes its messages: "
+	  "the ITS, or a GICv2m frame. Without either, PCI's functions share four lines.",
 	  "--payload timer --irqchip gicv3" },
 	{ "vcpu-affinity", 0, "LIST", WORKS, set_affinity,
 	  "The host's CPUs that the vCPUs run on, as in 0-3,8.",

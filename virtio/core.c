@@ -62,6 +62,11 @@ uint32_t virtio_device_features(const struct virtio_dev *dev, uint32_t word)
 	return word < 2 ? (uint32_t)(dev->features >> (32 * word)) : 0;
 }
 
+uint32_t virtio_driver_features(const struct virtio_dev *dev, uint32_t word)
+{
+	return word < 2 ? (uint32_t)(dev->st.driver_features >> (32 * word)) : 0;
+}
+
 void virtio_set_driver_features(struct virtio_dev *dev, uint32_t word, uint32_t value)
 {
 	if (word > 1 || dev->st.status & VIRTIO_CONFIG_S_FEATURES_OK)
@@ -268,8 +273,8 @@ static int device_load(struct device *device, struct reader *in)
 	if (rc)
 		goto out;
 	virtio_stop(dev);
-	dev->transport->load(dev, &transport_part);
 	set_state(dev, &st);
+	dev->transport->load(dev, &transport_part);
 out:
 	pthread_mutex_unlock(&dev->lock);
 	return rc;

@@ -71,7 +71,7 @@ struct virtio_transport {
 	void (*interrupt)(struct virtio_dev *dev, int queue);
 	void (*reset)(struct virtio_dev *dev);
 	void (*save)(struct virtio_dev *dev, struct buf *out);
-	void (*load)(struct virtio_dev *dev, struct reader *in);
+	void (*load)(struct virtio_dev *dev, struct reader *in); /* after the device's st */
 	uint32_t saved_size;
 	/* Gives up its registers and `plug`. */
 	void (*unplug)(struct virtio_dev *dev);
@@ -178,6 +178,7 @@ void virtio_set_status(struct virtio_dev *dev, uint32_t status);
 
 /* `word` 0 or 1: 32 bits of 64; others read as 0 and can't be written. */
 uint32_t virtio_device_features(const struct virtio_dev *dev, uint32_t word);
+uint32_t virtio_driver_features(const struct virtio_dev *dev, uint32_t word);
 void virtio_set_driver_features(struct virtio_dev *dev, uint32_t word, uint32_t value);
 
 /* NULL: no such queue; or, to write, it may not change now. The indices are the queue's own. */

@@ -61,13 +61,19 @@ struct arch_device {
 
 #define ARCH_UARTS 2
 
+struct arch_pci {
+	uint64_t ecam, window, window_size; /* as in struct pci_config */
+	uint32_t intx[4];		    /* GSIs, where there are no MSIs */
+};
+
 struct arch_map {
 	struct arch_device uarts[ARCH_UARTS]; /* all on one console */
 	struct arch_device rtc;
 	struct arch_place virtio; /* slot 0, but for its GSI; the others follow */
 	uint64_t virtio_step;	  /* bytes from slot to slot */
 	unsigned int virtio_slots;
-	uint32_t lines;		      /* GSIs 0 to lines-1 are there, whatever devices there are */
+	uint32_t lines; /* GSIs 0 to lines-1 are there, whatever devices there are */
+	struct arch_pci pci;
 	struct arch_place debug_exit; /* where payloads write their exit status */
 };
 

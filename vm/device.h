@@ -27,6 +27,7 @@ enum device_kind {
 	DEVICE_PL011,
 	DEVICE_PL031,
 	DEVICE_VIRTIO_MMIO,
+	DEVICE_PCI, /* a bus (vm/pci.h) with all that is on it */
 };
 
 struct device;

@@ -145,15 +145,17 @@ void irq_msi_free(struct irq *irq, uint32_t gsi)
 	pthread_mutex_unlock(&irq->lock);
 }
 
-int irq_msi_send(struct irq *irq, uint64_t address, uint32_t data)
+int irq_msi_send(struct irq *irq, const struct msi *msi, bool with_devid)
 {
-	struct kvm_msi msi = {
-		.address_lo = (uint32_t)address,
-		.address_hi = (uint32_t)(address >> 32),
-		.data = data,
+	struct kvm_msi arg = {
+		.address_lo = (uint32_t)msi->address,
+		.address_hi = (uint32_t)(msi->address >> 32),
+		.data = msi->data,
+		.flags = with_devid ? KVM_MSI_VALID_DEVID : 0,
+		.devid = msi->devid,
 	};
 
-	return ioctl(irq->vm_fd, KVM_SIGNAL_MSI, &msi) < 0 ? -errno : 0;
+	return ioctl(irq->vm_fd, KVM_SIGNAL_MSI, &arg) < 0 ? -errno : 0;
 }
 
 int irq_kvm_irqfd(struct irq *irq, uint32_t gsi, int fd, bool bind)

@@ -24,6 +24,13 @@ enum irq_trigger { IRQ_EDGE, IRQ_LEVEL };
 
 struct irq_chip;
 
+/* A message that a PCI function writes to memory. */
+struct msi {
+	uint64_t address;
+	uint32_t data;
+	uint32_t devid; /* of the function that sends it: an ITS asks */
+};
+
 /* Fixed at creation. `gsi` is the line's number as ACPI or the device tree tells it. */
 struct irq_line {
 	struct irq_chip *chip; /* NULL: a line that leads nowhere; raising it does nothing */
@@ -39,6 +46,8 @@ struct irq_chip {
 	void (*lower)(struct irq_chip *chip, const struct irq_line *line);
 	/* Lets eventfd `fd` raise the line (edge) from now on, or no longer. 0 or -errno. */
 	int (*bind_fd)(struct irq_chip *chip, const struct irq_line *line, int fd, bool bind);
+	/* Delivers it, without a route. NULL: this chip takes no messages. */
+	void (*send_msi)(struct irq_chip *chip, const struct msi *msi);
 };
 
 static inline void irq_raise(const struct irq_line *line)
@@ -83,8 +92,11 @@ int irq_msi_alloc(struct irq *irq, uint32_t *gsi);
 int irq_route_set(struct irq *irq, uint32_t gsi, uint64_t address, uint32_t data);
 void irq_msi_free(struct irq *irq, uint32_t gsi);
 
-/* Sends a message at once, without a route. 0 or -errno. */
-int irq_msi_send(struct irq *irq, uint64_t address, uint32_t data);
+/*
+ * Sends a message at once, without a route. `with_devid`: KVM has an ITS, which asks for it. 0 or
+ * -errno.
+ */
+int irq_msi_send(struct irq *irq, const struct msi *msi, bool with_devid);
 
 /* Binds or unbinds an eventfd to a GSI that has a route, in KVM. 0 or -errno. */
 int irq_kvm_irqfd(struct irq *irq, uint32_t gsi, int fd, bool bind);

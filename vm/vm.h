@@ -42,8 +42,9 @@ struct vm_config {
 	unsigned int cpus;
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
-	uint32_t irq_lines;		 /* GSIs that the devices will use: 0 to irq_lines-1 */
-	const cpu_set_t *affinity;	 /* the host's CPUs that vCPUs run on; NULL: any */
+	bool pci;		   /* there will be a PCI bus, which wants messages as interrupts */
+	uint32_t irq_lines;	   /* GSIs that the devices will use: 0 to irq_lines-1 */
+	const cpu_set_t *affinity; /* the host's CPUs that vCPUs run on; NULL: any */
 	const struct vm_option *options; /* for the port: the later of two with one name counts */
 	unsigned int n_options;
 	struct log log;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "util/util.h"
+#include "vm/pci.h"
 #include "x86/aml.h"
 #include "x86/map.h"
 #include "x86/x86.h"
@@ -31,6 +32,7 @@
 struct tables {
 	struct mem *mem;
 	uint64_t next; /* gpa of the next table */
+	bool full;     /* one did not fit */
 };
 
 static uint8_t checksum(const uint8_t *p, size_t len)
@@ -66,11 +68,11 @@ static uint64_t finish(struct tables *t, struct buf *b)
 		put_le32(b->data + 4, (uint32_t)b->len);
 		b->data[9] = 0;
 		b->data[9] = checksum(b->data, b->len);
-		if (mem_write(t->mem, gpa, b->data, b->len))
-			gpa = 0;
+		t->full |= mem_write(t->mem, gpa, b->data, b->len) != 0;
 		t->next = align_up(gpa + b->len, 16);
 	} else {
 		gpa = 0;
+		t->full = true;
 	}
 	buf_free(b);
 	return gpa;
@@ -109,6 +111,33 @@ static void dsdt_uart(struct buf *b, const struct device *dev, unsigned int inde
 	aml_end(b, device);
 }
 
+/* The bridge, and with it what is behind it; and, for kernels that ask whom its ECAM belongs to. */
+static void dsdt_pci(struct buf *b, const struct device *dev)
+{
+	const struct pci_config *pci = pci_config(dev);
+	size_t device, crs;
+
+	device = aml_device(b, "PCI0");
+	aml_name_eisa(b, "_HID", "PNP0A08");
+	aml_name_eisa(b, "_CID", "PNP0A03");
+	aml_name_int(b, "_UID", 0);
+	aml_name_int(b, "_SEG", 0);
+	aml_name_int(b, "_BBN", 0);
+	aml_name_int(b, "_CCA", 1);
+	crs = aml_name_buffer(b, "_CRS");
+	aml_buses(b, 0, 0);
+	aml_memory_window32(b, (uint32_t)pci->window, (uint32_t)pci->window_size);
+	aml_end_buffer(b, crs);
+	aml_end(b, device);
+	device = aml_device(b, "ECAM");
+	aml_name_eisa(b, "_HID", "PNP0C02");
+	aml_name_int(b, "_UID", 0);
+	crs = aml_name_buffer(b, "_CRS");
+	aml_memory32(b, (uint32_t)pci->ecam, PCI_BUS_SIZE);
+	aml_end_buffer(b, crs);
+	aml_end(b, device);
+}
+
 static uint64_t dsdt(struct tables *t, const struct device_list *devices)
 {
 	static const uint8_t s5[] = { X86_ACPI_S5, 0, 0, 0 };
@@ -124,6 +153,8 @@ static uint64_t dsdt(struct tables *t, const struct device_list *devices)
 			dsdt_virtio_mmio(&b, d, virtio++);
 		else if (d->kind == DEVICE_UART16550 && d->is_pio)
 			dsdt_uart(&b, d, uart++);
+		else if (d->kind == DEVICE_PCI)
+			dsdt_pci(&b, d);
 	}
 	aml_end(&b, scope);
 	return finish(t, &b);
@@ -193,13 +224,28 @@ static uint64_t madt(struct tables *t, uint32_t cpus)
 	return finish(t, &b);
 }
 
-static uint64_t xsdt(struct tables *t, uint64_t fadt_gpa, uint64_t madt_gpa)
+/* Where configuration space is (PCI Firmware Specification 3.3, section 4.1.2). */
+static uint64_t mcfg(struct tables *t, const struct device *pci)
+{
+	struct buf b = { 0 };
+
+	header(&b, "MCFG", 1);
+	buf_put_le64(&b, 0);
+	buf_put_le64(&b, pci_config(pci)->ecam);
+	buf_put_le16(&b, 0); /* segment */
+	buf_put_u8(&b, 0);   /* first bus, last bus */
+	buf_put_u8(&b, 0);
+	buf_put_le32(&b, 0);
+	return finish(t, &b);
+}
+
+static uint64_t xsdt(struct tables *t, const uint64_t *gpas, unsigned int n)
 {
 	struct buf b = { 0 };
 
 	header(&b, "XSDT", 1);
-	buf_put_le64(&b, fadt_gpa);
-	buf_put_le64(&b, madt_gpa);
+	for (unsigned int i = 0; i < n; i++)
+		buf_put_le64(&b, gpas[i]);
 	return finish(t, &b);
 }
 
@@ -217,14 +263,29 @@ static int write_rsdp(struct mem *mem, uint64_t xsdt_gpa)
 	return mem_write(mem, X86_ACPI, rsdp, sizeof(rsdp));
 }
 
+static const struct device *find_pci(const struct device_list *devices)
+{
+	const struct device *d = devices->first;
+
+	while (d && d->kind != DEVICE_PCI)
+		d = d->next;
+	return d;
+}
+
 int x86_acpi_write(struct vm *vm, const struct device_list *devices, struct err *err)
 {
 	struct tables t = { .mem = &vm->mem, .next = align_up(X86_ACPI + RSDP_SIZE, 16) };
+	const struct device *pci = find_pci(devices);
 	uint64_t dsdt_gpa = dsdt(&t, devices);
-	uint64_t fadt_gpa = dsdt_gpa ? fadt(&t, dsdt_gpa) : 0;
-	uint64_t madt_gpa = fadt_gpa ? madt(&t, vm->config.cpus) : 0;
-	uint64_t xsdt_gpa = madt_gpa ? xsdt(&t, fadt_gpa, madt_gpa) : 0;
+	uint64_t gpas[3], xsdt_gpa = 0;
+	unsigned int n = 0;
 
+	gpas[n++] = fadt(&t, dsdt_gpa);
+	gpas[n++] = madt(&t, vm->config.cpus);
+	if (pci)
+		gpas[n++] = mcfg(&t, pci);
+	if (!t.full)
+		xsdt_gpa = xsdt(&t, gpas, n);
 	if (!xsdt_gpa || write_rsdp(&vm->mem, xsdt_gpa))
 		return err_set(err, ENOSPC,
 			       "the ACPI tables of %u CPUs and these devices do not fit",

@@ -187,6 +187,36 @@ void aml_memory32(struct buf *b, uint32_t base, uint32_t size)
 	buf_put_le32(b, size);
 }
 
+#define PRODUCED_FIXED 0x0c /* both ends are fixed, and positively decoded */
+
+void aml_buses(struct buf *b, uint8_t first, uint8_t last)
+{
+	buf_put_u8(b, 0x88); /* large item: word address space */
+	buf_put_le16(b, 13);
+	buf_put_u8(b, 2); /* bus numbers */
+	buf_put_u8(b, PRODUCED_FIXED);
+	buf_put_u8(b, 0);
+	buf_put_le16(b, 0);
+	buf_put_le16(b, first);
+	buf_put_le16(b, last);
+	buf_put_le16(b, 0);
+	buf_put_le16(b, (uint16_t)(last - first + 1));
+}
+
+void aml_memory_window32(struct buf *b, uint32_t base, uint32_t size)
+{
+	buf_put_u8(b, 0x87); /* large item: double word address space */
+	buf_put_le16(b, 23);
+	buf_put_u8(b, 0); /* memory */
+	buf_put_u8(b, PRODUCED_FIXED);
+	buf_put_u8(b, 1); /* read and write, not cached */
+	buf_put_le32(b, 0);
+	buf_put_le32(b, base);
+	buf_put_le32(b, base + size - 1);
+	buf_put_le32(b, 0);
+	buf_put_le32(b, size);
+}
+
 void aml_interrupt(struct buf *b, uint32_t gsi, bool level)
 {
 	buf_put_u8(b, 0x89); /* large item: extended interrupt */

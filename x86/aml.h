@@ -24,6 +24,9 @@ void aml_name_package(struct buf *b, const char *name, const uint8_t *values, ui
 /* Resource descriptors (ACPI 6.4, section 6.4), inside aml_name_buffer(). */
 void aml_io(struct buf *b, uint16_t port, uint8_t size);
 void aml_memory32(struct buf *b, uint32_t base, uint32_t size);
+/* What a host bridge produces: bus numbers, and addresses for BARs. */
+void aml_buses(struct buf *b, uint8_t first, uint8_t last);
+void aml_memory_window32(struct buf *b, uint32_t base, uint32_t size);
 void aml_interrupt(struct buf *b, uint32_t gsi, bool level); /* active high, exclusive */
 
 #endif

@@ -65,7 +65,7 @@ static void deliver(struct ioapic *io, uint32_t pin)
 			return;
 	}
 	io->st.latched[pin] = 0;
-	irq_msi_send(io->irq, msi_address(*rte), msi_data(*rte));
+	irq_msi_send(io->irq, &(struct msi){ msi_address(*rte), msi_data(*rte), 0 }, false);
 }
 
 /* Brings KVM's routes and irqfds in line with the entry. With the lock held. */
@@ -126,6 +126,12 @@ static int ioapic_bind_fd(struct irq_chip *chip, const struct irq_line *line, in
 	update_route(io, pin);
 	pthread_mutex_unlock(&io->lock);
 	return 0;
+}
+
+/* Straight to the local APICs. */
+static void ioapic_send_msi(struct irq_chip *chip, const struct msi *msi)
+{
+	irq_msi_send(container_of(chip, struct ioapic, chip)->irq, msi, false);
 }
 
 static void end_of_interrupt(struct ioapic *io, uint8_t vector)
@@ -297,6 +303,7 @@ int ioapic_create(struct irq *irq, struct bus *mmio, uint32_t pins, struct ioapi
 		.raise = ioapic_raise,
 		.lower = ioapic_lower,
 		.bind_fd = ioapic_bind_fd,
+		.send_msi = ioapic_send_msi,
 	};
 	io->irq = irq;
 	io->mmio = mmio;

@@ -11,8 +11,9 @@
  *   0x000e_0000  ACPI: RSDP, then all tables
  *   0x000f_fff0  reset vector: a few bytes that reset
  *   0x0010_0000  RAM: the kernel, the initrd below its end
- *   0xc000_0000  end of RAM below 4 GiB; PCI's place, later
+ *   0xc000_0000  end of RAM below 4 GiB; PCI's BARs
  *   0xd000_0000  virtio-mmio, 4 KiB each
+ *   0xe000_0000  PCI's configuration space (ECAM), one bus
  *   0xfec0_0000  IOAPIC
  *   0xfee0_0000  local APICs (KVM)
  *   0xfffb_c000  KVM's own pages for Intel: identity map and TSS
@@ -40,6 +41,9 @@
 #define X86_RESET_VECTOR 0xffff0ull
 #define X86_HIGH_RAM 0x100000ull
 #define X86_HOLE 0xc0000000ull
+#define X86_PCI_WINDOW 0xc0000000ull
+#define X86_PCI_WINDOW_SIZE 0x10000000ull
+#define X86_PCI_ECAM 0xe0000000ull
 #define X86_VIRTIO_MMIO 0xd0000000ull
 #define X86_VIRTIO_MMIO_STEP 0x1000ull
 #define X86_IOAPIC 0xfec00000ull

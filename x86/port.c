@@ -50,6 +50,9 @@ const struct arch_map arch_map = {
 	.virtio_step = X86_VIRTIO_MMIO_STEP,
 	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO + 2,
 	.lines = X86_GSI_COM1 + 1,
+	.pci = { .ecam = X86_PCI_ECAM,
+		 .window = X86_PCI_WINDOW,
+		 .window_size = X86_PCI_WINDOW_SIZE },
 	.debug_exit = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT },
 };
 
@@ -114,6 +117,11 @@ static void kvm_chip_lower(struct irq_chip *chip, const struct irq_line *line)
 	kvm_line(chip, line, 0);
 }
 
+static void kvm_chip_send_msi(struct irq_chip *chip, const struct msi *msi)
+{
+	irq_msi_send(container_of(chip, struct arch_vm, kvm_chip)->irq, msi, false);
+}
+
 static int create_full(struct vm *vm, struct err *err)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -131,6 +139,7 @@ static int create_full(struct vm *vm, struct err *err)
 		.lines = FULL_LINES,
 		.raise = kvm_chip_raise,
 		.lower = kvm_chip_lower,
+		.send_msi = kvm_chip_send_msi,
 	};
 	vm->chip = &vm->arch->kvm_chip;
 	memset(vm->irq.used, 1, FULL_LINES);
@@ -207,6 +216,7 @@ int arch_create(struct vm *vm, struct err *err)
 	if (!vm->arch)
 		return err_set(err, ENOMEM, "no memory for the machine");
 	vm->arch->vm_fd = vm->fd;
+	vm->arch->irq = &vm->irq;
 	/* For Intel processors that can't run real mode as it is; others ignore it. */
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, X86_TSS))
 		return err_set(err, errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));

@@ -19,6 +19,7 @@ enum x86_entry { X86_ENTRY_BZIMAGE, X86_ENTRY_ELF64, X86_ENTRY_PVH };
 
 struct arch_vm {
 	int vm_fd;
+	struct irq *irq; /* the VM's */
 	enum x86_irqchip irqchip;
 	struct ioapic *ioapic;	  /* split */
 	struct irq_chip kvm_chip; /* full, or one without lines */

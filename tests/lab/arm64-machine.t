@@ -20,8 +20,11 @@ truncate -s 1M "$LAB_OUT/disk"
 trees="v2:--irqchip gicv2 -c 8
 v3:-c 2 --pmu -m 3G --rng --console virtio -d $LAB_OUT/disk
 its:--irqchip gicv3-its
+pci:--virtio-transport pci --rng
+lines:--virtio-transport pci --rng --irqchip gicv3
+v2m:--virtio-transport pci --rng --irqchip gicv2m
 many:-c 130 -m 64M"
-wanted="v3 its many"
+wanted="v3 its pci lines many"
 
 rm -f "$LAB_OUT"/*.dtb "$LAB_OUT"/*.dts
 cat >"$LAB_OUT/dump" <<END
@@ -44,7 +47,7 @@ like "$LAB_OUT/only64" "lacks KVM_CAP_ARM_EL1_32BIT" "by the capability's name"
 
 # Unit addresses of the tree, but for the CPUs, which are numbers.
 addresses() { grep -v 'cpu@' "$1" | sed -n 's/^.*@\([0-9a-f]*\) {.*/\1/p'; }
-for name in v2 $wanted; do
+for name in v2 v2m $wanted; do
 	check "$name: dtc accepts the tree" dtc -q -I dtb -O dts -o "$LAB_OUT/$name.dts" "$LAB_OUT/$name.dtb"
 	is "$(dtc -I dtb -O dtb -o /dev/null "$LAB_OUT/$name.dtb" 2>&1)" "" "$name: without a warning"
 	strange=

@@ -83,6 +83,15 @@ disk_speed()
 	say "written in $(($(now) - begun))"
 }
 
+many()
+{
+	n=0
+	for disk in /dev/vd*; do
+		dd if=$disk of=/dev/null bs=64k count=1 2>/dev/null && n=$((n + 1))
+	done
+	say "$n disks read"
+}
+
 read_only()
 {
 	say "ro $(cat /sys/block/vdb/ro)"
@@ -91,6 +100,19 @@ read_only()
 	blockdev --setrw /dev/vdb
 	dd if=/dev/zero of=/dev/vdb bs=512 count=1 conv=fsync 2>/dev/null && say "wrote to vdb by force"
 	say "vdb $(sha256sum </dev/vdb | cut -d' ' -f1)"
+}
+
+# What interrupts the virtio devices have, a line each.
+interrupts() { grep virtio /proc/interrupts | tr -s ' ' | sed 's/^/guest: irq/'; }
+
+pci() { for dev in /sys/bus/pci/devices/*; do say "pci ${dev##*/} $(cat "$dev/vendor" "$dev/device" | tr '\n' ' ')"; done; }
+
+# Goes on as /sbin/init of the system on vda.
+root()
+{
+	mount -t ext4 /dev/vda /mnt || say "mount failed"
+	for dir in proc sys dev; do mount --move /$dir /mnt/$dir; done
+	exec switch_root /mnt /sbin/init
 }
 
 rng()
@@ -127,7 +149,8 @@ end()
 
 for word in $(echo "$act" | tr , ' '); do
 	case $word in
-	hello | text | features | hold | ten | disk | disk_speed | read_only | rng | echo_lines) $word ;;
+	hello | text | features | hold | ten | disk | disk_speed | read_only | many | rng | interrupts | pci | root | echo_lines)
+		$word ;;
 	*) end "$word" ;;
 	esac
 done

@@ -34,6 +34,23 @@ lab_initrd()
 		bail "cannot make the initrd $1"
 }
 
+# lab_root FILE: a disk with a root file system, whose init says so and powers off.
+lab_root()
+{
+	tree=$LAB_OUT/root
+	rm -rf "$tree"
+	mkdir -p "$tree/bin" "$tree/sbin" "$tree/proc" "$tree/sys" "$tree/dev"
+	cp "$("$lab_dir/fetch" "$lab_arch")/busybox" "$tree/bin/" || bail "no busybox"
+	cat >"$tree/sbin/init" <<-'END'
+		#!/bin/busybox sh
+		echo "guest: the root is $(/bin/busybox awk '$2 == "/" && $1 ~ /^\/dev/ { print $1 }' /proc/mounts)"
+		/bin/busybox poweroff -f
+	END
+	chmod 755 "$tree/sbin/init"
+	truncate -s 16M "$LAB_OUT/$1"
+	PATH=$PATH:/sbin mke2fs -q -F -t ext4 -d "$tree" "$LAB_OUT/$1" || bail "cannot make the disk $1"
+}
+
 # lab_run [x86|arm64 [LAB_OPTION...]] SCRIPT: the lab is that of lab_needs unless given.
 #
 # The inner script prints the TAP, which is shown when it is whole. A lab that fails (not its tests:
