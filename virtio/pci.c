@@ -434,8 +434,7 @@ static void describe(struct virtio_dev *dev, struct virtio_pci *pci, struct pci_
 	add_window(pci);
 }
 
-int virtio_pci_plug(struct virtio_dev *dev, struct pci_bus *bus, unsigned int slot,
-		    struct err *err)
+int virtio_pci_plug(struct virtio_dev *dev, struct pci_bus *bus, unsigned int slot, struct err *err)
 {
 	struct virtio_pci *pci = calloc(1, sizeof(*pci));
 	int rc;

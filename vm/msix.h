@@ -30,8 +30,8 @@ struct msix_vector {
 struct msix {
 	pthread_mutex_t lock;
 	struct irq_chip *chip;
-	uint32_t n;	 /* vectors */
-	uint32_t devid; /* who sends: an ITS asks; 0 at first */
+	uint32_t n;	      /* vectors */
+	uint32_t devid;	      /* who sends: an ITS asks; 0 at first */
 	bool enabled, masked; /* all of them */
 	uint64_t pending;
 	struct msix_vector vectors[MSIX_VECTORS];
@@ -55,7 +55,7 @@ void msix_pending_access(struct msix *msix, uint64_t offset, void *data, uint32_
 			 bool is_write);
 
 /* MSIX_SAVED(n) bytes; the control word is the configuration space's. */
-#define MSIX_SAVED(n) (8 + (n) * MSIX_ENTRY)
+#define MSIX_SAVED(n) (8 + (n)*MSIX_ENTRY)
 void msix_save(struct msix *msix, struct buf *out);
 void msix_load(struct msix *msix, struct reader *in);
 

@@ -31,7 +31,7 @@ struct pci_bus {
 	struct pci_function *first;
 	struct pci_function *functions[FUNCTIONS]; /* by devfn */
 
-	pthread_mutex_t line_lock; /* below all other locks */
+	pthread_mutex_t line_lock;    /* below all other locks */
 	unsigned int high[PCI_LINES]; /* functions that hold a line up */
 };
 

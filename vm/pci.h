@@ -48,10 +48,10 @@ struct pci_function {
 	const struct pci_ops *ops; /* may be NULL */
 	uint64_t bar_size;	   /* of BAR 0, the only one, 64-bit: a power of two; 0: none */
 	bus_fn bar_access;
-	void *opaque;			/* bar_access's */
-	const _Atomic uint32_t *intx;	/* INTA# is high while this is not 0 */
-	uint8_t config[PCI_CONFIG];	/* as the guest reads it */
-	uint8_t writable[PCI_CONFIG];	/* the bits that it may change */
+	void *opaque;		      /* bar_access's */
+	const _Atomic uint32_t *intx; /* INTA# is high while this is not 0 */
+	uint8_t config[PCI_CONFIG];   /* as the guest reads it */
+	uint8_t writable[PCI_CONFIG]; /* the bits that it may change */
 	uint32_t last_capability, next_capability;
 
 	/* The bus's. */
@@ -67,8 +67,8 @@ struct pci_function {
 };
 
 struct pci_config {
-	uint64_t ecam;		      /* PCI_BUS_SIZE bytes */
-	uint64_t window, window_size; /* where BARs are put */
+	uint64_t ecam;			  /* PCI_BUS_SIZE bytes */
+	uint64_t window, window_size;	  /* where BARs are put */
 	struct irq_line lines[PCI_LINES]; /* level-triggered */
 };
 
