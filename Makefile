@@ -82,7 +82,7 @@ obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
 
-obj-y += guest/image.o guest/elf.o guest/unpack.o guest/payloads.o
+obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/kconfig.o guest/payloads.o
 obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
@@ -96,7 +96,7 @@ obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 
 obj-y += machine.o
 
-obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/doctor.o
+obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 
 obj-y += main.o
 

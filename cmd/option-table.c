@@ -203,9 +203,10 @@ static int set_irqchip(struct run_options *o, const char *value, struct err *err
 static int set_transport(struct run_options *o, const char *value, struct err *err)
 {
 	o->machine.virtio_pci = !strcmp(value, "pci");
-	if (o->machine.virtio_pci || !strcmp(value, "mmio"))
+	o->transport_given = strcmp(value, "auto") != 0;
+	if (o->machine.virtio_pci || !o->transport_given || !strcmp(value, "mmio"))
 		return 0;
-	return err_set(err, EINVAL, "--virtio-transport %s: it is mmio or pci", value);
+	return err_set(err, EINVAL, "--virtio-transport %s: it is mmio, pci or auto", value);
 }
 
 static int set_network(struct run_options *o, const char *value, struct err *err)
@@ -336,7 +337,10 @@ const struct option run_option_table[] = {
 	  "-k bzImage -i initrd.cpio.gz --nodefaults -p \"console=ttyS0 panic=-1\"" },
 	{ "network", 'n', "mode=none", WORKS, set_network,
 	  "No network; other modes are not built yet.", "--payload exit -n mode=none" },
-	{ "virtio-transport", 0, "mmio|pci", WORKS, set_transport, "How virtio devices are found.",
+	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, set_transport,
+	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
+	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "
+	  "configuration inside it; if nothing tells, pci.",
 	  "--payload exit --virtio-transport pci --rng" },
 	{ "unpack", 0, "host|guest", X86, NULL,
 	  "Who unpacks a bzImage. host: lkvm, and enters the kernel inside, without KASLR. guest: the bzImage "

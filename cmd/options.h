@@ -21,7 +21,7 @@ struct run_options {
 	char params[4096]; /* all -p, a space between */
 	const char *console_log;
 	bool nodefaults; /* nothing is added to the command line */
-	bool mem_given;
+	bool mem_given, transport_given;
 	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
 	cpu_set_t affinity;
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */

@@ -11,6 +11,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/options.h"
+#include "cmd/transport.h"
 #include "term/terminal.h"
 #include "util/file.h"
 #include "util/util.h"
@@ -199,6 +200,15 @@ static int open_console_log(struct run_options *o, struct err *err)
 	return MIN(o->machine.log_fd, 0);
 }
 
+static void choose_transport(struct run_options *o)
+{
+	struct machine_config *c = &o->machine;
+	bool used = c->n_disks || c->rng || c->console == CONSOLE_VIRTIO;
+
+	if (used && !o->transport_given)
+		c->virtio_pci = transport_wants_pci(c);
+}
+
 static int prepare(int argc, char **argv, struct run_options *o, char *buf, size_t size,
 		   struct err *err)
 {
@@ -215,6 +225,7 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	o->machine.image.cmdline = o->params;
 	if (rc)
 		return rc;
+	choose_transport(o);
 	log_at(&o->machine.vm.log, LOG_INFO, "%u vCPUs, %llu MiB, kernel %s, command line \"%s\"",
 	       o->machine.vm.cpus, (unsigned long long)(o->machine.vm.mem / MIB),
 	       o->machine.payload ? o->machine.payload : o->machine.image.kernel, o->params);

@@ -12,7 +12,7 @@
 #define ECAM 0xe0000000ull
 #define WINDOW 0xc0000000ull
 #define CONFIG(slot) (ECAM + ((slot) + 1) * 0x8000ull) /* function 0 of the next device */
-#define BAR(slot) (WINDOW + (slot) * PCI_BAR_MAX)
+#define BAR(slot) (WINDOW + (slot)*PCI_BAR_MAX)
 #define SIZE 8
 
 /* Parts of the BAR, found as a driver finds them. */

@@ -100,7 +100,7 @@ refused 'nobody reads' --payload hello --console-log fifo
 refused 'needs a value' -d ''
 refused 'split, full or none' -k elf --irqchip gicv3
 refused 'serial, virtio or none' -k elf --console vga
-refused 'interrupt lines' -k elf --irqchip full $(for i in $(seq 21); do cp good.img g$i; echo "-d g$i"; done)
+refused 'interrupt lines' --virtio-transport mmio -k elf --irqchip full $(for i in $(seq 21); do cp good.img g$i; echo "-d g$i"; done)
 refused '[Tt]oo long|more than|characters' -k elf -p "$(head -c 5000 /dev/zero | tr '\0' x)"
 refused 'console-log' --payload exit --console-log dir/none/log
 chmod 000 good.img
