@@ -281,7 +281,7 @@ bool transport_wants_pci(const struct machine_config *config)
 		return false; /* ours know but virtio-mmio */
 	look(&k);
 	pci = k.pci == HAS || k.mmio != HAS;
-	log_at(&config->vm.log, LOG_INFO, "virtio devices are on %s: %s", pci ? "PCI" : "virtio-mmio",
-	       k.why);
+	log_at(&config->vm.log, LOG_INFO, "virtio devices are on %s: %s",
+	       pci ? "PCI" : "virtio-mmio", k.why);
 	return pci;
 }

@@ -46,6 +46,5 @@ bool kconfig_embedded(const void *image, size_t size, struct unpacked *config)
 	p += strlen(BEGIN);
 	left -= strlen(BEGIN);
 	end = memmem(p, left, END, strlen(END));
-	return end &&
-	       !unpack(gzip, p, (size_t)(end - p), EMBEDDED_MAX, config, &why);
+	return end && !unpack(gzip, p, (size_t)(end - p), EMBEDDED_MAX, config, &why);
 }

@@ -304,6 +304,7 @@ static int blk_create(const struct device_env *env, const void *config, struct d
 	blk->dev.ops = &blk_ops;
 	blk->dev.id = VIRTIO_ID_BLOCK;
 	blk->dev.n_queues = 1;
+	blk->dev.often = true;
 	blk->dev.queue_size = QUEUE_SIZE;
 	blk->dev.config_size = CONFIG_SIZE;
 	blk->dev.features = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |

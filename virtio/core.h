@@ -69,6 +69,8 @@ struct virtio_transport {
 	 * thread.
 	 */
 	void (*interrupt)(struct virtio_dev *dev, int queue);
+	/* By which writes the driver notifies this queue. False: by none, now. Under `lock`. */
+	bool (*notify_signal)(struct virtio_dev *dev, unsigned int i, struct bus_signal *signal);
 	void (*reset)(struct virtio_dev *dev);
 	void (*save)(struct virtio_dev *dev, struct buf *out);
 	void (*load)(struct virtio_dev *dev, struct reader *in); /* after the device's st */
@@ -96,6 +98,9 @@ struct virtio_queue {
 	loop_id source;	     /* LOOP_NONE: the loop is off */
 	_Atomic int kick_fd; /* -1 before the first start */
 	bool active;
+	_Atomic uint32_t exits; /* by which the driver notified it */
+	bool bound;		/* KVM takes `signal` for us */
+	struct bus_signal signal;
 };
 
 struct virtio_dev {
@@ -109,6 +114,7 @@ struct virtio_dev {
 	uint32_t n_queues;   /* at most VIRTIO_QUEUES */
 	uint16_t queue_size; /* the largest, and the one at power-on */
 	uint32_t config_size;
+	bool often; /* its queues may be notified many thousand times: KVM may be asked to help */
 
 	const struct virtio_transport *transport; /* NULL: not plugged in yet */
 	void *plug;				  /* the transport's own */
@@ -193,6 +199,12 @@ void virtio_queue_set_size(struct virtio_dev *dev, uint32_t i, uint32_t size);
 
 /* Beyond config_size there are zeros. Nothing in the devices' config space can be written. */
 void virtio_config_read(struct virtio_dev *dev, uint64_t offset, void *data, uint32_t len);
+
+/* The driver has notified queue `i`, any number, by an exit of its vCPU. Without `lock`. */
+void virtio_driver_notified(struct virtio_dev *dev, uint32_t i);
+
+/* What virtio_driver_notified() asked of KVM is undone: the registers are going elsewhere. */
+void virtio_forget_signals(struct virtio_dev *dev);
 
 /*
  * Between core.c and run.c, with `lock` held: the queues that the driver enabled go to their loops;

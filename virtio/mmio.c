@@ -143,7 +143,7 @@ static void access_range(void *opaque, uint64_t offset, void *data, uint32_t len
 
 	/* The hot register, and one that needs no lock. */
 	if (offset == VIRTIO_MMIO_QUEUE_NOTIFY && len == 4 && is_write) {
-		virtio_notify(dev, get_le32(data));
+		virtio_driver_notified(dev, get_le32(data));
 		return;
 	}
 	pthread_mutex_lock(&dev->lock);
@@ -158,6 +158,17 @@ static void mmio_interrupt(struct virtio_dev *dev, int queue)
 {
 	(void)queue; /* one line for all; isr says why */
 	irq_raise(&dev->device.irq);
+}
+
+static bool mmio_notify_signal(struct virtio_dev *dev, unsigned int i, struct bus_signal *signal)
+{
+	*signal = (struct bus_signal){
+		.addr = dev->device.base + VIRTIO_MMIO_QUEUE_NOTIFY,
+		.len = 4,
+		.has_value = true,
+		.value = i,
+	};
+	return true;
 }
 
 static void mmio_reset(struct virtio_dev *dev)
@@ -191,6 +202,7 @@ static void mmio_unplug(struct virtio_dev *dev)
 
 static const struct virtio_transport virtio_mmio_transport = {
 	.interrupt = mmio_interrupt,
+	.notify_signal = mmio_notify_signal,
 	.reset = mmio_reset,
 	.save = mmio_save,
 	.load = mmio_load,

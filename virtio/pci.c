@@ -230,7 +230,7 @@ static void access_bar(void *opaque, uint64_t offset, void *data, uint32_t len, 
 
 	/* The hot register, and one that needs no lock. */
 	if (offset >= NOTIFY && offset < NOTIFY + NOTIFY_SIZE && is_write) {
-		virtio_notify(dev, (uint32_t)(offset - NOTIFY) / NOTIFY_STEP);
+		virtio_driver_notified(dev, (uint32_t)(offset - NOTIFY) / NOTIFY_STEP);
 		return;
 	}
 	if (offset >= MSIX_PENDING) {
@@ -296,9 +296,19 @@ static void config_written(struct pci_function *fn, uint32_t offset, uint32_t le
 	through_window(fn, offset, len, true);
 }
 
+static void moved(struct pci_function *fn)
+{
+	struct virtio_dev *dev = fn->opaque;
+
+	pthread_mutex_lock(&dev->lock);
+	virtio_forget_signals(dev);
+	pthread_mutex_unlock(&dev->lock);
+}
+
 static const struct pci_ops function_ops = {
 	.config_read = config_read,
 	.config_written = config_written,
+	.moved = moved,
 };
 
 /* ---- The transport ---- */
@@ -313,6 +323,15 @@ static void pci_interrupt(struct virtio_dev *dev, int queue)
 		msix_raise(&pci->fn.msix, atomic_load(&pci->config_vector));
 	else
 		msix_raise(&pci->fn.msix, atomic_load(&pci->queue_vectors[queue]));
+}
+
+static bool pci_notify_signal(struct virtio_dev *dev, unsigned int i, struct bus_signal *signal)
+{
+	struct virtio_pci *pci = dev->plug;
+	uint64_t bar = atomic_load(&pci->fn.decoded);
+
+	*signal = (struct bus_signal){ .addr = bar + NOTIFY + i * NOTIFY_STEP };
+	return bar;
 }
 
 static void pci_reset(struct virtio_dev *dev)
@@ -362,6 +381,7 @@ static void pci_unplug(struct virtio_dev *dev)
 
 static const struct virtio_transport virtio_pci_transport = {
 	.interrupt = pci_interrupt,
+	.notify_signal = pci_notify_signal,
 	.reset = pci_reset,
 	.save = pci_save,
 	.load = pci_load,

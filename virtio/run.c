@@ -131,6 +131,44 @@ void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 	virtio_notify(dev, i);
 }
 
+/*
+ * An ioeventfd spares an exit a notification, and costs up to some ten milliseconds once, as the
+ * host waits for grace periods: as much as so many exits.
+ */
+#define EXITS_WORTH_A_SIGNAL 4096
+
+static void bind_signal(struct virtio_queue *vq)
+{
+	struct virtio_dev *dev = vq->dev;
+
+	pthread_mutex_lock(&dev->lock);
+	if (vq->active && !vq->bound && dev->transport->notify_signal &&
+	    dev->transport->notify_signal(dev, vq->index, &vq->signal))
+		vq->bound = !bus_bind_fd(dev->env->mmio, &vq->signal, atomic_load(&vq->kick_fd),
+					 true);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+void virtio_driver_notified(struct virtio_dev *dev, uint32_t i)
+{
+	virtio_notify(dev, i);
+	if (dev->often && i < dev->n_queues &&
+	    atomic_fetch_add(&dev->queues[i].exits, 1) + 1 == EXITS_WORTH_A_SIGNAL)
+		bind_signal(&dev->queues[i]);
+}
+
+void virtio_forget_signals(struct virtio_dev *dev)
+{
+	for (unsigned int i = 0; i < dev->n_queues; i++) {
+		struct virtio_queue *vq = &dev->queues[i];
+
+		if (vq->bound)
+			bus_bind_fd(dev->env->mmio, &vq->signal, atomic_load(&vq->kick_fd), false);
+		vq->bound = false;
+		atomic_store(&vq->exits, 0);
+	}
+}
+
 /* Starting and stopping. */
 
 static int open_kick_fd(struct virtio_queue *vq)
@@ -206,6 +244,7 @@ void virtio_take_queues(struct virtio_dev *dev)
 
 void virtio_stop(struct virtio_dev *dev)
 {
+	virtio_forget_signals(dev);
 	virtio_take_queues(dev);
 	for (unsigned int i = 0; i < dev->n_queues; i++) {
 		struct virtio_queue *vq = &dev->queues[i];

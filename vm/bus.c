@@ -2,9 +2,11 @@
 #include "vm/bus.h"
 
 #include <errno.h>
+#include <linux/kvm.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "util/util.h"
 
@@ -37,6 +39,7 @@ int bus_init(struct bus *bus)
 	if (!empty)
 		return -ENOMEM;
 	pthread_mutex_init(&bus->lock, NULL);
+	bus->vm_fd = -1;
 	atomic_init(&bus->table, empty);
 	atomic_init(&bus->readers, 0);
 	atomic_init(&bus->unclaimed, 0);
@@ -153,4 +156,20 @@ bool bus_access(struct bus *bus, uint64_t addr, void *data, uint32_t len, bool i
 		memset(data, 0xff, len);
 	atomic_fetch_add_explicit(&bus->unclaimed, 1, memory_order_relaxed);
 	return false;
+}
+
+int bus_bind_fd(struct bus *bus, const struct bus_signal *signal, int fd, bool bind)
+{
+	struct kvm_ioeventfd arg = {
+		.datamatch = signal->value,
+		.addr = signal->addr,
+		.len = signal->len,
+		.fd = fd,
+		.flags = (signal->has_value ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0u) |
+			 (bind ? 0u : KVM_IOEVENTFD_FLAG_DEASSIGN),
+	};
+
+	if (bus->vm_fd < 0)
+		return -ENOTSUP;
+	return ioctl(bus->vm_fd, KVM_IOEVENTFD, &arg) ? -errno : 0;
 }

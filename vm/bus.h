@@ -26,7 +26,16 @@ typedef void (*bus_fn)(void *opaque, uint64_t offset, void *data, uint32_t len, 
 
 struct bus_table;
 
+/* Writes that a guest may do often, each of which means the same. */
+struct bus_signal {
+	uint64_t addr;
+	uint32_t len; /* 0: of any length */
+	bool has_value;
+	uint64_t value; /* if so, it must be this */
+};
+
 struct bus {
+	int vm_fd;	      /* KVM's, or -1; set by vm_create() */
 	pthread_mutex_t lock; /* among writers */
 	_Atomic(struct bus_table *) table;
 	_Atomic uint32_t readers;   /* look-ups in progress */
@@ -46,5 +55,12 @@ void bus_release(struct bus *bus, uint64_t base);
 
 /* False: nobody claims it, and a read was filled with ones. Allocates nothing. */
 bool bus_access(struct bus *bus, uint64_t addr, void *data, uint32_t len, bool is_write);
+
+/*
+ * Lets KVM signal eventfd `fd` for such writes on the MMIO bus, without an exit to us, or no longer
+ * (with the same arguments). It waits for a grace period: milliseconds on some hosts, now or when
+ * the VM ends. 0 or -errno.
+ */
+int bus_bind_fd(struct bus *bus, const struct bus_signal *signal, int fd, bool bind);
 
 #endif

@@ -46,9 +46,12 @@ static uint64_t bar_address(const struct pci_function *fn)
 
 static void forget_bar(struct pci_function *fn)
 {
-	if (fn->decoded)
-		bus_release(fn->bus->env->mmio, fn->decoded);
-	fn->decoded = 0;
+	uint64_t base = atomic_exchange(&fn->decoded, 0);
+
+	if (base)
+		bus_release(fn->bus->env->mmio, base);
+	if (base && fn->ops)
+		fn->ops->moved(fn);
 }
 
 /* Of all functions: where one has left, another that wanted to be there appears. */
@@ -59,16 +62,16 @@ static void decode_bars(struct pci_bus *bus)
 	for (struct pci_function *fn = bus->first; fn; fn = fn->next) {
 		uint64_t base = bar_address(fn);
 
-		if (base && !fn->decoded &&
+		if (base && !atomic_load(&fn->decoded) &&
 		    !bus_claim(bus->env->mmio, base, fn->bar_size, fn->bar_access, fn->opaque,
 			       fn->name, &ignored))
-			fn->decoded = base;
+			atomic_store(&fn->decoded, base);
 	}
 }
 
 static void update_bar(struct pci_function *fn)
 {
-	if (bar_address(fn) == fn->decoded)
+	if (bar_address(fn) == atomic_load(&fn->decoded))
 		return;
 	forget_bar(fn);
 	decode_bars(fn->bus);

@@ -40,6 +40,8 @@ struct pci_ops {
 	 */
 	void (*config_read)(struct pci_function *fn, uint32_t offset, uint32_t len);
 	void (*config_written)(struct pci_function *fn, uint32_t offset, uint32_t len);
+	/* BAR 0 is where it was no more. Under the bus's lock. */
+	void (*moved)(struct pci_function *fn);
 };
 
 struct pci_function {
@@ -61,7 +63,7 @@ struct pci_function {
 	uint8_t power_on[PCI_CONFIG];
 	struct msix msix;	  /* msix.n is 0 where there are no MSIs */
 	uint32_t msix_capability; /* its offset */
-	uint64_t decoded;	  /* where BAR 0 is on the machine's bus; 0: nowhere */
+	_Atomic uint64_t decoded; /* where BAR 0 is on the machine's bus; 0: nowhere */
 	_Atomic bool intx_disabled;
 	bool intx_high; /* as its line knows it */
 };

@@ -99,6 +99,7 @@ static int build(struct vm *vm, struct err *err)
 	if (!rc && (bus_init(&vm->mmio) || bus_init(&vm->pio) ||
 		    irq_init(&vm->irq, vm->fd, vm->config.irq_lines)))
 		rc = err_set(err, ENOMEM, "no memory for the machine's buses");
+	vm->mmio.vm_fd = vm->fd;
 	if (!rc)
 		rc = arch_create(vm, err);
 	return rc;

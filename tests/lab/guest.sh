@@ -83,6 +83,12 @@ disk_speed()
 	say "written in $(($(now) - begun))"
 }
 
+# Sectors one after the other, past the page cache: a notification for each.
+requests()
+{
+	dd if=/dev/vda of=/dev/null bs=4k count=10000 iflag=direct 2>/dev/null && say "10000 requests"
+}
+
 many()
 {
 	n=0
@@ -149,7 +155,7 @@ end()
 
 for word in $(echo "$act" | tr , ' '); do
 	case $word in
-	hello | text | features | hold | ten | disk | disk_speed | read_only | many | rng | interrupts | pci | root | echo_lines)
+	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | rng | interrupts | pci | root | echo_lines)
 		$word ;;
 	*) end "$word" ;;
 	esac
