@@ -236,7 +236,9 @@ static int check_engine(const struct machine_disk *d, struct disk *disk, struct 
 static int add_disk(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_disk *d = &m->config->disks[i];
-	struct disk_config open = { .path = d->path, .read_only = d->ro, .direct = d->direct };
+	struct disk_config open = {
+		.path = d->path, .format = d->format, .read_only = d->ro, .direct = d->direct
+	};
 	struct blk_config config = { .name = m->names[i],
 				     .serial = d->serial,
 				     .engine = d->engine };

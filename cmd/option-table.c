@@ -114,6 +114,8 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 		d->ro = true;
 	else if (!strcmp(word, "direct"))
 		d->direct = true;
+	else if (!strncmp(word, "format=", 7) && word[7])
+		d->format = word + 7;
 	else if (!strcmp(word, "io=uring") || !strcmp(word, "io=threads"))
 		d->engine = word + 3;
 	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
@@ -123,10 +125,11 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 	else if (!strncmp(word, "serial=", 7))
 		return err_set(err, EINVAL, "--disk %s: a serial has at most 20 characters", value);
 	else
-		return err_set(err, ENOTSUP,
-			       "--disk %s: '%s' is not built yet or no such thing; ro, direct, "
-			       "serial=NAME, io=uring and io=threads are there",
-			       value, word);
+		return err_set(
+			err, ENOTSUP,
+			"--disk %s: '%s' is not built yet or no such thing; format=raw, ro, direct, "
+			"serial=NAME, io=uring and io=threads are there",
+			value, word);
 	return 0;
 }
 
@@ -321,8 +324,10 @@ const struct option run_option_table[] = {
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
 	  "--payload exit -m 64M" },
-	{ "disk", 'd', "FILE[,ro][,direct][,serial=NAME][,io=uring|threads]", WORKS, set_disk,
-	  "A raw file or a block device as the next virtio disk (vda, vdb ...). ro: read-only. direct: past "
+	{ "disk", 'd', "FILE[,format=raw][,ro][,direct][,serial=NAME][,io=uring|threads]", WORKS,
+	  set_disk,
+	  "A raw file or a block device as the next virtio disk (vda, vdb ...). format: must be said where the "
+	  "file begins as another format's images do. ro: read-only. direct: past "
 	  "the host's page cache. io: by io_uring, or by threads of our own; what the host allows unless given.",
 	  "--payload exit -d disk.img,ro" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },

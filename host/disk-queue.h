@@ -2,7 +2,7 @@
 /*
  * Many requests to one disk at a time. They may end in any order; one that must see another's
  * effect is submitted when that has ended. By io_uring; by a few threads where the host doesn't
- * allow that (old kernels, seccomp, kernel.io_uring_disabled).
+ * allow that (old kernels, seccomp, kernel.io_uring_disabled), or the disk is no raw file.
  *
  * A queue is used by one thread at a time.
  */
@@ -28,8 +28,9 @@ struct disk_queue;
 
 /*
  * For up to `depth` requests at a time. `engine` NULL: the best that works; else "uring" or
- * "threads". -ENOTSUP for other words, or what stands in the way of the last one tried. The disk is borrowed. Takes host resources: for a disk that its guest has
- * started.
+ * "threads". -ENOTSUP for other words and for uring where the disk is no raw file, or what stands
+ * in the way of the last one tried. The disk is borrowed. Takes host resources: for a disk that its
+ * guest has started.
  */
 int disk_queue_create(struct disk *disk, unsigned int depth, const char *engine,
 		      struct disk_queue **out);

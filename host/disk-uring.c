@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "host/disk-queue.h"
+#include "host/iov.h"
 #include "util/util.h"
 
 #define RETRY_US 1000
@@ -32,9 +33,12 @@ static struct uring *uring_of(const struct disk_queue *q)
 
 static int uring_create(struct disk *disk, unsigned int depth, struct disk_queue **out)
 {
-	struct uring *u = calloc(1, sizeof(*u));
+	struct uring *u;
 	int fd = disk_fd(disk), rc;
 
+	if (fd < 0)
+		return -ENOTSUP;
+	u = calloc(1, sizeof(*u));
 	if (!u)
 		return -ENOMEM;
 	rc = io_uring_queue_init(depth, &u->ring, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A disk image: a raw regular file or a block device, locked while it is open. Of a guest it knows
- * nothing: it deals in bytes, iovecs and -errno.
+ * A disk: a raw regular file or a block device, or an image of another format in one, locked while
+ * it is open. Of a guest it knows nothing: it deals in bytes, iovecs and -errno.
  *
  * Any thread may read, write and flush, several at once; the rest is constant. For many requests at
  * a time there is host/disk-queue.h.
@@ -18,9 +18,11 @@
 #define DISK_SECTOR 512u
 
 struct disk_config {
-	const char *path; /* not kept */
+	const char *path;   /* not kept */
+	const char *format; /* "raw", "qcow2" ...; NULL: raw, unless it looks like another one */
 	bool read_only;
-	bool direct; /* past the host's page cache (O_DIRECT) */
+	bool direct;	  /* past the host's page cache (O_DIRECT); raw disks only */
+	bool backing_any; /* images that it stands on may lie outside its folder */
 };
 
 struct disk;
@@ -28,7 +30,8 @@ struct disk;
 /*
  * Refused with one line in `err`: what can't be opened, is neither file nor block device, is empty,
  * is no multiple of the block size, or is in use: a disk that somebody writes has one user, in this
- * process or any other that locks.
+ * process or any other that locks. Formats other than raw are never written, and never guessed from
+ * what a guest may have written.
  */
 int disk_open(const struct disk_config *config, struct disk **out, struct err *err);
 void disk_close(struct disk *disk); /* NULL is no disk */
@@ -52,12 +55,10 @@ int disk_flush(struct disk *disk);
 
 /* ---- For disk queues ---- */
 
+/* -1: it has none that holds its bytes as they are; only disk_read() and its like know where. */
 int disk_fd(const struct disk *disk);
 
 /* May these pieces of memory be read or written by the host's kernel as they lie? */
 bool disk_is_aligned(const struct disk *disk, const struct iovec *iov, unsigned int n);
-
-/* Drops `done` bytes from the front of `*iov`; how many entries are left. */
-unsigned int iov_advance(struct iovec **iov, unsigned int n, size_t done);
 
 #endif

@@ -64,8 +64,29 @@ static void test_refusals(void)
 		chmod("secret", 0);
 		refused("secret", true, EACCES, "Permission");
 		chmod("secret", 0400);
-		refused("secret", false, EACCES, "read-only");
+		refused("secret", false, EACCES, "add ,ro");
 	}
+}
+
+/* What a guest may write to its own raw disk is not looked into. */
+static void test_formats(void)
+{
+	struct disk_config config = { .path = "disk", .format = "raw" };
+	struct err err = { "" };
+	struct disk *disk;
+	int fd;
+
+	make_file("disk", 4096);
+	fd = open("disk", O_WRONLY);
+	ok(pwrite(fd, "QFI\xfb", 4, 0) == 4, "a raw disk that begins as a qcow2 image");
+	close(fd);
+	refused("disk", false, EINVAL, "say format=qcow2, or format=raw");
+	refused("disk", true, EINVAL, "say format=qcow2, or format=raw");
+	ok(!disk_open(&config, &disk, &err), "format=raw: it is a raw disk %s", err.text);
+	disk_close(disk);
+	config.format = "vmdk";
+	ok(disk_open(&config, &disk, &err) == -ENOTSUP && strstr(err.text, "format vmdk"),
+	   "refused: %s", err.text);
 }
 
 static void test_locks(void)
@@ -191,6 +212,7 @@ int main(void)
 		return 1;
 	}
 	test_refusals();
+	test_formats();
 	test_locks();
 	test_transfers();
 	test_direct();

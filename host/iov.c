@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/iov.h"
+
+#include <string.h>
+
+#include "util/util.h"
+
+size_t iov_total(const struct iovec *iov, unsigned int n)
+{
+	size_t sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += iov[i].iov_len;
+	return sum;
+}
+
+unsigned int iov_advance(struct iovec **iov, unsigned int n, size_t done)
+{
+	while (n && done >= (*iov)->iov_len) {
+		done -= (*iov)->iov_len;
+		(*iov)++;
+		n--;
+	}
+	if (n) {
+		(*iov)->iov_base = (uint8_t *)(*iov)->iov_base + done;
+		(*iov)->iov_len -= done;
+	}
+	return n;
+}
+
+size_t iov_to_buf(struct iovec **iov, unsigned int *n, void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (*n && done < len) {
+		size_t part = MIN((*iov)->iov_len, len - done);
+
+		memcpy((uint8_t *)buf + done, (*iov)->iov_base, part);
+		done += part;
+		*n = iov_advance(iov, *n, part);
+	}
+	return done;
+}
+
+size_t iov_from_buf(struct iovec **iov, unsigned int *n, const void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (*n && done < len) {
+		size_t part = MIN((*iov)->iov_len, len - done);
+
+		memcpy((*iov)->iov_base, (const uint8_t *)buf + done, part);
+		done += part;
+		*n = iov_advance(iov, *n, part);
+	}
+	return done;
+}
+
+void iov_zero(struct iovec *iov, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		memset(iov[i].iov_base, 0, iov[i].iov_len);
+}
+
+unsigned int iov_next_part(struct iov_parts *p, size_t len, struct iovec **part)
+{
+	if (p->rest.iov_len) {
+		*--p->iov = p->rest;
+		p->n++;
+		p->rest.iov_len = 0;
+	}
+	*part = p->iov;
+	while (p->n && len >= p->iov->iov_len) {
+		len -= p->iov->iov_len;
+		p->iov++;
+		p->n--;
+	}
+	if (p->n && len) {
+		p->rest.iov_base = (uint8_t *)p->iov->iov_base + len;
+		p->rest.iov_len = p->iov->iov_len - len;
+		p->iov->iov_len = len;
+		p->iov++;
+		p->n--;
+	}
+	return (unsigned int)(p->iov - *part);
+}
