@@ -227,7 +227,7 @@ static int check_engine(const struct machine_disk *d, struct disk *disk, struct 
 
 	if (rc)
 		return err_set(err, -rc, "disk %s: io=%s: %s; leave it out", d->path, d->engine,
-			       strerror(-rc));
+			       rc == -ENOTSUP ? "for raw disks without cow only" : strerror(-rc));
 	if (d->engine)
 		disk_queue_destroy(q);
 	return 0;
@@ -237,7 +237,11 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_disk *d = &m->config->disks[i];
 	struct disk_config open = {
-		.path = d->path, .format = d->format, .read_only = d->ro, .direct = d->direct
+		.path = d->path,
+		.format = d->format,
+		.read_only = d->ro,
+		.cow = d->cow,
+		.direct = d->direct,
 	};
 	struct blk_config config = { .name = m->names[i],
 				     .serial = d->serial,

@@ -112,6 +112,8 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 {
 	if (!strcmp(word, "ro"))
 		d->ro = true;
+	else if (!strcmp(word, "cow"))
+		d->cow = true;
 	else if (!strcmp(word, "direct"))
 		d->direct = true;
 	else if (!strncmp(word, "format=", 7) && word[7])
@@ -127,7 +129,7 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 	else
 		return err_set(
 			err, ENOTSUP,
-			"--disk %s: '%s' is not built yet or no such thing; format=raw, ro, direct, "
+			"--disk %s: '%s' is not built yet or no such thing; format=raw, ro, cow, direct, "
 			"serial=NAME, io=uring and io=threads are there",
 			value, word);
 	return 0;
@@ -324,11 +326,13 @@ const struct option run_option_table[] = {
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
 	  "--payload exit -m 64M" },
-	{ "disk", 'd', "FILE[,format=raw][,ro][,direct][,serial=NAME][,io=uring|threads]", WORKS,
-	  set_disk,
+	{ "disk", 'd', "FILE[,format=raw][,ro|cow][,direct][,serial=NAME][,io=uring|threads]",
+	  WORKS, set_disk,
 	  "A raw file or a block device as the next virtio disk (vda, vdb ...). format: must be said where the "
-	  "file begins as another format's images do. ro: read-only. direct: past "
-	  "the host's page cache. io: by io_uring, or by threads of our own; what the host allows unless given.",
+	  "file begins as another format's images do. ro: read-only. cow: copy on write, the file is only read, "
+	  "and what the guest writes lies in a file without a name in TMPDIR (/var/tmp) until the VM ends. "
+	  "direct: past the host's page cache. io: by io_uring, or by threads of our own; what the host allows "
+	  "unless given.",
 	  "--payload exit -d disk.img,ro" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
 	{ "console", 0, "serial|virtio|none", WORKS, set_console,

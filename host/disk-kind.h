@@ -37,6 +37,12 @@ struct disk_source {
 
 int disk_open_raw(const struct disk_source *source, struct disk **out, struct err *err);
 
+/*
+ * Over `base`, which belongs to it from now on, even if it fails. `path` is for the error. For
+ * disks with blocks of DISK_SECTOR.
+ */
+int disk_open_cow(const char *path, struct disk *base, struct disk **out, struct err *err);
+
 /* A format that maps: one file a format; the Makefile writes the table of those that Kconfig keeps. */
 struct disk_format {
 	const char *name;

@@ -174,25 +174,6 @@ static void raw_close(struct disk *disk)
 	free(raw);
 }
 
-typedef ssize_t (*vector_fn)(int fd, const struct iovec *iov, int n, off_t offset);
-
-static int transfer(int fd, vector_fn fn, struct iovec *iov, unsigned int n, uint64_t offset)
-{
-	while (n) {
-		ssize_t done = fn(fd, iov, (int)n, (off_t)offset);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		if (!done) /* the file has become shorter under us */
-			return -EIO;
-		offset += (uint64_t)done;
-		n = iov_advance(&iov, n, (size_t)done);
-	}
-	return 0;
-}
-
 static int read_bounced(struct raw *raw, struct iovec *iov, unsigned int n, uint64_t offset)
 {
 	size_t left = iov_total(iov, n);
@@ -200,7 +181,7 @@ static int read_bounced(struct raw *raw, struct iovec *iov, unsigned int n, uint
 	while (left) {
 		struct iovec part = { raw->bounce, MIN(left, (size_t)BOUNCE_SIZE) };
 		size_t len = part.iov_len;
-		int rc = transfer(raw->disk.fd, preadv, &part, 1, offset);
+		int rc = iov_pread(raw->disk.fd, &part, 1, offset);
 
 		if (rc)
 			return rc;
@@ -220,7 +201,7 @@ static int write_bounced(struct raw *raw, struct iovec *iov, unsigned int n, uin
 
 		if (!len)
 			return 0;
-		rc = transfer(raw->disk.fd, pwritev, &part, 1, offset);
+		rc = iov_pwrite(raw->disk.fd, &part, 1, offset);
 		if (rc)
 			return rc;
 		offset += len;
@@ -233,7 +214,7 @@ static int raw_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64
 	int rc;
 
 	if (disk_is_aligned(disk, iov, n))
-		return transfer(disk->fd, preadv, iov, n, offset);
+		return iov_pread(disk->fd, iov, n, offset);
 	pthread_mutex_lock(&raw->bounce_lock);
 	rc = read_bounced(raw, iov, n, offset);
 	pthread_mutex_unlock(&raw->bounce_lock);
@@ -246,7 +227,7 @@ static int raw_write(struct disk *disk, struct iovec *iov, unsigned int n, uint6
 	int rc;
 
 	if (disk_is_aligned(disk, iov, n))
-		return transfer(disk->fd, pwritev, iov, n, offset);
+		return iov_pwrite(disk->fd, iov, n, offset);
 	pthread_mutex_lock(&raw->bounce_lock);
 	rc = write_bounced(raw, iov, n, offset);
 	pthread_mutex_unlock(&raw->bounce_lock);

@@ -118,16 +118,33 @@ static int open_mapped(const struct disk_source *source, const char *name, struc
 	return format->open(source, out, err);
 }
 
+static int open_source(const struct disk_source *source, const char *format, struct disk **out,
+		       struct err *err)
+{
+	if (format && strcmp(format, "raw"))
+		return open_mapped(source, format, out, err);
+	return open_raw(source, format, out, err);
+}
+
 int disk_open(const struct disk_config *config, struct disk **out, struct err *err)
 {
+	bool cow = config->cow && !config->read_only;
 	struct disk_source source = {
 		.path = config->path,
-		.read_only = config->read_only,
+		.read_only = config->read_only || cow,
 		.direct = config->direct,
 		.backing_any = config->backing_any,
 	};
+	struct disk *base;
+	int rc;
 
-	if (config->format && strcmp(config->format, "raw"))
-		return open_mapped(&source, config->format, out, err);
-	return open_raw(&source, config->format, out, err);
+	if (cow && config->direct)
+		return err_set(err, EINVAL, "disk %s: direct and cow don't go together",
+			       config->path);
+	rc = open_source(&source, config->format, &base, err);
+	if (!rc && cow)
+		rc = disk_open_cow(config->path, base, &base, err);
+	if (!rc)
+		*out = base;
+	return rc;
 }

@@ -21,6 +21,7 @@ struct disk_config {
 	const char *path;   /* not kept */
 	const char *format; /* "raw", "qcow2" ...; NULL: raw, unless it looks like another one */
 	bool read_only;
+	bool cow;	  /* what is written is gone when it is closed; not if read_only */
 	bool direct;	  /* past the host's page cache (O_DIRECT); raw disks only */
 	bool backing_any; /* images that it stands on may lie outside its folder */
 };
@@ -31,7 +32,8 @@ struct disk;
  * Refused with one line in `err`: what can't be opened, is neither file nor block device, is empty,
  * is no multiple of the block size, or is in use: a disk that somebody writes has one user, in this
  * process or any other that locks. Formats other than raw are never written, and never guessed from
- * what a guest may have written.
+ * what a guest may have written. With cow the disk below is only read; what is written lies in
+ * TMPDIR (/var/tmp).
  */
 int disk_open(const struct disk_config *config, struct disk **out, struct err *err);
 void disk_close(struct disk *disk); /* NULL is no disk */

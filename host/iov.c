@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/iov.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "util/util.h"
@@ -83,4 +84,33 @@ unsigned int iov_next_part(struct iov_parts *p, size_t len, struct iovec **part)
 		p->n--;
 	}
 	return (unsigned int)(p->iov - *part);
+}
+
+typedef ssize_t (*vector_fn)(int fd, const struct iovec *iov, int n, off_t offset);
+
+static int transfer(int fd, vector_fn fn, struct iovec *iov, unsigned int n, uint64_t offset)
+{
+	while (n) {
+		ssize_t done = fn(fd, iov, (int)n, (off_t)offset);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		if (!done) /* the file has become shorter under us */
+			return -EIO;
+		offset += (uint64_t)done;
+		n = iov_advance(&iov, n, (size_t)done);
+	}
+	return 0;
+}
+
+int iov_pread(int fd, struct iovec *iov, unsigned int n, uint64_t offset)
+{
+	return transfer(fd, preadv, iov, n, offset);
+}
+
+int iov_pwrite(int fd, struct iovec *iov, unsigned int n, uint64_t offset)
+{
+	return transfer(fd, pwritev, iov, n, offset);
 }

@@ -21,6 +21,10 @@ size_t iov_from_buf(struct iovec **iov, unsigned int *n, const void *buf, size_t
 
 void iov_zero(struct iovec *iov, unsigned int n);
 
+/* All of it, at `offset` of a file: 0, or -errno and an unknown part. -EIO: the file is too short. */
+int iov_pread(int fd, struct iovec *iov, unsigned int n, uint64_t offset);
+int iov_pwrite(int fd, struct iovec *iov, unsigned int n, uint64_t offset);
+
 /* A list that is served part by part, in place: { iov, n } to begin with. */
 struct iov_parts {
 	struct iovec *iov;

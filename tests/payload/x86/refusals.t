@@ -31,6 +31,7 @@ cp "$elf" elf
 truncate -s 513 odd.img
 truncate -s 4096 disk.img
 truncate -s 1M good.img
+{ printf 'QFI\373'; head -c 508 /dev/zero; } >looks.img
 printf '\177ELF\002\001\001' >tiny-elf
 { head -c 56 /dev/zero; printf 'ARMd'; head -c 4096 /dev/zero; } >arm64-image
 { head -c 36 /dev/zero; printf '\030\050\157\001'; head -c 4096 /dev/zero; } >arm-zimage
@@ -78,6 +79,13 @@ refused 'multiple of 512' -k elf -d odd.img
 refused 'given twice' -k elf -d good.img -d link.img
 refused 'given twice' -k elf -d good.img,ro -d good.img,ro
 refused "'wb' is not built" -k elf -d good.img,wb
+refused 'format vmdk is not known' -k elf -d good.img,format=vmdk
+refused 'cow.* together' -k elf -d good.img,cow,direct
+refused 'io=uring: for raw disks without cow' -k elf -d good.img,cow,io=uring
+refused 'format=qcow2, or format=raw' -k elf -d looks.img
+TMPDIR=$tmp/missing; export TMPDIR
+refused 'TMPDIR' -k elf -d good.img,cow
+unset TMPDIR
 refused 'did you mean --kernel' --kernle elf
 refused 'unknown option --zzz' --zzz
 refused 'unknown option -z' -z
