@@ -242,6 +242,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		.read_only = d->ro,
 		.cow = d->cow,
 		.direct = d->direct,
+		.backing_any = d->backing_any,
 	};
 	struct blk_config config = { .name = m->names[i],
 				     .serial = d->serial,

@@ -19,7 +19,7 @@ enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 struct machine_disk {
 	const char *path;
 	const char *format; /* host/disk.h; NULL: not said */
-	bool ro, cow, direct;
+	bool ro, cow, direct, backing_any;
 	const char *serial; /* what GET_ID tells; NULL: none */
 	/* How it is read and written (host/disk-queue.h); NULL: the best there is. */
 	const char *engine;

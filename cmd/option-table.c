@@ -116,12 +116,21 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 		d->cow = true;
 	else if (!strcmp(word, "direct"))
 		d->direct = true;
+	else if (!strcmp(word, "backing=any"))
+		d->backing_any = true;
 	else if (!strncmp(word, "format=", 7) && word[7])
 		d->format = word + 7;
 	else if (!strcmp(word, "io=uring") || !strcmp(word, "io=threads"))
 		d->engine = word + 3;
 	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
 		d->serial = word + 7;
+	else if (!strncmp(word, "backing=", 8))
+		return err_set(err, EINVAL, "--disk %s: backing is any, or not given", value);
+	else if (!strncmp(word, "snapshot=", 9))
+		return err_set(err, ENOTSUP,
+			       "--disk %s: a snapshot inside an image is not opened here; "
+			       "qemu-img convert -l %s makes an image of it",
+			       value, word + 9);
 	else if (!strncmp(word, "io=", 3))
 		return err_set(err, EINVAL, "--disk %s: io is uring or threads", value);
 	else if (!strncmp(word, "serial=", 7))
@@ -129,7 +138,8 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 	else
 		return err_set(
 			err, ENOTSUP,
-			"--disk %s: '%s' is not built yet or no such thing; format=raw, ro, cow, direct, "
+			"--disk %s: '%s' is not built yet or no such thing; format=raw or qcow2, ro, cow, "
+			"backing=any, direct, "
 			"serial=NAME, io=uring and io=threads are there",
 			value, word);
 	return 0;
@@ -326,13 +336,15 @@ const struct option run_option_table[] = {
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
 	  "--payload exit -m 64M" },
-	{ "disk", 'd', "FILE[,format=raw][,ro|cow][,direct][,serial=NAME][,io=uring|threads]",
+	{ "disk", 'd',
+	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,serial=NAME][,io=uring|threads]",
 	  WORKS, set_disk,
-	  "A raw file or a block device as the next virtio disk (vda, vdb ...). format: must be said where the "
-	  "file begins as another format's images do. ro: read-only. cow: copy on write, the file is only read, "
-	  "and what the guest writes lies in a file without a name in TMPDIR (/var/tmp) until the VM ends. "
-	  "direct: past the host's page cache. io: by io_uring, or by threads of our own; what the host allows "
-	  "unless given.",
+	  "A file or a block device as the next virtio disk (vda, vdb ...). format: raw unless given; never "
+	  "guessed, so a file that begins as a qcow2 image does needs the word. ro: read-only. cow: copy on "
+	  "write, the file is only read, and what the guest writes lies in a file without a name in TMPDIR "
+	  "(/var/tmp) until the VM ends. qcow2 is for ro or cow, and may stand on raw and qcow2 files of its own "
+	  "folder, whose formats its header says; backing=any: of any folder. direct: raw only, past the host's "
+	  "page cache. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
 	  "--payload exit -d disk.img,ro" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
 	{ "console", 0, "serial|virtio|none", WORKS, set_console,

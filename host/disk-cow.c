@@ -66,8 +66,10 @@ static int cow_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64
 	while (left) {
 		struct iovec *part;
 		bool ours;
-		uint64_t len = run_at(cow, offset / DISK_SECTOR, left / DISK_SECTOR, &ours) *
-			       DISK_SECTOR;
+		uint64_t skip = offset % DISK_SECTOR;
+		uint64_t sectors = (skip + left + DISK_SECTOR - 1) / DISK_SECTOR;
+		uint64_t run = run_at(cow, offset / DISK_SECTOR, sectors, &ours) * DISK_SECTOR;
+		uint64_t len = MIN(run - skip, left);
 		unsigned int n_part = iov_next_part(&parts, len, &part);
 		int rc = ours ? iov_pread(cow->file, part, n_part, offset)
 			      : disk_read(cow->base, part, n_part, offset);

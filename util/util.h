@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Small things that every folder uses: checked arithmetic for numbers that a guest, a file or a
- * peer supplied, alignment, and little-endian access to unaligned bytes.
+ * peer supplied, alignment, and little- and big-endian access to unaligned bytes.
  */
 #ifndef UTIL_UTIL_H
 #define UTIL_UTIL_H
@@ -97,6 +97,20 @@ static inline void put_le64(void *p, uint64_t v)
 
 	put_le32(b, (uint32_t)v);
 	put_le32(b + 4, (uint32_t)(v >> 32));
+}
+
+static inline uint32_t get_be32(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static inline uint64_t get_be64(const void *p)
+{
+	const uint8_t *b = p;
+
+	return (uint64_t)get_be32(b) << 32 | get_be32(b + 4);
 }
 
 /* The first `len` bytes as a number (len 1 to 8), and back; more bytes than eight are zero. */

@@ -83,6 +83,10 @@ refused 'format vmdk is not known' -k elf -d good.img,format=vmdk
 refused 'cow.* together' -k elf -d good.img,cow,direct
 refused 'io=uring: for raw disks without cow' -k elf -d good.img,cow,io=uring
 refused 'format=qcow2, or format=raw' -k elf -d looks.img
+refused 'no qcow2 image' -k elf -d good.img,format=qcow2,ro
+refused 'qcow2 images are never written; add ,ro, or ,cow' -k elf -d looks.img,format=qcow2
+refused 'backing is any' -k elf -d good.img,backing=none
+refused 'snapshot inside .*convert -l old' -k elf -d looks.img,format=qcow2,ro,snapshot=old
 TMPDIR=$tmp/missing; export TMPDIR
 refused 'TMPDIR' -k elf -d good.img,cow
 unset TMPDIR
