@@ -301,6 +301,12 @@ static void test_backing_refused(void)
 	refused("top", EPERM, "outside its folder");
 	unlink("link");
 	unlink("../outside");
+	mkdir("../inside", 0700); /* "in" and more */
+	make_raw("../inside/raw", 512, 1);
+	back("top", "../inside/raw", "raw");
+	refused("top", EPERM, "outside its folder");
+	unlink("../inside/raw");
+	rmdir("../inside");
 	back("top", "/etc/passwd", "raw");
 	refused("top", EPERM, "outside its folder");
 	back("sub/top", "../raw", "raw");
