@@ -244,9 +244,9 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		.direct = d->direct,
 		.backing_any = d->backing_any,
 	};
-	struct blk_config config = { .name = m->names[i],
-				     .serial = d->serial,
-				     .engine = d->engine };
+	struct blk_config config = {
+		.name = m->names[i], .serial = d->serial, .engine = d->engine, .queues = d->queues
+	};
 	struct device *dev;
 	int rc = check_twice(m->config, i, err);
 

@@ -13,6 +13,7 @@
 #include "vm/vm.h"
 
 #define MACHINE_DISKS 32
+#define MACHINE_DISK_QUEUES 8
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
@@ -23,6 +24,7 @@ struct machine_disk {
 	const char *serial; /* what GET_ID tells; NULL: none */
 	/* How it is read and written (host/disk-queue.h); NULL: the best there is. */
 	const char *engine;
+	unsigned int queues; /* 0: one */
 };
 
 struct machine_config {

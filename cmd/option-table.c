@@ -107,6 +107,18 @@ static int set_params(struct run_options *o, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_queues(struct machine_disk *d, const char *text, const char *value, struct err *err)
+{
+	const char *end;
+	uint64_t n;
+
+	if (number_parse(text, &n, &end) || *end || !n || n > MACHINE_DISK_QUEUES)
+		return err_set(err, EINVAL, "--disk %s: queues is 1 to %u", value,
+			       MACHINE_DISK_QUEUES);
+	d->queues = (unsigned int)n;
+	return 0;
+}
+
 static int set_disk_word(struct machine_disk *d, const char *word, const char *value,
 			 struct err *err)
 {
@@ -122,6 +134,8 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 		d->format = word + 7;
 	else if (!strcmp(word, "io=uring") || !strcmp(word, "io=threads"))
 		d->engine = word + 3;
+	else if (!strncmp(word, "queues=", 7))
+		return set_queues(d, word + 7, value, err);
 	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
 		d->serial = word + 7;
 	else if (!strncmp(word, "backing=", 8))
@@ -140,7 +154,7 @@ static int set_disk_word(struct machine_disk *d, const char *word, const char *v
 			err, ENOTSUP,
 			"--disk %s: '%s' is not built yet or no such thing; format=raw or qcow2, ro, cow, "
 			"backing=any, direct, "
-			"serial=NAME, io=uring and io=threads are there",
+			"queues=N, serial=NAME, io=uring and io=threads are there",
 			value, word);
 	return 0;
 }
@@ -337,14 +351,14 @@ const struct option run_option_table[] = {
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
 	  "--payload exit -m 64M" },
 	{ "disk", 'd',
-	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,serial=NAME][,io=uring|threads]",
+	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,serial=NAME][,io=uring|threads]",
 	  WORKS, set_disk,
 	  "A file or a block device as the next virtio disk (vda, vdb ...). format: raw unless given; never "
 	  "guessed, so a file that begins as a qcow2 image does needs the word. ro: read-only. cow: copy on "
 	  "write, the file is only read, and what the guest writes lies in a file without a name in TMPDIR "
 	  "(/var/tmp) until the VM ends. qcow2 is for ro or cow, and may stand on raw and qcow2 files of its own "
 	  "folder, whose formats its header says; backing=any: of any folder. direct: raw only, past the host's "
-	  "page cache. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
+	  "page cache. queues: up to 8, for guests with as many CPUs; a thread each. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
 	  "--payload exit -d disk.img,ro" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
 	{ "console", 0, "serial|virtio|none", WORKS, set_console,

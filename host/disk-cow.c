@@ -106,6 +106,17 @@ static int cow_write(struct disk *disk, struct iovec *iov, unsigned int n, uint6
 	return rc;
 }
 
+static int cow_clear(struct disk *disk, uint64_t offset, uint64_t len, bool discard)
+{
+	struct cow *cow = cow_of(disk);
+	int rc = file_clear(cow->file, offset, len, false);
+
+	(void)discard; /* what is below must not appear again */
+	if (!rc)
+		mark(cow, offset / DISK_SECTOR, len / DISK_SECTOR);
+	return rc;
+}
+
 /* It does not outlive us, so nothing need outlive the host. */
 static int cow_flush(struct disk *disk)
 {
@@ -128,6 +139,7 @@ static void cow_close(struct disk *disk)
 static const struct disk_ops cow_ops = {
 	.read = cow_read,
 	.write = cow_write,
+	.clear = cow_clear,
 	.flush = cow_flush,
 	.close = cow_close,
 };
@@ -197,9 +209,11 @@ int disk_open_cow(const char *path, struct disk *base, struct disk **out, struct
 		disk_close(base);
 		return err_set(err, ENOMEM, "disk %s: no memory", path);
 	}
-	cow->disk = (struct disk){
-		.ops = &cow_ops, .fd = -1, .block = DISK_SECTOR, .size = base->size
-	};
+	cow->disk = (struct disk){ .ops = &cow_ops,
+				   .fd = -1,
+				   .block = DISK_SECTOR,
+				   .size = base->size,
+				   .physical = base->physical };
 	cow->base = base;
 	cow->file = -1;
 	rc = make_file(cow, path, err);

@@ -13,6 +13,8 @@
 struct disk_ops {
 	int (*read)(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
 	int (*write)(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
+	/* NULL: for reading only. */
+	int (*clear)(struct disk *disk, uint64_t offset, uint64_t len, bool discard);
 	int (*flush)(struct disk *disk);
 	void (*close)(struct disk *disk);
 };
@@ -22,7 +24,7 @@ struct disk {
 	const struct disk_ops *ops;
 	int fd; /* a raw disk's, which the host's kernel may be asked directly; else -1 */
 	bool read_only, direct;
-	uint32_t block;
+	uint32_t block, physical; /* physical 0: as `block` */
 	uint64_t size;
 };
 

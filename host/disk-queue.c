@@ -76,6 +76,13 @@ void disk_queue_finish(struct disk_queue *q, struct disk_request *r, int result)
 	q->done = r;
 }
 
+static int clear(struct disk *disk, struct disk_request *r)
+{
+	int rc = disk_clear(disk, r->offset, r->len, r->op == DISK_DISCARD);
+
+	return !rc && r->stable ? disk_flush(disk) : rc;
+}
+
 int disk_request_run(struct disk *disk, struct disk_request *r)
 {
 	switch (r->op) {
@@ -83,6 +90,9 @@ int disk_request_run(struct disk *disk, struct disk_request *r)
 		return disk_read(disk, r->iov, r->n, r->offset);
 	case DISK_WRITE:
 		return disk_write(disk, r->iov, r->n, r->offset, r->stable);
+	case DISK_ZERO:
+	case DISK_DISCARD:
+		return clear(disk, r);
 	default:
 		return disk_flush(disk);
 	}

@@ -11,7 +11,7 @@
 
 #include "host/disk.h"
 
-enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH };
+enum disk_op { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_ZERO, DISK_DISCARD };
 
 /* The caller's, who must not touch it between submit and done. */
 struct disk_request {
@@ -19,7 +19,8 @@ struct disk_request {
 	struct iovec *iov;	   /* used up: its entries change; any alignment */
 	unsigned int n;		   /* up to 1,024 */
 	uint64_t offset;	   /* bytes; all of it is inside the disk */
-	bool stable;		   /* a write that is done is on stable storage */
+	uint64_t len;		   /* of what is to be cleared: see disk_clear() */
+	bool stable;		   /* what is done is on stable storage */
 	int result;		   /* when done: 0 (all of it) or -errno (an unknown part) */
 	struct disk_request *next; /* the queue's own */
 };

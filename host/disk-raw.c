@@ -59,6 +59,12 @@ static int open_file(struct disk *disk, const struct disk_source *source, struct
 	return err_set(err, errno, "disk %s: %s", source->path, strerror(errno));
 }
 
+static bool is_block(blksize_t size)
+{
+	return size >= (blksize_t)DISK_SECTOR && size <= (blksize_t)MAX_BLOCK &&
+	       !(size & (size - 1));
+}
+
 static int find_size(struct disk *disk, const struct disk_source *source, struct err *err)
 {
 	const char *path = source->path;
@@ -68,6 +74,8 @@ static int find_size(struct disk *disk, const struct disk_source *source, struct
 
 	if (fstat(disk->fd, &st))
 		return err_set(err, errno, "disk %s: %s", path, strerror(errno));
+	if (S_ISREG(st.st_mode) && is_block(st.st_blksize))
+		disk->physical = (uint32_t)st.st_blksize;
 	if (S_ISDIR(st.st_mode))
 		return err_set(err, EISDIR, "disk %s: a directory; give an image or a block device",
 			       path);
@@ -75,6 +83,9 @@ static int find_size(struct disk *disk, const struct disk_source *source, struct
 		return err_set(err, EINVAL, "disk %s: neither a regular file nor a block device",
 			       path);
 	/* Such a device opens for writing all the same. */
+	if (S_ISBLK(st.st_mode) &&
+	    (ioctl(disk->fd, BLKPBSZGET, &disk->physical) || !is_block(disk->physical)))
+		disk->physical = 0;
 	if (S_ISBLK(st.st_mode) && !disk->read_only && !ioctl(disk->fd, BLKROGET, &locked) &&
 	    locked)
 		return err_set(err, EROFS, "disk %s: a read-only device; add ,ro or ,cow", path);
@@ -234,6 +245,11 @@ static int raw_write(struct disk *disk, struct iovec *iov, unsigned int n, uint6
 	return rc;
 }
 
+static int raw_clear(struct disk *disk, uint64_t offset, uint64_t len, bool discard)
+{
+	return file_clear(disk->fd, offset, len, discard);
+}
+
 static int raw_flush(struct disk *disk)
 {
 	return fdatasync(disk->fd) ? -errno : 0;
@@ -242,6 +258,7 @@ static int raw_flush(struct disk *disk)
 static const struct disk_ops raw_ops = {
 	.read = raw_read,
 	.write = raw_write,
+	.clear = raw_clear,
 	.flush = raw_flush,
 	.close = raw_close,
 };

@@ -10,6 +10,7 @@
 #error "liburing.h is missing: install liburing-dev, or run tests/install-needs build"
 #endif
 #include <liburing.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -74,6 +75,11 @@ static int uring_fd(const struct disk_queue *q)
 	return uring_of(q)->ring.ring_fd;
 }
 
+static bool clears(const struct disk_request *r)
+{
+	return r->op == DISK_ZERO || r->op == DISK_DISCARD;
+}
+
 static void enqueue(struct uring *u, struct disk_request *r)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
@@ -92,6 +98,11 @@ static void enqueue(struct uring *u, struct disk_request *r)
 	case DISK_FLUSH:
 		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
 		break;
+	case DISK_ZERO:
+	case DISK_DISCARD:
+		io_uring_prep_fallocate(sqe, 0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					(off_t)r->offset, (off_t)r->len);
+		break;
 	}
 	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	io_uring_sqe_set_data(sqe, r);
@@ -99,7 +110,9 @@ static void enqueue(struct uring *u, struct disk_request *r)
 
 static void uring_submit(struct disk_queue *q, struct disk_request *r)
 {
-	if (r->op != DISK_FLUSH && !disk_is_aligned(q->disk, r->iov, r->n))
+	bool moves = r->op == DISK_READ || r->op == DISK_WRITE;
+
+	if ((moves && !disk_is_aligned(q->disk, r->iov, r->n)) || (clears(r) && r->stable))
 		disk_queue_finish(q, r, disk_request_run(q->disk, r));
 	else
 		enqueue(uring_of(q), r);
@@ -128,9 +141,9 @@ static bool has_ended(struct disk *disk, struct disk_request *r, int res)
 		return false;
 	r->result = MIN(res, 0);
 	/* What the kernel won't wait for by itself. */
-	if (res == -EAGAIN)
+	if (res == -EAGAIN || (res == -EOPNOTSUPP && clears(r)))
 		r->result = disk_request_run(disk, r);
-	if (res < 0 || r->op == DISK_FLUSH)
+	if (res < 0 || r->op == DISK_FLUSH || clears(r))
 		return true;
 	if (!res) { /* the file has become shorter under us */
 		r->result = -EIO;

@@ -29,6 +29,11 @@ int disk_fd(const struct disk *disk)
 	return disk->fd;
 }
 
+uint32_t disk_physical_block(const struct disk *disk)
+{
+	return MAX(disk->block, disk->physical);
+}
+
 bool disk_is_aligned(const struct disk *disk, const struct iovec *iov, unsigned int n)
 {
 	for (unsigned int i = 0; disk->direct && i < n; i++) {
@@ -48,6 +53,11 @@ int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t of
 	int rc = disk->ops->write(disk, iov, n, offset);
 
 	return !rc && stable ? disk_flush(disk) : rc;
+}
+
+int disk_clear(struct disk *disk, uint64_t offset, uint64_t len, bool discard)
+{
+	return disk->ops->clear ? disk->ops->clear(disk, offset, len, discard) : -EROFS;
 }
 
 int disk_flush(struct disk *disk)

@@ -44,6 +44,9 @@ bool disk_read_only(const struct disk *disk);
 /* What offsets and lengths must be multiples of: DISK_SECTOR; more where direct I/O needs it. */
 uint32_t disk_block_size(const struct disk *disk);
 
+/* What is written in one go below it, for a guest that wants to align: bytes, a power of two. */
+uint32_t disk_physical_block(const struct disk *disk);
+
 /*
  * All of it, or -errno and an unknown part of it. The range is inside the disk. `iov` is used up
  * (its entries change); its addresses and lengths may have any alignment. `stable`: as if flushed
@@ -51,6 +54,13 @@ uint32_t disk_block_size(const struct disk *disk);
  */
 int disk_read(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset);
 int disk_write(struct disk *disk, struct iovec *iov, unsigned int n, uint64_t offset, bool stable);
+
+/*
+ * [offset, offset + len), a multiple of blocks, reads as zeros from now on, and takes no room on the
+ * host where that can be; with `discard` the latter is wanted, and what it reads as is nobody's
+ * concern.
+ */
+int disk_clear(struct disk *disk, uint64_t offset, uint64_t len, bool discard);
 
 /* What was written is on stable storage when it returns. */
 int disk_flush(struct disk *disk);

@@ -2,6 +2,9 @@
 #include "host/iov.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/util.h"
@@ -113,4 +116,40 @@ int iov_pread(int fd, struct iovec *iov, unsigned int n, uint64_t offset)
 int iov_pwrite(int fd, struct iovec *iov, unsigned int n, uint64_t offset)
 {
 	return transfer(fd, pwritev, iov, n, offset);
+}
+
+#define ZEROS (64 * KIB)
+
+/* Rare: a file system without holes. The alignment suits direct I/O of any block size. */
+static int write_zeros(int fd, uint64_t offset, uint64_t len)
+{
+	uint8_t *zeros = aligned_alloc(ZEROS, ZEROS);
+	int rc = zeros ? 0 : -ENOMEM;
+
+	if (zeros)
+		memset(zeros, 0, ZEROS);
+	while (!rc && len) {
+		struct iovec part = { zeros, MIN(len, (uint64_t)ZEROS) };
+		uint64_t n = part.iov_len;
+
+		rc = iov_pwrite(fd, &part, 1, offset);
+		offset += n;
+		len -= n;
+	}
+	free(zeros);
+	return rc;
+}
+
+int file_clear(int fd, uint64_t offset, uint64_t len, bool discard)
+{
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	while (fallocate(fd, mode, (off_t)offset, (off_t)len)) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EOPNOTSUPP && errno != ENOSYS)
+			return -errno;
+		return discard ? 0 : write_zeros(fd, offset, len);
+	}
+	return 0;
 }

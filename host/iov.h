@@ -6,6 +6,7 @@
 #ifndef HOST_IOV_H
 #define HOST_IOV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -24,6 +25,12 @@ void iov_zero(struct iovec *iov, unsigned int n);
 /* All of it, at `offset` of a file: 0, or -errno and an unknown part. -EIO: the file is too short. */
 int iov_pread(int fd, struct iovec *iov, unsigned int n, uint64_t offset);
 int iov_pwrite(int fd, struct iovec *iov, unsigned int n, uint64_t offset);
+
+/*
+ * The range of a file becomes a hole, which reads as zeros; where the file system makes none, zeros
+ * are written, unless it is `discard` that was wanted. 0 or -errno.
+ */
+int file_clear(int fd, uint64_t offset, uint64_t len, bool discard);
 
 /* A list that is served part by part, in place: { iov, n } to begin with. */
 struct iov_parts {

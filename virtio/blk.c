@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests go to a disk queue, up to as many at a time as the driver's queue is long, and come back
- * in any order. The device's loop waits for both: the driver's kicks and what the disk has done. It
- * is a thread of its own, so that a slow disk keeps nobody waiting but its own guest.
+ * in any order. Each queue has a disk queue and a loop of its own, which waits for both: the
+ * driver's kicks and what the disk has done. It is a thread, so that a slow disk keeps nobody
+ * waiting but its own guest.
  */
 #include "virtio/blk.h"
 
@@ -26,8 +27,12 @@
  */
 #define MAX_BYTES (16 * MIB)
 
+/* Cleared at a time: what has no holes must be written, on the queue's loop. */
+#define CLEAR_SECTORS (32 * MIB / SECTOR)
+
 /* Up to what the features offered speak of. */
-#define CONFIG_SIZE offsetof(struct virtio_blk_config, physical_block_exp)
+#define CONFIG_SIZE offsetof(struct virtio_blk_config, unused1)
+#define WCE offsetof(struct virtio_blk_config, wce)
 
 /* One on its way to the disk. Some 10 KiB; memory is taken by those that were ever in use. */
 struct request {
@@ -39,14 +44,10 @@ struct request {
 	struct iovec data[QUEUE_MAX_SIZE];
 };
 
-struct virtio_blk {
-	struct virtio_dev dev;
-	struct disk *disk;
-	struct virtio_blk_config config;
-	char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros; none if it is full */
-	const char *engine;
-	struct ratelimit io_errors;
-	/* While the queue is active. */
+/* While it is active. */
+struct blk_queue {
+	struct virtio_blk *blk;
+	unsigned int index;
 	struct loop *loop;
 	struct disk_queue *io;
 	loop_id io_source;
@@ -56,6 +57,17 @@ struct virtio_blk {
 	uint64_t bytes;	    /* of those */
 	bool starved;	    /* the driver has offered what had to wait for another to be done */
 	struct chain chain; /* the one just popped */
+};
+
+struct virtio_blk {
+	struct virtio_dev dev;
+	struct disk *disk;
+	struct virtio_blk_config config;  /* but for `wce` */
+	_Atomic bool write_back;	  /* a write need not be stable until there is a flush */
+	char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros; none if it is full */
+	const char *engine;
+	struct ratelimit io_errors;
+	struct blk_queue queues[];
 };
 
 static struct virtio_blk *blk_of(struct virtio_dev *dev)
@@ -73,7 +85,18 @@ static bool range_possible(const struct virtio_blk *blk, uint64_t sector, uint32
 
 static const char *op_name(enum disk_op op)
 {
-	return op == DISK_READ ? "read" : op == DISK_WRITE ? "write" : "flush";
+	switch (op) {
+	case DISK_READ:
+		return "read";
+	case DISK_WRITE:
+		return "write";
+	case DISK_FLUSH:
+		return "flush";
+	case DISK_ZERO:
+		return "write of zeros";
+	default:
+		return "discard";
+	}
 }
 
 static int64_t answer(const struct chain *c, uint8_t status)
@@ -84,57 +107,96 @@ static int64_t answer(const struct chain *c, uint8_t status)
 }
 
 /* NULL: others must come back first. The one used last is taken first, while it is warm. */
-static struct request *take_free(struct virtio_blk *blk, uint32_t len)
+static struct request *take_free(struct blk_queue *q, uint32_t len)
 {
-	struct request *r = blk->free;
+	struct request *r = q->free;
 
-	if (blk->in_flight && blk->bytes + len > MAX_BYTES)
+	if (q->in_flight && q->bytes + len > MAX_BYTES)
 		return NULL;
 	if (r)
-		blk->free = r->next_free;
-	else if (blk->n_fresh < blk->depth)
-		r = &blk->requests[blk->n_fresh++];
+		q->free = r->next_free;
+	else if (q->n_fresh < q->depth)
+		r = &q->requests[q->n_fresh++];
 	return r;
 }
 
-/* Sends `len` bytes, which are in the chain, at `sector` on their way. */
-static int64_t take(struct virtio_blk *blk, enum disk_op op, uint64_t sector, uint32_t len)
+/* Makes it one on its way; NULL: it must wait. */
+static struct request *begin(struct blk_queue *q, enum disk_op op, uint64_t sector, uint32_t len)
 {
-	struct request *r = take_free(blk, len);
+	struct virtio_blk *blk = q->blk;
+	struct request *r = take_free(q, len);
 
 	if (!r) {
-		blk->starved = true;
-		return VIRTIO_LATER;
+		q->starved = true;
+		return NULL;
 	}
-	blk->in_flight++;
-	blk->bytes += len;
-	chain_copy(&r->chain, &blk->chain);
+	q->in_flight++;
+	q->bytes += len;
+	chain_copy(&r->chain, &q->chain);
 	r->sector = sector;
 	r->len = len;
 	r->io = (struct disk_request){ .op = op, .iov = r->data, .offset = sector * SECTOR };
 	/* A driver that can't flush takes what is done for safe (virtio 1.2, section 5.2.6.2). */
-	r->io.stable = !virtio_has_feature(&blk->dev, VIRTIO_BLK_F_FLUSH);
+	r->io.stable = !atomic_load(&blk->write_back) ||
+		       !virtio_has_feature(&blk->dev, VIRTIO_BLK_F_FLUSH);
+	return r;
+}
+
+/* Sends `len` bytes, which are in the chain, at `sector` on their way. */
+static int64_t take(struct blk_queue *q, enum disk_op op, uint64_t sector, uint32_t len)
+{
+	struct request *r = begin(q, op, sector, len);
+
+	if (!r)
+		return VIRTIO_LATER;
 	if (op == DISK_READ)
 		r->io.n = chain_in_iov(&r->chain, 0, len, r->data);
 	else if (op == DISK_WRITE)
 		r->io.n = chain_out_iov(&r->chain, sizeof(struct virtio_blk_outhdr), len, r->data);
-	disk_queue_submit(blk->io, &r->io);
+	disk_queue_submit(q->io, &r->io);
 	return VIRTIO_TAKEN;
 }
 
-static int64_t move_sectors(struct virtio_blk *blk, enum disk_op op, uint64_t sector, uint32_t len)
+static int64_t move_sectors(struct blk_queue *q, enum disk_op op, uint64_t sector, uint32_t len)
 {
+	const struct virtio_blk *blk = q->blk;
+
 	if ((op == DISK_WRITE && disk_read_only(blk->disk)) || !range_possible(blk, sector, len))
-		return answer(&blk->chain, VIRTIO_BLK_S_IOERR);
+		return answer(&q->chain, VIRTIO_BLK_S_IOERR);
 	if (!len)
-		return answer(&blk->chain, VIRTIO_BLK_S_OK);
-	return take(blk, op, sector, len);
+		return answer(&q->chain, VIRTIO_BLK_S_OK);
+	return take(q, op, sector, len);
+}
+
+/* One range, as the config space says: discarded, or made zeros (section 5.2.6). */
+static int64_t clear_sectors(struct blk_queue *q, enum disk_op op, uint32_t out_data)
+{
+	struct virtio_blk_discard_write_zeroes range;
+	struct request *r;
+
+	if (disk_read_only(q->blk->disk) || out_data != sizeof(range) ||
+	    !chain_read(&q->chain, sizeof(struct virtio_blk_outhdr), &range, sizeof(range)))
+		return answer(&q->chain, VIRTIO_BLK_S_IOERR);
+	if (range.flags & ~(op == DISK_ZERO ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0u))
+		return answer(&q->chain, VIRTIO_BLK_S_UNSUPP);
+	if (range.num_sectors > CLEAR_SECTORS ||
+	    !range_possible(q->blk, range.sector, range.num_sectors * SECTOR))
+		return answer(&q->chain, VIRTIO_BLK_S_IOERR);
+	if (!range.num_sectors)
+		return answer(&q->chain, VIRTIO_BLK_S_OK);
+	r = begin(q, op, range.sector, 0);
+	if (!r)
+		return VIRTIO_LATER;
+	r->io.len = (uint64_t)range.num_sectors * SECTOR;
+	disk_queue_submit(q->io, &r->io);
+	return VIRTIO_TAKEN;
 }
 
 /* Header, data and status may be cut into descriptors anywhere (virtio 1.2, section 2.7.4). */
-static int64_t serve(struct virtio_dev *dev, const struct chain *c)
+static int64_t serve_queue(struct blk_queue *q)
 {
-	struct virtio_blk *blk = blk_of(dev);
+	const struct chain *c = &q->chain;
+	const struct virtio_blk *blk = q->blk;
 	struct virtio_blk_outhdr header;
 	uint32_t out_data, in_data;
 
@@ -144,17 +206,27 @@ static int64_t serve(struct virtio_dev *dev, const struct chain *c)
 	in_data = c->in_len - 1;
 	switch (header.type) {
 	case VIRTIO_BLK_T_IN:
-		return move_sectors(blk, DISK_READ, header.sector, in_data);
+		return move_sectors(q, DISK_READ, header.sector, in_data);
 	case VIRTIO_BLK_T_OUT:
-		return move_sectors(blk, DISK_WRITE, header.sector, out_data);
+		return move_sectors(q, DISK_WRITE, header.sector, out_data);
 	case VIRTIO_BLK_T_FLUSH:
-		return take(blk, DISK_FLUSH, 0, 0);
+		return take(q, DISK_FLUSH, 0, 0);
+	case VIRTIO_BLK_T_DISCARD:
+		return clear_sectors(q, DISK_DISCARD, out_data);
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return clear_sectors(q, DISK_ZERO, out_data);
 	case VIRTIO_BLK_T_GET_ID:
 		chain_write(c, 0, blk->serial, MIN(in_data, (uint32_t)sizeof(blk->serial)));
 		return answer(c, VIRTIO_BLK_S_OK);
 	default:
 		return answer(c, VIRTIO_BLK_S_UNSUPP);
 	}
+}
+
+static int64_t serve(struct virtio_dev *dev, const struct chain *c)
+{
+	(void)dev;
+	return serve_queue(container_of(c, struct blk_queue, chain));
 }
 
 static uint8_t status_of(struct virtio_blk *blk, const struct request *r)
@@ -168,37 +240,38 @@ static uint8_t status_of(struct virtio_blk *blk, const struct request *r)
 }
 
 /* Gives back what the disk has done. */
-static void complete(struct virtio_blk *blk)
+static void complete(struct blk_queue *q)
 {
-	struct virtio_dev *dev = &blk->dev;
+	struct virtio_dev *dev = &q->blk->dev;
 	struct disk_request *io;
 	bool any = false;
 
-	while ((io = disk_queue_done(blk->io))) {
+	while ((io = disk_queue_done(q->io))) {
 		struct request *r = container_of(io, struct request, io);
 
-		virtio_give_back(dev, 0, &r->chain, (uint32_t)answer(&r->chain, status_of(blk, r)));
-		r->next_free = blk->free;
-		blk->free = r;
-		blk->in_flight--;
-		blk->bytes -= r->len;
+		virtio_give_back(dev, q->index, &r->chain,
+				 (uint32_t)answer(&r->chain, status_of(q->blk, r)));
+		r->next_free = q->free;
+		q->free = r;
+		q->in_flight--;
+		q->bytes -= r->len;
 		any = true;
 	}
 	if (any)
-		virtio_tell_driver(dev, 0);
-	if (blk->starved && any) {
-		blk->starved = false;
-		virtio_notify(dev, 0);
+		virtio_tell_driver(dev, q->index);
+	if (q->starved && any) {
+		q->starved = false;
+		virtio_notify(dev, q->index);
 	}
 }
 
 static void blk_kick(struct virtio_dev *dev, unsigned int i)
 {
-	struct virtio_blk *blk = blk_of(dev);
+	struct blk_queue *q = &blk_of(dev)->queues[i];
 
-	virtio_serve(dev, i, &blk->chain, serve);
-	disk_queue_commit(blk->io);
-	complete(blk); /* what the host has in memory is done at once */
+	virtio_serve(dev, i, &q->chain, serve);
+	disk_queue_commit(q->io);
+	complete(q); /* what the host has in memory is done at once */
 }
 
 static void on_io(void *opaque, uint32_t events)
@@ -208,65 +281,95 @@ static void on_io(void *opaque, uint32_t events)
 }
 
 /* As many requests as the queue is long: a driver that keeps its rules never needs more. */
-static int make_requests(struct virtio_blk *blk, unsigned int n)
+static int make_requests(struct blk_queue *q, unsigned int n)
 {
-	blk->requests = calloc(n, sizeof(blk->requests[0]));
-	blk->depth = n;
-	blk->n_fresh = 0;
-	return blk->requests ? 0 : -ENOMEM;
+	q->requests = calloc(n, sizeof(q->requests[0]));
+	q->depth = n;
+	q->n_fresh = 0;
+	return q->requests ? 0 : -ENOMEM;
 }
 
-static void close_queue(struct virtio_blk *blk)
+static void close_queue(struct blk_queue *q)
 {
-	disk_queue_destroy(blk->io);
-	loop_destroy(blk->loop);
-	free(blk->requests);
-	blk->io = NULL;
-	blk->loop = NULL;
-	blk->requests = blk->free = NULL;
-	blk->starved = false;
+	disk_queue_destroy(q->io);
+	loop_destroy(q->loop);
+	free(q->requests);
+	q->io = NULL;
+	q->loop = NULL;
+	q->requests = q->free = NULL;
+	q->starved = false;
 }
 
 static int blk_activate(struct virtio_dev *dev, unsigned int i)
 {
 	struct virtio_blk *blk = blk_of(dev);
+	struct blk_queue *q = &blk->queues[i];
 	unsigned int depth = dev->queues[i].ring.size;
-	int rc = make_requests(blk, depth);
+	int rc = make_requests(q, depth);
 
 	if (!rc)
-		rc = disk_queue_create(blk->disk, depth, blk->engine, &blk->io);
-	blk->loop = rc ? NULL : loop_create("blk");
-	if (!rc && !blk->loop)
+		rc = disk_queue_create(blk->disk, depth, blk->engine, &q->io);
+	q->loop = rc ? NULL : loop_create("blk");
+	if (!rc && !q->loop)
 		rc = -ENOMEM;
 	if (!rc)
-		rc = loop_add(blk->loop, disk_queue_fd(blk->io), EPOLLIN, on_io, blk,
-			      &blk->io_source);
+		rc = loop_add(q->loop, disk_queue_fd(q->io), EPOLLIN, on_io, q, &q->io_source);
 	if (rc) {
-		close_queue(blk);
+		close_queue(q);
 		return rc;
 	}
-	dev->queues[i].loop = blk->loop;
-	log_at(dev->env->log, LOG_INFO, "%s: started, I/O by %s", dev->device.name,
-	       disk_queue_engine(blk->io));
+	dev->queues[i].loop = q->loop;
+	log_at(dev->env->log, LOG_INFO, "%s: queue %u started, I/O by %s", dev->device.name, i,
+	       disk_queue_engine(q->io));
 	return 0;
 }
 
 static void blk_stop(struct virtio_dev *dev, unsigned int i)
 {
-	struct virtio_blk *blk = blk_of(dev);
+	struct blk_queue *q = &blk_of(dev)->queues[i];
 
-	(void)i;
-	loop_remove(blk->loop, blk->io_source);
-	while (blk->in_flight) {
-		disk_queue_wait(blk->io);
-		complete(blk);
+	loop_remove(q->loop, q->io_source);
+	while (q->in_flight) {
+		disk_queue_wait(q->io);
+		complete(q);
 	}
-	close_queue(blk);
+	close_queue(q);
+}
+
+static void blk_reset(struct virtio_dev *dev)
+{
+	atomic_store(&blk_of(dev)->write_back, true);
 }
 
 static void blk_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
 {
-	memcpy(data, (uint8_t *)&blk_of(dev)->config + offset, len);
+	const struct virtio_blk *blk = blk_of(dev);
+	struct virtio_blk_config config = blk->config;
+
+	config.wce = atomic_load(&blk->write_back);
+	memcpy(data, (uint8_t *)&config + offset, len);
+}
+
+static void blk_config_write(struct virtio_dev *dev, uint32_t offset, const void *data,
+			     uint32_t len)
+{
+	if (offset == WCE && len == 1 && virtio_has_feature(dev, VIRTIO_BLK_F_CONFIG_WCE))
+		atomic_store(&blk_of(dev)->write_back, *(const uint8_t *)data != 0);
+}
+
+static void blk_save(struct virtio_dev *dev, struct buf *out)
+{
+	buf_put_u8(out, atomic_load(&blk_of(dev)->write_back));
+}
+
+static int blk_load(struct virtio_dev *dev, struct reader *in)
+{
+	uint8_t write_back = reader_u8(in);
+
+	if (in->failed || write_back > 1)
+		return -EINVAL;
+	atomic_store(&blk_of(dev)->write_back, write_back);
+	return 0;
 }
 
 static void blk_destroy(struct virtio_dev *dev)
@@ -280,37 +383,77 @@ static void blk_destroy(struct virtio_dev *dev)
 
 static const struct virtio_ops blk_ops = {
 	.config_read = blk_config_read,
+	.config_write = blk_config_write,
 	.activate = blk_activate,
 	.kick = blk_kick,
 	.stop = blk_stop,
+	.reset = blk_reset,
+	.save = blk_save,
+	.load = blk_load,
 	.destroy = blk_destroy,
 };
+
+/* What says nothing is not offered: a driver reads each field by an exit, or two. */
+static void describe(struct virtio_blk *blk, unsigned int n_queues)
+{
+	struct virtio_blk_config *config = &blk->config;
+	uint32_t block = disk_block_size(blk->disk), physical = disk_physical_block(blk->disk);
+	uint64_t features = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_FLUSH) |
+			    FEATURE(VIRTIO_BLK_F_CONFIG_WCE);
+
+	config->capacity = disk_size(blk->disk) / SECTOR;
+	config->seg_max = SEG_MAX;
+	config->blk_size = block;
+	config->physical_block_exp = (uint8_t)__builtin_ctz(physical / block);
+	config->min_io_size = (uint16_t)(physical / block);
+	config->num_queues = (uint16_t)n_queues;
+	if (block != SECTOR)
+		features |= FEATURE(VIRTIO_BLK_F_BLK_SIZE);
+	if (physical != block)
+		features |= FEATURE(VIRTIO_BLK_F_TOPOLOGY);
+	if (n_queues > 1)
+		features |= FEATURE(VIRTIO_BLK_F_MQ);
+	if (disk_read_only(blk->disk)) {
+		features |= FEATURE(VIRTIO_BLK_F_RO);
+	} else {
+		features |= FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
+		config->max_discard_sectors = config->max_write_zeroes_sectors = CLEAR_SECTORS;
+		config->max_discard_seg = config->max_write_zeroes_seg = 1;
+		config->discard_sector_alignment = physical / SECTOR;
+		config->write_zeroes_may_unmap = 1;
+	}
+	blk->dev.features = features;
+}
 
 static int blk_create(const struct device_env *env, const void *config, struct device **out,
 		      struct err *err)
 {
 	const struct blk_config *c = config;
-	struct virtio_blk *blk = calloc(1, sizeof(*blk));
+	unsigned int n_queues = MAX(c->queues, 1u);
+	struct virtio_blk *blk;
 
+	if (n_queues > VIRTIO_QUEUES)
+		return err_set(err, EINVAL, "%s: %u queues; %u are the most", c->name, n_queues,
+			       VIRTIO_QUEUES);
+	blk = calloc(1, sizeof(*blk) + n_queues * sizeof(blk->queues[0]));
 	if (!blk)
 		return err_set(err, ENOMEM, "no memory for %s", c->name);
 	blk->disk = c->disk;
 	blk->engine = c->engine;
-	blk->config.capacity = disk_size(c->disk) / SECTOR;
-	blk->config.seg_max = SEG_MAX;
-	blk->config.blk_size = disk_block_size(c->disk);
+	atomic_init(&blk->write_back, true);
+	describe(blk, n_queues);
+	for (unsigned int i = 0; i < n_queues; i++) {
+		blk->queues[i].blk = blk;
+		blk->queues[i].index = i;
+	}
 	if (c->serial)
 		memcpy(blk->serial, c->serial, strnlen(c->serial, sizeof(blk->serial)));
 	blk->dev.ops = &blk_ops;
 	blk->dev.id = VIRTIO_ID_BLOCK;
-	blk->dev.n_queues = 1;
+	blk->dev.n_queues = n_queues;
 	blk->dev.often = true;
 	blk->dev.queue_size = QUEUE_SIZE;
 	blk->dev.config_size = CONFIG_SIZE;
-	blk->dev.features = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
-			    FEATURE(VIRTIO_BLK_F_FLUSH);
-	if (disk_read_only(c->disk))
-		blk->dev.features |= FEATURE(VIRTIO_BLK_F_RO);
 	virtio_init(&blk->dev, c->name, env);
 	*out = &blk->dev.device;
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A block device (virtio 1.2, section 5.2): one queue, on a loop of its own while it runs. */
+/* A block device (virtio 1.2, section 5.2). Each queue has a loop of its own while it runs. */
 #ifndef VIRTIO_BLK_H
 #define VIRTIO_BLK_H
 
@@ -11,7 +11,8 @@ struct blk_config {
 	struct disk *disk; /* the device's own once create() has succeeded: it closes it */
 	/* Borrowed; how the disk is reached: see host/disk-queue.h; NULL: the best there is. */
 	const char *engine;
-	const char *serial; /* copied, the first 20 bytes of it; NULL: none */
+	unsigned int queues; /* up to VIRTIO_QUEUES; 0: one */
+	const char *serial;  /* copied, the first 20 bytes of it; NULL: none */
 };
 
 extern const struct device_type virtio_blk_type;

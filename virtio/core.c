@@ -140,6 +140,12 @@ void virtio_config_read(struct virtio_dev *dev, uint64_t offset, void *data, uin
 	dev->ops->config_read(dev, (uint32_t)offset, data, len);
 }
 
+void virtio_config_write(struct virtio_dev *dev, uint64_t offset, const void *data, uint32_t len)
+{
+	if (dev->ops->config_write && range_in(offset, len, dev->config_size))
+		dev->ops->config_write(dev, (uint32_t)offset, data, len);
+}
+
 /* The machine's side: struct device_ops. */
 
 static void device_reset(struct device *device)

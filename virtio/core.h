@@ -37,6 +37,9 @@ struct virtio_dev;
 struct virtio_ops {
 	/* Config space; [offset, offset + len) is inside config_size. vCPU thread, under `lock`. */
 	void (*config_read)(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len);
+	/* NULL: nothing there can be written. */
+	void (*config_write)(struct virtio_dev *dev, uint32_t offset, const void *data,
+			     uint32_t len);
 	/*
 	 * The driver said DRIVER_OK, or resume: queue `i` is started, its first kick follows. May
 	 * move it to another loop (struct virtio_queue). -errno: the device needs reset.
@@ -197,8 +200,9 @@ void virtio_queue_enable(struct virtio_dev *dev, uint32_t i, bool enable);
 /* A size that the queue can't have becomes 0: such a queue does not start. */
 void virtio_queue_set_size(struct virtio_dev *dev, uint32_t i, uint32_t size);
 
-/* Beyond config_size there are zeros. Nothing in the devices' config space can be written. */
+/* Beyond config_size there are zeros, and a write that reaches beyond writes nothing. */
 void virtio_config_read(struct virtio_dev *dev, uint64_t offset, void *data, uint32_t len);
+void virtio_config_write(struct virtio_dev *dev, uint64_t offset, const void *data, uint32_t len);
 
 /* The driver has notified queue `i`, any number, by an exit of its vCPU. Without `lock`. */
 void virtio_driver_notified(struct virtio_dev *dev, uint32_t i);

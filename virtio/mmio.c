@@ -149,7 +149,9 @@ static void access_range(void *opaque, uint64_t offset, void *data, uint32_t len
 	pthread_mutex_lock(&dev->lock);
 	if (offset < VIRTIO_MMIO_CONFIG)
 		access_register(dev, offset, data, len, is_write);
-	else if (!is_write)
+	else if (is_write)
+		virtio_config_write(dev, offset - VIRTIO_MMIO_CONFIG, data, len);
+	else
 		virtio_config_read(dev, offset - VIRTIO_MMIO_CONFIG, data, len);
 	pthread_mutex_unlock(&dev->lock);
 }

@@ -219,7 +219,9 @@ static void read_isr(struct virtio_dev *dev, uint64_t offset, void *data, uint32
 static void access_config(struct virtio_dev *dev, uint64_t offset, void *data, uint32_t len,
 			  bool is_write)
 {
-	if (!is_write)
+	if (is_write)
+		virtio_config_write(dev, offset, data, len);
+	else
 		virtio_config_read(dev, offset, data, len);
 }
 

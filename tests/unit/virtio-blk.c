@@ -9,6 +9,7 @@
 #include <linux/virtio_ids.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include "tests/unit/driver.h"
 
@@ -30,12 +31,13 @@ static void fill(int fd)
 	}
 }
 
-static struct virtio_dev *plug(struct machine *m, const char *path, bool read_only,
-			       const char *engine)
+static struct virtio_dev *plug_queues(struct machine *m, const char *path, bool read_only,
+				      const char *engine, unsigned int queues)
 {
 	struct disk_config disk = { .path = path, .read_only = read_only };
 	struct blk_config config = { .name = "blk",
 				     .engine = engine,
+				     .queues = queues,
 				     .serial = "a serial of more than twenty bytes" };
 	struct err err = { "" };
 
@@ -44,6 +46,12 @@ static struct virtio_dev *plug(struct machine *m, const char *path, bool read_on
 		exit(1);
 	}
 	return machine_plug(m, &virtio_blk_type, &config);
+}
+
+static struct virtio_dev *plug(struct machine *m, const char *path, bool read_only,
+			       const char *engine)
+{
+	return plug_queues(m, path, read_only, engine, 0);
 }
 
 static uint8_t *status_byte(struct machine *m)
@@ -84,6 +92,96 @@ static uint8_t request(struct machine *m, uint32_t type, uint64_t sector, uint32
 	if (run(m) != (is_in ? len + 1 : 1))
 		ok(false, "the used length of type %u", type);
 	return *status_byte(m);
+}
+
+/* One range to clear, of `flags`, in a request whose data have `len` bytes. */
+static uint8_t clear(struct machine *m, uint32_t type, uint64_t sector, uint32_t n, uint32_t flags,
+		     uint32_t len)
+{
+	struct virtio_blk_discard_write_zeroes range = { .sector = sector,
+							 .num_sectors = n,
+							 .flags = flags };
+
+	put_header(m, type, 0);
+	memcpy(mem_at(&m->mem, BUFFER, sizeof(range), MEM_W), &range, sizeof(range));
+	driver_desc(m, 0, 0, HEADER, sizeof(struct virtio_blk_outhdr), false, true);
+	if (len)
+		driver_desc(m, 0, 1, BUFFER, len, false, true);
+	driver_desc(m, 0, len ? 2 : 1, STATUS, 1, true, false);
+	if (run(m) != 1)
+		ok(false, "the used length of type %u", type);
+	return *status_byte(m);
+}
+
+static bool sectors_are(int fd, unsigned int first, unsigned int n, int value)
+{
+	uint8_t sector[512];
+	bool so = true;
+
+	for (unsigned int i = first; i < first + n; i++)
+		so &= pread(fd, sector, 512, i * 512) == 512 &&
+		      sector[0] == (value < 0 ? (uint8_t)i : value) && sector[511] == sector[0];
+	return so;
+}
+
+static void test_clear(struct machine *m, int fd)
+{
+	const uint32_t zeroes = VIRTIO_BLK_T_WRITE_ZEROES, discard = VIRTIO_BLK_T_DISCARD;
+	struct stat before, after;
+
+	fill(fd);
+	ok(driver_offered(m) & FEATURE(VIRTIO_BLK_F_DISCARD) &&
+		   driver_offered(m) & FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) &&
+		   bus_read(m, 0x128, 4) == 1 && bus_read(m, 0x134, 4) == 1,
+	   "a range can be discarded, or made zeros");
+	ok(clear(m, zeroes, 3, 2, 0, 16) == VIRTIO_BLK_S_OK && sectors_are(fd, 3, 2, 0) &&
+		   sectors_are(fd, 0, 3, -1) && sectors_are(fd, 5, SECTORS - 5, -1),
+	   "two sectors become zeros");
+	fstat(fd, &before);
+	ok(clear(m, discard, 8, 32, 0, 16) == VIRTIO_BLK_S_OK && !fstat(fd, &after) &&
+		   after.st_blocks < before.st_blocks && after.st_size == before.st_size,
+	   "what is discarded takes no room on the host");
+	ok(clear(m, zeroes, SECTORS - 1, 1, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP, 16) ==
+			   VIRTIO_BLK_S_OK &&
+		   sectors_are(fd, SECTORS - 1, 1, 0),
+	   "the last one, unmapped");
+	fill(fd);
+	ok(clear(m, zeroes, SECTORS - 1, 2, 0, 16) == VIRTIO_BLK_S_IOERR &&
+		   clear(m, zeroes, UINT64_MAX, 1, 0, 16) == VIRTIO_BLK_S_IOERR &&
+		   clear(m, discard, 0, UINT32_MAX, 0, 16) == VIRTIO_BLK_S_IOERR &&
+		   clear(m, discard, UINT64_MAX / 512 + 1, 1, 0, 16) == VIRTIO_BLK_S_IOERR,
+	   "nothing past the end, nor too much at a time");
+	ok(clear(m, zeroes, 0, 1, 0, 0) == VIRTIO_BLK_S_IOERR &&
+		   clear(m, zeroes, 0, 1, 0, 15) == VIRTIO_BLK_S_IOERR &&
+		   clear(m, zeroes, 0, 1, 0, 32) == VIRTIO_BLK_S_IOERR,
+	   "nor by a range of another length");
+	ok(clear(m, zeroes, 0, 1, 2, 16) == VIRTIO_BLK_S_UNSUPP &&
+		   clear(m, discard, 0, 1, 1, 16) == VIRTIO_BLK_S_UNSUPP,
+	   "nor with flags that are not known");
+	ok(clear(m, zeroes, 0, 0, 0, 16) == VIRTIO_BLK_S_OK && sectors_are(fd, 0, SECTORS, -1),
+	   "no sectors are no sectors, and all of that changed nothing");
+}
+
+/* By default a flush makes writes safe; a driver may want each of them to be. */
+static void test_cache(struct machine *m, struct virtio_dev *dev)
+{
+	const uint64_t wce = 0x100 + offsetof(struct virtio_blk_config, wce);
+
+	bus_write(m, wce, 0, 1);
+	ok(bus_read(m, wce, 1) == 1, "write back, and stays it for who has not negotiated");
+	driver_start(m, FEATURE(VIRTIO_BLK_F_FLUSH) | FEATURE(VIRTIO_BLK_F_CONFIG_WCE), 1, SIZE);
+	bus_write(m, wce, 0, 1);
+	ok(bus_read(m, wce, 1) == 0 && request(m, VIRTIO_BLK_T_OUT, 0, 512) == VIRTIO_BLK_S_OK &&
+		   clear(m, VIRTIO_BLK_T_WRITE_ZEROES, 0, 1, 0, 16) == VIRTIO_BLK_S_OK,
+	   "write through");
+	check_save_load(dev);
+	bus_write(m, wce + 1, 1, 1);
+	bus_write(m, wce - 1, 0x0101, 2);
+	bus_write(m, 0x100, 0, 8);
+	ok(bus_read(m, wce, 1) == 0 && bus_read(m, 0x100, 8) == SECTORS,
+	   "nothing else can be written there");
+	driver_start(m, 0, 1, SIZE);
+	ok(bus_read(m, wce, 1) == 1, "a reset makes it write back");
 }
 
 static void test_config(struct machine *m, bool read_only)
@@ -228,13 +326,14 @@ static void test_huge(struct machine *m)
 
 static void test_host_error(struct machine *m, int fd, int log_fd)
 {
+	off_t logged = lseek(log_fd, 0, SEEK_END);
 	char line[256] = "";
 
 	if (ftruncate(fd, 512))
 		ok(false, "the file is cut short");
 	ok(request(m, VIRTIO_BLK_T_IN, 5, 512) == VIRTIO_BLK_S_IOERR,
 	   "a file cut short: an I/O error");
-	if (pread(log_fd, line, sizeof(line) - 1, 0) < 0)
+	if (pread(log_fd, line, sizeof(line) - 1, logged) < 0)
 		line[0] = 0;
 	ok(strstr(line, "blk: read at sector 5"), "the log says: %.*s", (int)strcspn(line, "\n"),
 	   line);
@@ -318,6 +417,8 @@ static void test_writable(struct machine *m, const char *path, const char *engin
 	driver_start(m, 0, 1, SIZE);
 	test_reads(m);
 	test_writes(m, fd);
+	test_clear(m, fd);
+	test_cache(m, dev);
 	test_framing(m);
 	test_dirty(m, dev);
 	test_huge(m);
@@ -341,8 +442,56 @@ static void test_read_only(struct machine *m, const char *path, int log_fd)
 	ok(request(m, VIRTIO_BLK_T_OUT, 0, 512) == VIRTIO_BLK_S_IOERR &&
 		   lseek(log_fd, 0, SEEK_END) == logged,
 	   "a read-only disk is not written, nor is it tried, though the driver did not take RO");
+	ok(clear(m, VIRTIO_BLK_T_WRITE_ZEROES, 0, 1, 0, 16) == VIRTIO_BLK_S_IOERR &&
+		   clear(m, VIRTIO_BLK_T_DISCARD, 0, 1, 0, 16) == VIRTIO_BLK_S_IOERR &&
+		   !(driver_offered(m) &
+		     (FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES))),
+	   "nor cleared");
 	ok(request(m, VIRTIO_BLK_T_IN, 0, 512) == VIRTIO_BLK_S_OK, "it is read");
 	ok(request(m, VIRTIO_BLK_T_FLUSH, 0, 0) == VIRTIO_BLK_S_OK, "and flushed");
+	device_unplug(dev);
+}
+
+#define QUEUES 4
+#define ROUNDS 50
+
+/* Every queue reads, many requests at a time, while the others do; a driver may use fewer of them. */
+static void test_queues(struct machine *m, const char *path, int fd, const char *engine)
+{
+	struct virtio_dev *dev = plug_queues(m, path, false, engine, QUEUES);
+	unsigned int wrong = 0;
+
+	fill(fd);
+	ok(driver_offered(m) & FEATURE(VIRTIO_BLK_F_MQ) &&
+		   bus_read(m, 0x100 + offsetof(struct virtio_blk_config, num_queues), 2) == QUEUES,
+	   "%u queues by %s are told of", QUEUES, engine ? engine : "what is there");
+	driver_start(m, FEATURE(VIRTIO_BLK_F_MQ), QUEUES, SIZE);
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		uint64_t data = DATA + 0x10000 + i * 0x1000;
+		struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN, .sector = i };
+
+		memcpy(mem_at(&m->mem, data, sizeof(header), MEM_W), &header, sizeof(header));
+		driver_desc(m, i, 0, data, sizeof(header), false, true);
+		driver_desc(m, i, 1, data + 0x200, 512, true, true);
+		driver_desc(m, i, 2, data + 0x400, 1, true, false);
+	}
+	for (uint16_t n = 1; n <= ROUNDS; n++) {
+		for (unsigned int i = 0; i < QUEUES; i++) {
+			driver_offer(m, i, SIZE, 0);
+			driver_kick(m, i);
+		}
+		for (unsigned int i = 0; i < QUEUES; i++) {
+			uint8_t *data = mem_at(&m->mem, DATA + 0x10000 + i * 0x1000, 0x1000, MEM_W);
+
+			wrong += !driver_wait_used(m, i, n) || data[0x200] != i ||
+				 data[0x3ff] != i || data[0x400] != VIRTIO_BLK_S_OK;
+			data[0x200] = data[0x400] = NO_STATUS;
+		}
+	}
+	ok(!wrong, "each is served, and gets its own (%u wrong)", wrong);
+	driver_start(m, 0, 1, SIZE);
+	ok(request(m, VIRTIO_BLK_T_IN, 7, 512) == VIRTIO_BLK_S_OK, "a driver may use one of them");
+	check_save_load(dev);
 	device_unplug(dev);
 }
 
@@ -364,6 +513,8 @@ int main(void)
 	if (ftruncate(log_fd, 0) || lseek(log_fd, 0, SEEK_SET))
 		ok(false, "the log is emptied");
 	test_writable(&m, path, "threads", fd, log_fd);
+	test_queues(&m, path, fd, NULL);
+	test_queues(&m, path, fd, "threads");
 	test_read_only(&m, path, log_fd);
 	machine_tear_down(&m);
 	unlink(path);

@@ -81,6 +81,9 @@ refused 'given twice' -k elf -d good.img,ro -d good.img,ro
 refused "'wb' is not built" -k elf -d good.img,wb
 refused 'format vmdk is not known' -k elf -d good.img,format=vmdk
 refused 'cow.* together' -k elf -d good.img,cow,direct
+for n in 0 9 -1 2x '' 99999999999999999999; do
+	refused 'queues is 1 to 8' -k elf -d "good.img,queues=$n"
+done
 refused 'io=uring: for raw disks without cow' -k elf -d good.img,cow,io=uring
 refused 'format=qcow2, or format=raw' -k elf -d looks.img
 refused 'no qcow2 image' -k elf -d good.img,format=qcow2,ro
