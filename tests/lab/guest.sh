@@ -121,6 +121,59 @@ root()
 	exec switch_root /mnt /sbin/init
 }
 
+# The tools' disk is vda. TOOL and its ARGUMENTS see our /dev, /proc and /sys.
+tool()
+{
+	if [ ! -d /tools ]; then
+		mkdir /tools
+		mount -t ext4 -o ro /dev/vda /tools || say "the tools' disk can't be mounted"
+		for dir in dev proc sys mnt; do mount --bind /$dir /tools/$dir; done
+		mount -t tmpfs tmpfs /tools/tmp
+	fi
+	PATH=/sbin:/bin:/usr/sbin:/usr/bin chroot /tools "$@"
+}
+
+# Each disk after the first: as many jobs as it has queues, which write over all of it and read it again, in each
+# of the ways fio=WAY,...
+fio()
+{
+	ways=$(sed -n 's/.*\bfio=\([^ ]*\).*/\1/p' /proc/cmdline)
+	for disk in /sys/block/vd[b-z]; do
+		disk=${disk##*/}
+		queues=$(ls /sys/block/$disk/mq | wc -l)
+		size=$(($(cat /sys/block/$disk/size) / 2 / queues))k
+		for rw in $(echo "$ways" | tr , ' '); do
+			tool fio --name=$rw --rw=$rw --filename=/dev/$disk --direct=1 --ioengine=libaio --iodepth=16 \
+				--bssplit=512/10:4k/70:64k/20 --numjobs=$queues --size=$size --offset_increment=$size \
+				--verify=crc32c --verify_fatal=1 --thread --group_reporting >/tmp/fio 2>&1 &&
+				say "fio $disk $rw by $queues" || cat /tmp/fio
+		done
+	done
+}
+
+# An ext4 on vdb and an xfs on vdc, with files of many sizes, some deleted and trimmed; checked when unmounted.
+fill()
+{
+	fill_one vdb mkfs.ext4 e2fsck -f -n
+	fill_one vdc mkfs.xfs xfs_repair -n
+}
+
+fill_one()
+{
+	disk=$1 mkfs=$2
+	shift 2
+	tool $mkfs -q /dev/$disk && mount /dev/$disk /mnt || say "no file system on $disk"
+	for n in $(seq 100); do
+		head -c $((n * 500)) /dev/urandom >/mnt/small$n
+	done
+	head -c 8000000 /dev/urandom >/mnt/large
+	sync
+	rm /mnt/small*[0-4] /mnt/large
+	fstrim /mnt && say "trimmed $disk"
+	umount /mnt
+	tool "$@" /dev/$disk >/tmp/fsck 2>&1 && say "checked $disk" || cat /tmp/fsck
+}
+
 rng()
 {
 	say "rng $(cat /sys/class/misc/hw_random/rng_current)"
@@ -155,7 +208,7 @@ end()
 
 for word in $(echo "$act" | tr , ' '); do
 	case $word in
-	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | rng | interrupts | pci | root | echo_lines)
+	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | fio | fill | rng | interrupts | pci | root | echo_lines)
 		$word ;;
 	*) end "$word" ;;
 	esac

@@ -51,6 +51,19 @@ lab_root()
 	PATH=$PATH:/sbin mke2fs -q -F -t ext4 -d "$tree" "$LAB_OUT/$1" || bail "cannot make the disk $1"
 }
 
+# lab_tools: $LAB_OUT/tools.img is a disk with fio and more, of the lab's architecture.
+lab_tools()
+{
+	tools=$("$lab_dir/tools" "$lab_arch")
+	case $? in
+	0) ;;
+	3) bail "the download of Debian's tools failed, and the cache is empty" ;;
+	*) bail "tests/lab/tools failed" ;;
+	esac
+	ln -f "$tools/disk.img" "$LAB_OUT/tools.img" 2>/dev/null || cp "$tools/disk.img" "$LAB_OUT/tools.img" ||
+		bail "no room for the tools' disk"
+}
+
 # lab_run [x86|arm64 [LAB_OPTION...]] SCRIPT: the lab is that of lab_needs unless given.
 #
 # The inner script prints the TAP, which is shown when it is whole. A lab that fails (not its tests:
