@@ -8,6 +8,6 @@ here=$(dirname "$0")
 lab_needs x86
 lab_tools
 lab_initrd disks cloud virtio_pci,virtio_mmio,virtio_blk,ext4,xfs
-LAB_TIMEOUT=${LONG:+1800}
+LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+1800}}
 LAB_TIMEOUT=${LAB_TIMEOUT:-280}
 lab_run disks.l1
