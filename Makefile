@@ -96,6 +96,7 @@ obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
 obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
+obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-header.o
 
 obj-y += machine.o
 
@@ -108,6 +109,7 @@ device-arm64 += pl011 pl031
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
+device-$(CONFIG_VIRTIO_NET) += virtio_net
 
 # guest/unpack-NAME.o, and below its library.
 unpacker-$(CONFIG_GZIP) += gzip

@@ -166,6 +166,16 @@ void virtio_give_back(struct virtio_dev *dev, unsigned int i, const struct chain
 		      uint32_t written);
 void virtio_tell_driver(struct virtio_dev *dev, unsigned int i);
 
+/*
+ * For a queue whose answers are there before its requests, on its loop. 1: `c` holds the next
+ * request; 0: none; -EINVAL: it is malformed, and the device needs reset. What is done with it is
+ * between the device and the queue itself (virtio/queue.h).
+ */
+int virtio_pop(struct virtio_dev *dev, unsigned int i, struct chain *c);
+
+/* The driver broke a rule of the device's in queue `i`: nothing goes on until it resets it. */
+void virtio_broken(struct virtio_dev *dev, unsigned int i, const char *why);
+
 /* The driver has notified queue `i`, or the device wants its own kick(). Any thread, any number. */
 void virtio_notify(struct virtio_dev *dev, uint32_t i);
 

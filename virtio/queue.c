@@ -196,23 +196,44 @@ void queue_unpop(struct queue *q)
 	q->st->next_avail--;
 }
 
-void queue_push(struct queue *q, const struct chain *c, uint32_t written)
+void queue_dirty(struct queue *q, const struct chain *c, uint32_t len)
 {
-	uint32_t slot = q->st->next_used % q->size;
-	uint32_t left = written;
+	for (uint32_t i = c->n_out; len && i < c->n_out + c->n_in; i++) {
+		uint32_t part = MIN(len, (uint32_t)c->iov[i].iov_len);
 
-	for (uint32_t i = c->n_out; left && i < c->n_out + c->n_in; i++) {
-		uint32_t len = MIN(left, (uint32_t)c->iov[i].iov_len);
-
-		mem_dirty(q->mem, c->gpa[i], len);
-		left -= len;
+		mem_dirty(q->mem, c->gpa[i], part);
+		len -= part;
 	}
+}
+
+void queue_put(struct queue *q, const struct chain *c, uint32_t written)
+{
+	uint16_t slot = (uint16_t)(q->st->next_used + q->unpublished++) % q->size;
+
+	queue_dirty(q, c, written);
 	q->used->ring[slot] = (struct vring_used_elem){ .id = c->head, .len = written };
 	dirty_used(q, offsetof(struct vring_used, ring) + slot * sizeof(struct vring_used_elem),
 		   sizeof(struct vring_used_elem));
-	q->st->next_used++;
+}
+
+void queue_publish(struct queue *q)
+{
+	q->st->next_used += q->unpublished;
+	q->unpublished = 0;
 	__atomic_store_n(&q->used->idx, q->st->next_used, __ATOMIC_SEQ_CST);
 	dirty_used(q, offsetof(struct vring_used, idx), sizeof(uint16_t));
+}
+
+void queue_take_back(struct queue *q)
+{
+	q->st->next_avail -= q->unpublished;
+	q->unpublished = 0;
+}
+
+void queue_push(struct queue *q, const struct chain *c, uint32_t written)
+{
+	queue_put(q, c, written);
+	queue_publish(q);
 }
 
 bool queue_needs_interrupt(struct queue *q)

@@ -47,6 +47,7 @@ struct queue {
 	uint16_t size;
 	bool event_idx, indirect; /* negotiated */
 	uint16_t signalled;	  /* next_used when the driver was last told */
+	uint16_t unpublished;	  /* given back, and not to be seen yet */
 	const char *broken;	  /* after -EINVAL: the rule that the driver broke, for people */
 };
 
@@ -82,6 +83,17 @@ void queue_unpop(struct queue *q);
  * they are marked dirty here, as is the used ring.
  */
 void queue_push(struct queue *q, const struct chain *c, uint32_t written);
+
+/*
+ * Several requests given back as one: queue_put() each that was popped, then queue_publish(), before
+ * which the driver sees none of them. Or queue_take_back(): they will all be popped again.
+ */
+void queue_put(struct queue *q, const struct chain *c, uint32_t written);
+void queue_publish(struct queue *q);
+void queue_take_back(struct queue *q);
+
+/* The first `len` bytes of its writable part were written: queue_put() knows of what came before. */
+void queue_dirty(struct queue *q, const struct chain *c, uint32_t len);
 
 /* Must the driver be interrupted for what was pushed since it was last asked? After a push only. */
 bool queue_needs_interrupt(struct queue *q);

@@ -33,7 +33,7 @@ void virtio_config_changed(struct virtio_dev *dev)
 	interrupt_config(dev);
 }
 
-static void needs_reset(struct virtio_dev *dev, unsigned int i, const char *why)
+void virtio_broken(struct virtio_dev *dev, unsigned int i, const char *why)
 {
 	if (atomic_exchange(&dev->st.needs_reset, 1))
 		return;
@@ -97,6 +97,15 @@ void virtio_tell_driver(struct virtio_dev *dev, unsigned int i)
 		interrupt_queue(dev, i);
 }
 
+int virtio_pop(struct virtio_dev *dev, unsigned int i, struct chain *c)
+{
+	int rc = queue_pop(&dev->queues[i].ring, c);
+
+	if (rc < 0)
+		virtio_broken(dev, i, dev->queues[i].ring.broken);
+	return rc;
+}
+
 void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 		  int64_t (*serve)(struct virtio_dev *dev, const struct chain *c))
 {
@@ -116,7 +125,7 @@ void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
 		}
 		written = rc < 0 ? VIRTIO_BROKEN : serve(dev, c);
 		if (written == VIRTIO_BROKEN) {
-			needs_reset(dev, i, rc < 0 ? q->broken : "a malformed request");
+			virtio_broken(dev, i, rc < 0 ? q->broken : "a malformed request");
 			return;
 		}
 		if (written == VIRTIO_LATER) {
@@ -209,12 +218,12 @@ static void start_queue(struct virtio_queue *vq)
 	if (queue_start(&vq->ring, &dev->st.queues[vq->index], dev->env->mem,
 			virtio_has_feature(dev, VIRTIO_RING_F_EVENT_IDX),
 			virtio_has_feature(dev, VIRTIO_RING_F_INDIRECT_DESC))) {
-		needs_reset(dev, vq->index, vq->ring.broken);
+		virtio_broken(dev, vq->index, vq->ring.broken);
 		return;
 	}
 	rc = give_to_loop(vq);
 	if (rc)
-		needs_reset(dev, vq->index, strerror(-rc));
+		virtio_broken(dev, vq->index, strerror(-rc));
 	else
 		virtio_notify(dev, vq->index); /* the driver may have filled it before */
 }

@@ -161,6 +161,40 @@ static void test_unpop(struct guest *g)
 	   "what was put back is popped again");
 }
 
+/* Several as one: all seen at once, or popped again. */
+static void test_together(struct guest *g)
+{
+	struct chain second;
+
+	set_up(g, false, true);
+	for (uint16_t i = 0; i < SIZE; i++)
+		g->desc[i] = in(DATA + 0x1000ull * i, 100, -1);
+	offer(g, 2);
+	offer(g, 5);
+	queue_pop(&g->q, &g->c);
+	queue_put(&g->q, &g->c, 100);
+	queue_pop(&g->q, &second);
+	queue_put(&g->q, &second, 40);
+	ok(g->used->idx == 0, "what is put is not seen yet");
+	queue_take_back(&g->q);
+	ok(queue_pop(&g->q, &g->c) == 1 && g->c.head == 2 && queue_pop(&g->q, &second) == 1 &&
+		   second.head == 5,
+	   "taken back, it is popped again");
+	queue_put(&g->q, &g->c, 100);
+	queue_put(&g->q, &second, 40);
+	queue_publish(&g->q);
+	ok(g->used->idx == 2 && g->used->ring[0].id == 2 && g->used->ring[0].len == 100 &&
+		   g->used->ring[1].id == 5 && g->used->ring[1].len == 40,
+	   "published, all of it is");
+	ok(dirty_pages(g) == 3, "two pages of data and the used ring are dirty");
+	queue_dirty(&g->q, &second, 101);
+	ok(dirty_pages(g) == 3, "no more than the request has can be");
+	offer(g, 1);
+	ok(queue_pop(&g->q, &g->c) == 1 && g->c.head == 1, "then the next");
+	queue_push(&g->q, &g->c, 1);
+	ok(g->used->idx == 3 && g->used->ring[2].id == 1, "is pushed behind them");
+}
+
 static void test_indirect(struct guest *g)
 {
 	set_up(g, false, true);
@@ -534,6 +568,7 @@ int main(void)
 	test_short_answer(g);
 	test_used_pages(g);
 	test_unpop(g);
+	test_together(g);
 	test_indirect(g);
 	test_largest_chain(g);
 	test_broken(g);

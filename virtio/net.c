@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* The device: its features, its configuration, its control queue; frames are net-pair.c's. */
+#include "virtio/net.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "virtio/net-header.h"
+#include "virtio/net-pair.h"
+
+#define QUEUE_SIZE 256
+
+/* Up to what the features offered speak of. */
+#define CONFIG_SIZE offsetof(struct virtio_net_config, speed)
+
+/* The pair whose loop queue `i` is on. */
+static struct pair *pair_of(struct virtio_net *nic, unsigned int i)
+{
+	return &nic->pairs[i == CONTROL ? 0 : i / 2];
+}
+
+static int apply_offloads(struct virtio_net *nic)
+{
+	uint32_t offloads = net_guest_offloads(nic_taken_features(nic));
+	int rc = 0;
+
+	for (unsigned int i = 0; i < PAIRS && !rc; i++) {
+		struct net *net = nic->pairs[i].net;
+
+		rc = net->offloads ? net->ops->set_offload(net, offloads & net->offloads) : 0;
+	}
+	return rc;
+}
+
+/* ---- Control (section 5.1.6.5) ---- */
+
+static bool set_mac(struct virtio_net *nic, const struct chain *c, uint32_t at)
+{
+	uint8_t mac[6];
+
+	if (!virtio_has_feature(&nic->dev, VIRTIO_NET_F_CTRL_MAC_ADDR) ||
+	    c->out_len != at + sizeof(mac) || !chain_read(c, at, mac, sizeof(mac)))
+		return false;
+	atomic_store(&nic->st.mac, get_le(mac, sizeof(mac)));
+	return true;
+}
+
+static bool set_offloads(struct virtio_net *nic, const struct chain *c, uint32_t at)
+{
+	uint64_t before = nic->st.offloads, offloads;
+	uint64_t possible = nic->dev.st.driver_features & net_guest_features(UINT32_MAX);
+
+	if (!virtio_has_feature(&nic->dev, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) ||
+	    c->out_len != at + sizeof(offloads) ||
+	    !chain_read(c, at, &offloads, sizeof(offloads)) || offloads & ~possible)
+		return false;
+	nic->st.offloads = offloads;
+	if (apply_offloads(nic)) {
+		nic->st.offloads = before;
+		return false;
+	}
+	/* What waits for buffers came under other rules. */
+	for (unsigned int i = 0; i < PAIRS; i++)
+		nic->pairs[i].frame = NULL;
+	return true;
+}
+
+static bool obey(struct virtio_net *nic, const struct chain *c)
+{
+	struct virtio_net_ctrl_hdr h;
+	uint32_t at = sizeof(h);
+
+	if (!chain_read(c, 0, &h, sizeof(h)))
+		return false;
+	if (h.class == VIRTIO_NET_CTRL_MAC && h.cmd == VIRTIO_NET_CTRL_MAC_ADDR_SET)
+		return set_mac(nic, c, at);
+	if (h.class == VIRTIO_NET_CTRL_GUEST_OFFLOADS &&
+	    h.cmd == VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET)
+		return set_offloads(nic, c, at);
+	if (h.class == VIRTIO_NET_CTRL_ANNOUNCE && h.cmd == VIRTIO_NET_CTRL_ANNOUNCE_ACK)
+		return atomic_exchange(&nic->st.announce, 0);
+	return false;
+}
+
+static int64_t command(struct virtio_dev *dev, const struct chain *c)
+{
+	uint8_t ack;
+
+	if (c->out_len < sizeof(struct virtio_net_ctrl_hdr) || !c->in_len)
+		return VIRTIO_BROKEN;
+	ack = obey(nic_of(dev), c) ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
+	chain_write(c, 0, &ack, sizeof(ack));
+	return sizeof(ack);
+}
+
+/* ---- The device ---- */
+
+static void nic_kick(struct virtio_dev *dev, unsigned int i)
+{
+	struct virtio_net *nic = nic_of(dev);
+	struct pair *p = pair_of(nic, i);
+
+	if (i == CONTROL)
+		virtio_serve(dev, i, &nic->command, command);
+	else if (i == RX(p->index))
+		pair_receive(p);
+	else
+		pair_send(p);
+	pair_watch(p);
+}
+
+/* After a move the network learns by the guest's own frames where it is now. */
+static void announce(struct virtio_net *nic)
+{
+	if (!nic->moved || !virtio_has_feature(&nic->dev, VIRTIO_NET_F_GUEST_ANNOUNCE))
+		return;
+	nic->moved = false;
+	atomic_store(&nic->st.announce, 1);
+	virtio_config_changed(&nic->dev);
+}
+
+static int nic_activate(struct virtio_dev *dev, unsigned int i)
+{
+	struct virtio_net *nic = nic_of(dev);
+	struct pair *p = pair_of(nic, i);
+	int rc = p->loop ? 0 : pair_start(p);
+
+	if (rc)
+		return rc;
+	p->n_active++;
+	dev->queues[i].loop = p->loop;
+	if (i == RX(p->index) && apply_offloads(nic))
+		log_at(dev->env->log, LOG_INFO, "%s: %s does not change its offloads",
+		       dev->device.name, p->net->what);
+	if (i == CONTROL)
+		announce(nic);
+	return 0;
+}
+
+static void nic_stop(struct virtio_dev *dev, unsigned int i)
+{
+	struct pair *p = pair_of(nic_of(dev), i);
+
+	pair_unwatch(p);
+	if (!--p->n_active)
+		pair_stop(p);
+}
+
+/* The last frames of a guest that ends go out, as far as nobody has to wait for it. */
+static void nic_quiesce(struct virtio_dev *dev)
+{
+	struct virtio_net *nic = nic_of(dev);
+
+	for (unsigned int i = 0; i < PAIRS; i++) {
+		struct pair *p = &nic->pairs[i];
+
+		if (!p->loop)
+			continue;
+		pair_unwatch(p);
+		if (pair_runs(p, TX(i)))
+			pair_send(p);
+	}
+}
+
+static void nic_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
+{
+	struct virtio_net *nic = nic_of(dev);
+	struct virtio_net_config config = { .max_virtqueue_pairs = PAIRS, .mtu = nic->mtu };
+
+	put_le(config.mac, atomic_load(&nic->st.mac), sizeof(config.mac));
+	config.status = (atomic_load(&nic->link) ? VIRTIO_NET_S_LINK_UP : 0) |
+			(atomic_load(&nic->st.announce) ? VIRTIO_NET_S_ANNOUNCE : 0);
+	memcpy(data, (uint8_t *)&config + offset, len);
+}
+
+static void nic_reset(struct virtio_dev *dev)
+{
+	struct virtio_net *nic = nic_of(dev);
+
+	atomic_store(&nic->st.mac, nic->mac);
+	atomic_store(&nic->st.announce, 0);
+	nic->st.offloads = AS_NEGOTIATED;
+	nic->moved = false;
+	for (unsigned int i = 0; i < PAIRS; i++)
+		nic->pairs[i].frame = NULL;
+}
+
+static void nic_save(struct virtio_dev *dev, struct buf *out)
+{
+	struct virtio_net *nic = nic_of(dev);
+
+	buf_put_le64(out, atomic_load(&nic->st.mac));
+	buf_put_le32(out, atomic_load(&nic->st.announce));
+	buf_put_le64(out, nic->st.offloads);
+}
+
+static int nic_load(struct virtio_dev *dev, struct reader *in)
+{
+	struct virtio_net *nic = nic_of(dev);
+	uint64_t mac = reader_le64(in);
+	uint32_t announced = reader_le32(in);
+	uint64_t offloads = reader_le64(in);
+
+	if (in->failed || mac >> 48 || announced > 1 ||
+	    (offloads != AS_NEGOTIATED && offloads & ~net_guest_features(UINT32_MAX)))
+		return -EINVAL;
+	atomic_store(&nic->st.mac, mac);
+	atomic_store(&nic->st.announce, announced);
+	nic->st.offloads = offloads;
+	nic->moved = true;
+	return 0;
+}
+
+static void nic_destroy(struct virtio_dev *dev)
+{
+	struct virtio_net *nic = nic_of(dev);
+	struct net *net = nic->pairs[0].net;
+
+	virtio_fini(dev);
+	net->ops->close(net);
+	free(nic);
+}
+
+static const struct virtio_ops nic_ops = {
+	.config_read = nic_config_read,
+	.activate = nic_activate,
+	.kick = nic_kick,
+	.quiesce = nic_quiesce,
+	.stop = nic_stop,
+	.reset = nic_reset,
+	.save = nic_save,
+	.load = nic_load,
+	.destroy = nic_destroy,
+};
+
+static uint64_t features_of(const struct nic_config *c)
+{
+	uint64_t features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) |
+			    FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_CTRL_VQ) |
+			    FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) |
+			    FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE);
+
+	return features | net_features(c->net->offloads) | (c->mtu ? FEATURE(VIRTIO_NET_F_MTU) : 0);
+}
+
+static int nic_create(const struct device_env *env, const void *config, struct device **out,
+		      struct err *err)
+{
+	const struct nic_config *c = config;
+	struct virtio_net *nic = calloc(1, sizeof(*nic));
+
+	if (!nic)
+		return err_set(err, ENOMEM, "no memory for %s", c->name);
+	for (unsigned int i = 0; i < PAIRS; i++)
+		nic->pairs[i] = (struct pair){ .nic = nic, .index = i, .net = c->net };
+	nic->mac = get_le(c->mac, sizeof(c->mac));
+	nic->mtu = c->mtu;
+	atomic_init(&nic->link, true);
+	nic->dev.ops = &nic_ops;
+	nic->dev.id = VIRTIO_ID_NET;
+	nic->dev.n_queues = CONTROL + 1;
+	nic->dev.queue_size = QUEUE_SIZE;
+	nic->dev.config_size = CONFIG_SIZE;
+	nic->dev.features = features_of(c);
+	virtio_init(&nic->dev, c->name, env);
+	nic_reset(&nic->dev);
+	*out = &nic->dev.device;
+	return 0;
+}
+
+const struct device_type virtio_net_type = { "virtio_net", nic_create };
