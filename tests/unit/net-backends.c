@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host/net: passt's protocol against this program itself, which is run as passt when that is its
+ * name; and a tap, where this process may have one, in a network namespace of its own.
+ */
+#include "host/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/tap.h"
+#include "util/util.h"
+
+#define WAIT_MS 10000
+#define PASST_FD 3
+
+/* ---- As passt ---- */
+
+static void write_all(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len) {
+		ssize_t n = write(PASST_FD, p, len);
+
+		if (n <= 0)
+			_exit(0);
+		p += n;
+		len -= (size_t)n;
+	}
+}
+
+/* All that comes goes back, in parts of `part` bytes. */
+static void echo(size_t part)
+{
+	static uint8_t bytes[1 << 20];
+	ssize_t n;
+
+	while ((n = read(PASST_FD, bytes, sizeof(bytes))) > 0) {
+		for (size_t at = 0; at < (size_t)n; at += part)
+			write_all(bytes + at, MIN(part, (size_t)n - at));
+	}
+}
+
+static int as_passt(int argc, char **argv)
+{
+	const char *act = getenv("PASST_ACT");
+	FILE *said = fopen(getenv("PASST_SAID"), "w");
+
+	for (int i = 1; i < argc; i++)
+		fprintf(said, "%s\n", argv[i]);
+	fclose(said);
+	if (!strcmp(act, "fail")) {
+		fprintf(stderr, "Don't run as root\nFailed to bind port 22\nFailed to send 3 bytes\n");
+		return 1;
+	}
+	if (fork())
+		return 0;
+	if (!strcmp(act, "echo"))
+		echo(1 << 20);
+	if (!strcmp(act, "dribble"))
+		echo(7);
+	if (!strcmp(act, "slow")) {
+		usleep(100000);
+		echo(5000);
+	}
+	if (!strcmp(act, "zero"))
+		write_all("\0\0\0\0", 4);
+	if (!strcmp(act, "huge"))
+		write_all("\0\1\1\1", 4);
+	if (!strcmp(act, "odd")) {
+		write_all("\0\0\0\5hello\0\0\0\x0e" "fourteen bytes\0\0", 4 + 5 + 4 + 14 + 2);
+		return 0;
+	}
+	if (strcmp(act, "die"))
+		sleep(1);
+	return 0;
+}
+
+static char said_path[256];
+
+/* Was `words`, each followed by a line feed, among what passt was given? */
+static bool was_given(const char *words)
+{
+	char text[4096] = "";
+	FILE *f = fopen(said_path, "r");
+
+	if (f) {
+		text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+		fclose(f);
+	}
+	return strstr(text, words);
+}
+
+static struct net *open_passt(const char *act, struct net_config *config)
+{
+	struct net_config none = { .mode = NET_MODE_USER };
+	struct net *net = NULL;
+	struct err err = { "" };
+
+	setenv("PASST_ACT", act, 1);
+	if (net_open(config ? config : &none, &net, &err)) {
+		printf("Bail out! %s\n", err.text);
+		exit(1);
+	}
+	return net;
+}
+
+/* ---- As the device ---- */
+
+static void fill(uint8_t *bytes, uint32_t len, uint32_t seed)
+{
+	for (uint32_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(i * 13 + i / 256 + seed);
+}
+
+static int send_one(struct net *net, uint32_t len, uint32_t seed)
+{
+	static uint8_t bytes[NET_FRAME_MAX];
+	struct virtio_net_hdr_v1 header = { 0 };
+	struct iovec iov[] = { { bytes, 5 }, { bytes + 5, len - 5 } };
+
+	fill(bytes, len, seed);
+	return net->ops->send(net, &header, iov, 2);
+}
+
+/* The next frame, waited for. */
+static ssize_t receive_one(struct net *net, const uint8_t **frame)
+{
+	struct virtio_net_hdr_v1 header;
+	struct pollfd pfd = { .fd = net->fd, .events = POLLIN };
+	ssize_t n;
+
+	while ((n = net->ops->receive(net, &header, frame)) == -EAGAIN) {
+		if (poll(&pfd, 1, WAIT_MS) != 1)
+			return -ETIMEDOUT;
+	}
+	return n;
+}
+
+static bool receives(struct net *net, uint32_t len, uint32_t seed)
+{
+	static uint8_t wanted[NET_FRAME_MAX];
+	const uint8_t *frame;
+	ssize_t n = receive_one(net, &frame);
+
+	fill(wanted, len, seed);
+	return n == (ssize_t)len && !memcmp(frame, wanted, len);
+}
+
+/* ---- passt ---- */
+
+static void test_stream(void)
+{
+	static const uint32_t lengths[] = { 14, 60, 1514, 65535, 15, 9000 };
+	struct net *net = open_passt("echo", NULL);
+	bool same = true;
+
+	ok(net->offloads == 0 && net->fd >= 0 && fcntl(net->fd, F_GETFD) & FD_CLOEXEC,
+	   "passt is started; it has no offloads");
+	for (unsigned int i = 0; i < ARRAY_SIZE(lengths); i++)
+		same &= !send_one(net, lengths[i], i) && receives(net, lengths[i], i);
+	ok(same, "frames of any length go and come");
+	ok(!send_one(net, NET_FRAME_MAX, 0) && !send_one(net, 60, 1) && receives(net, 60, 1),
+	   "one that passt would choke on is dropped");
+	net->ops->close(net);
+
+	net = open_passt("dribble", NULL);
+	same = !send_one(net, 1514, 1) && !send_one(net, 100, 2);
+	same &= receives(net, 1514, 1) && receives(net, 100, 2);
+	ok(same, "frames that come in small parts");
+	net->ops->close(net);
+}
+
+/* More than the socket holds: what it took in part must end before the next begins. */
+static void test_full(void)
+{
+	enum { FRAMES = 200 };
+	struct net *net = open_passt("slow", NULL);
+	struct pollfd pfd = { .fd = net->fd };
+	unsigned int sent = 0, got = 0, refused = 0;
+	bool same = true;
+
+	while (same && got < FRAMES) {
+		int rc = sent < FRAMES ? send_one(net, 20000 + sent, sent) : net->ops->flush(net);
+		struct virtio_net_hdr_v1 header;
+		const uint8_t *frame;
+		ssize_t n;
+
+		sent += !rc && sent < FRAMES;
+		refused += rc == -EAGAIN;
+		n = net->ops->receive(net, &header, &frame);
+		if (n != -EAGAIN) {
+			same = n == (ssize_t)(20000 + got) && frame[1] == (uint8_t)(13 + got);
+			got++;
+			continue;
+		}
+		pfd.events = POLLIN | (rc == -EAGAIN ? POLLOUT : 0);
+		if ((rc || sent == FRAMES) && poll(&pfd, 1, WAIT_MS) != 1)
+			break;
+	}
+	ok(refused > 0, "a passt that is slow is waited for");
+	ok(same && got == FRAMES, "and every frame arrives whole, in order (%u of %u)", got, sent);
+	net->ops->close(net);
+}
+
+static void test_lies(void)
+{
+	static const char *const acts[] = { "zero", "huge", "die" };
+	const uint8_t *frame;
+	struct net *net;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(acts); i++) {
+		net = open_passt(acts[i], NULL);
+		ok(receive_one(net, &frame) == -ENODEV, "%s: nobody is there", acts[i]);
+		if (!strcmp(acts[i], "die")) {
+			for (int k = 0; !rc && k < 1000; k++)
+				rc = send_one(net, 1000, 1);
+			ok(rc == -ENODEV, "which a sender notices, too");
+		}
+		net->ops->close(net);
+	}
+	net = open_passt("odd", NULL);
+	ok(receive_one(net, &frame) == 0, "five bytes are no frame");
+	ok(receive_one(net, &frame) == 14 && !memcmp(frame, "fourteen bytes", 14),
+	   "but the next one is");
+	ok(receive_one(net, &frame) == -ENODEV, "and half a length at the end is the end");
+	net->ops->close(net);
+}
+
+static void test_words(void)
+{
+	struct net_config config = {
+		.mode = NET_MODE_USER,
+		.guest_ip = "10.1.2.3",
+		.host_ip = "10.1.2.1",
+		.mtu = 1400,
+		.n_forwards = 2,
+		.forwards = { { "127.0.0.1", 0, 22 }, { "0.0.0.0", 8080, 80 } },
+	};
+	struct net *net = open_passt("echo", &config);
+	char words[64];
+
+	net->ops->close(net);
+	ok(was_given("--fd\n3\n") && was_given("--address\n10.1.2.3\n") &&
+		   was_given("--gateway\n10.1.2.1\n") && was_given("--mtu\n1400\n"),
+	   "passt is given the addresses and the MTU");
+	ok(was_given("--tcp-ports\n0.0.0.0/8080:80\n"), "and a port to forward");
+	snprintf(words, sizeof(words), "--tcp-ports\n127.0.0.1/%u:22\n",
+		 config.forwards[0].host_port);
+	ok(config.forwards[0].host_port && was_given(words), "and another, of which it was said: %u",
+	   config.forwards[0].host_port);
+}
+
+static void test_refusals(void)
+{
+	struct net_config config = { .mode = NET_MODE_USER };
+	struct err err = { "" };
+	struct net *net;
+
+	setenv("PASST_ACT", "fail", 1);
+	ok(net_open(&config, &net, &err) == -ECONNREFUSED &&
+		   !strcmp(err.text, "passt could not start: Failed to bind port 22"),
+	   "a passt that fails: %s", err.text);
+	setenv("PATH", "/nothing/here", 1);
+	ok(net_open(&config, &net, &err) == -ENOENT && strstr(err.text, "apt install passt"),
+	   "none: %s", err.text);
+}
+
+/* ---- tap ---- */
+
+static const uint8_t host_ip[4] = { 192, 168, 33, 1 }, guest_ip[4] = { 192, 168, 33, 15 };
+
+/* Asks who has the host's address; the answer must be there before WAIT_MS. */
+static bool arp(struct net *net)
+{
+	static const uint8_t head[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1 };
+	static const uint8_t us[6] = { 2, 0, 0, 0, 0, 1 };
+	uint8_t ask[60] = { 0 };
+	struct virtio_net_hdr_v1 header = { 0 };
+	struct iovec iov = { ask, sizeof(ask) };
+	const uint8_t *frame;
+	ssize_t n;
+
+	memset(ask, 0xff, 6);
+	memcpy(ask + 6, us, 6);
+	memcpy(ask + 12, head, sizeof(head));
+	memcpy(ask + 22, us, 6);
+	memcpy(ask + 28, guest_ip, 4);
+	memcpy(ask + 38, host_ip, 4);
+	if (net->ops->send(net, &header, &iov, 1))
+		return false;
+	/* The host says a few things of its own when an interface comes up. */
+	while ((n = receive_one(net, &frame)) >= 0) {
+		if (n >= 42 && frame[12] == 8 && frame[13] == 6 && frame[21] == 2)
+			return !memcmp(frame, us, 6) && !memcmp(frame + 28, host_ip, 4);
+	}
+	return false;
+}
+
+static int interface_mtu(const char *name)
+{
+	struct ifreq ifr = { 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	int rc;
+
+	strcpy(ifr.ifr_name, name);
+	rc = ioctl(fd, SIOCGIFMTU, &ifr);
+	close(fd);
+	return rc ? -1 : ifr.ifr_mtu;
+}
+
+static char script_path[256], down_path[256];
+
+static void make_script(const char *dir)
+{
+	FILE *f;
+
+	snprintf(script_path, sizeof(script_path), "%s/script", dir);
+	snprintf(down_path, sizeof(down_path), "%s/went-down", dir);
+	f = fopen(script_path, "w");
+	fprintf(f, "#!/bin/sh\n[ \"$1\" = tap7 ] || exit 1\necho to stdout\nrm -f %s || exit 1\n"
+		   "[ \"$UNDO\" ] && echo $1 >%s\nexit 0\n",
+		down_path, down_path);
+	fclose(f);
+	chmod(script_path, 0700);
+}
+
+static void test_tap(void)
+{
+	struct net_config config = { .mode = NET_MODE_TAP, .mtu = 1400 };
+	struct net_config by_fd = { .mode = NET_MODE_FD };
+	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
+	struct err err = { "" };
+	struct net *net = NULL, *second;
+
+	ok(!net_open(&config, &net, &err), "a tap of our own: %s", err.text);
+	if (!net)
+		return;
+	ok(!strcmp(net->what, "tap tap0") && interface_mtu("tap0") == 1400, "it is %s", net->what);
+	ok((net->offloads & (NET_CSUM | NET_TSO4 | NET_TSO6)) == (NET_CSUM | NET_TSO4 | NET_TSO6),
+	   "with offloads %x", net->offloads);
+	ok(arp(net), "the host answers through it");
+	ok(!net->ops->set_offload(net, net->offloads) && arp(net), "with all offloads, too");
+	config.tap_name = "tap0";
+	ok(net_open(&config, &second, &err) == -EBUSY && strstr(err.text, "in use"), "%s", err.text);
+	net->ops->close(net);
+	ok(interface_mtu("tap0") == -1, "it goes with us");
+
+	config.tap_name = "a-name-of-16-chars";
+	ok(net_open(&config, &second, &err) == -EINVAL, "%s", err.text);
+
+	config = (struct net_config){ .mode = NET_MODE_TAP,
+				      .tap_name = "tap7",
+				      .script = script_path,
+				      .down_script = script_path };
+	ok(!net_open(&config, &net, &err), "a name and scripts: %s", err.text);
+	setenv("UNDO", "1", 1);
+	net->ops->close(net);
+	ok(!access(down_path, F_OK), "the second is run at the end");
+	config.tap_name = "tap8";
+	ok(net_open(&config, &net, &err) == -ECANCELED && interface_mtu("tap8") == -1,
+	   "a script that fails: %s", err.text);
+	config.script = "/nothing/here";
+	ok(net_open(&config, &net, &err) == -ENOENT, "one that is not there: %s", err.text);
+
+	by_fd.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	ok(net_open(&by_fd, &net, &err) < 0, "an fd that is no tap's yet: %s", err.text);
+	strcpy(ifr.ifr_name, "tap9");
+	ioctl(by_fd.fd, TUNSETIFF, &ifr);
+	ok(!net_open(&by_fd, &net, &err) && net->offloads == 0 && !strcmp(net->what, "tap tap9"),
+	   "an fd of one without a header: no offloads");
+	if (system("ip addr add 192.168.33.1/24 dev tap9 && ip link set tap9 up") == 0) {
+		ok(arp(net), "frames go and come without it");
+		ok(system("ip link del tap9") == 0 && send_one(net, 60, 1) == -ENODEV, "it goes");
+	}
+	net->ops->close(net);
+	by_fd.fd = open("/dev/null", O_RDWR);
+	ok(net_open(&by_fd, &net, &err) < 0 && strstr(err.text, "not a tap's"), "%s", err.text);
+	close(by_fd.fd);
+}
+
+/* A script of this name, first in PATH, that runs this program, by user emulation if need be. */
+static void become_passt(const char *dir)
+{
+	char self[256] = "", path[512], list[1024];
+	FILE *f;
+
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+		exit(1);
+	snprintf(path, sizeof(path), "%s/passt", dir);
+	f = fopen(path, "w");
+	if (!f)
+		exit(1);
+	fprintf(f, "#!/bin/sh\n'%s' as-passt 2>/dev/null && exec '%s' as-passt \"$@\"\n", self, self);
+	fprintf(f, "exec qemu-aarch64-static -L /usr/aarch64-linux-gnu '%s' as-passt \"$@\"\n", self);
+	fclose(f);
+	chmod(path, 0700);
+	snprintf(list, sizeof(list), "%s:%s", dir, getenv("PATH"));
+	setenv("PATH", list, 1);
+	snprintf(said_path, sizeof(said_path), "%s/said", dir);
+	setenv("PASST_SAID", said_path, 1);
+}
+
+static void remove_dir(const char *dir)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "rm -r %s", dir);
+	if (system(line))
+		ok(false, "%s", line);
+}
+
+int main(int argc, char **argv)
+{
+	char dir[] = "/tmp/net-backends.XXXXXX";
+
+	if (argc > 1 && !strcmp(argv[1], "as-passt"))
+		return argc > 2 ? as_passt(argc - 1, argv + 1) : 0;
+	if (!mkdtemp(dir))
+		return 1;
+	signal(SIGPIPE, SIG_IGN);
+	make_script(dir);
+	if (!access("/dev/net/tun", R_OK | W_OK) && !unshare(CLONE_NEWNET) &&
+	    !system("ip link set lo up"))
+		test_tap();
+	else
+		ok(true, "# skip no taps here: not root, or no /dev/net/tun");
+	become_passt(dir);
+	test_stream();
+	test_full();
+	test_lies();
+	test_words();
+	test_refusals();
+	setenv("PATH", "/bin:/usr/bin", 1);
+	remove_dir(dir);
+	return done_testing();
+}
