@@ -101,7 +101,7 @@ obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-header.o
 
 obj-y += machine.o
 
-obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
+obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-network.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 
 obj-y += main.o
 

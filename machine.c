@@ -17,6 +17,7 @@
 #include "guest/payloads.h"
 #include "host/disk-queue.h"
 #include "host/disk.h"
+#include "host/net.h"
 #include "platform/pl031.h"
 #include "term/scan.h"
 #include "term/tty.h"
@@ -27,6 +28,7 @@
 #include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/mmio.h"
+#include "virtio/net.h"
 #include "virtio/pci.h"
 #include "virtio/rng.h"
 
@@ -39,7 +41,7 @@ struct machine {
 	struct device_list devices;
 	struct pci_bus *pci; /* NULL: none is needed */
 	unsigned int n_virtio;
-	char names[MACHINE_DISKS][24];
+	char names[MACHINE_DISKS][24], net_names[MACHINE_NETS][24];
 	int timeout_fd;
 	loop_id timeout_source;
 };
@@ -274,6 +276,51 @@ static int add_disks(struct machine *m, struct err *err)
 	return rc;
 }
 
+/* Ports that were left to us are said in any case: who asked must know. */
+static void tell_ports(const struct machine *m, const struct net_config *asked,
+		       const struct net_config *got)
+{
+	for (unsigned int i = 0; i < got->n_forwards; i++) {
+		const struct net_forward *f = &got->forwards[i];
+
+		if (!asked->forwards[i].host_port)
+			log_at(&m->vm->config.log, LOG_ERROR,
+			       "%s:%u is forwarded to the guest's port %u", f->address,
+			       f->host_port, f->guest_port);
+	}
+}
+
+static int add_net(struct machine *m, unsigned int i, struct err *err)
+{
+	const struct machine_net *n = &m->config->nets[i];
+	struct net_config net = n->net;
+	struct nic_config config = { .name = m->net_names[i], .mtu = (uint16_t)net.mtu };
+	struct device *dev;
+	int rc;
+
+	snprintf(m->net_names[i], sizeof(m->net_names[i]), "virtio-net.%u", i);
+	memcpy(config.mac, n->mac, sizeof(config.mac));
+	rc = net_open(&net, &config.net, err);
+	if (rc)
+		return rc;
+	rc = create_device(m, "virtio_net", config.name, &config, &dev, err);
+	if (rc) {
+		config.net->ops->close(config.net); /* else it is the device's */
+		return rc;
+	}
+	tell_ports(m, &n->net, &net);
+	return plug_virtio(m, dev, err);
+}
+
+static int add_nets(struct machine *m, struct err *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < m->config->n_nets; i++)
+		rc = add_net(m, i, err);
+	return rc;
+}
+
 static int add_rng(struct machine *m, struct err *err)
 {
 	struct rng_config config = { .name = "virtio-rng.0" };
@@ -346,6 +393,11 @@ static int load_image(struct machine *m, struct err *err)
 
 /* ---- Life ---- */
 
+unsigned int machine_virtio_devices(const struct machine_config *c)
+{
+	return c->n_disks + c->n_nets + c->rng + (c->console == CONSOLE_VIRTIO);
+}
+
 static void count_lines(struct vm_config *config, unsigned int n_virtio)
 {
 	config->irq_lines = arch_map.lines;
@@ -357,7 +409,7 @@ static int create_vm(struct machine *m, struct err *err)
 {
 	const struct machine_config *c = m->config;
 	struct vm_config config = c->vm;
-	unsigned int n_virtio = c->n_disks + c->rng + (c->console == CONSOLE_VIRTIO);
+	unsigned int n_virtio = machine_virtio_devices(c);
 
 	config.pci = c->virtio_pci && n_virtio;
 	if (!config.pci && n_virtio > arch_map.virtio_slots)
@@ -397,6 +449,8 @@ static int build(struct machine *m, struct err *err)
 		rc = add_virtio_console(m, err);
 	if (!rc)
 		rc = add_disks(m, err);
+	if (!rc)
+		rc = add_nets(m, err);
 	if (!rc)
 		rc = add_rng(m, err);
 	if (!rc)

@@ -8,12 +8,14 @@
 
 #include <stdbool.h>
 
+#include "host/net.h"
 #include "util/log.h"
 #include "vm/arch.h"
 #include "vm/vm.h"
 
 #define MACHINE_DISKS 32
 #define MACHINE_DISK_QUEUES 8
+#define MACHINE_NETS 8
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
@@ -25,6 +27,11 @@ struct machine_disk {
 	/* How it is read and written (host/disk-queue.h); NULL: the best there is. */
 	const char *engine;
 	unsigned int queues; /* 0: one */
+};
+
+struct machine_net {
+	struct net_config net;
+	uint8_t mac[6];
 };
 
 struct machine_config {
@@ -40,9 +47,14 @@ struct machine_config {
 	unsigned int timeout; /* seconds, 0: none */
 	unsigned int n_disks;
 	struct machine_disk disks[MACHINE_DISKS];
+	unsigned int n_nets;
+	struct machine_net nets[MACHINE_NETS];
 };
 
 struct machine;
+
+/* How many virtio devices it will have. */
+unsigned int machine_virtio_devices(const struct machine_config *config);
 
 /*
  * `config` and what it points to outlive the machine. -errno and a line: nothing was started or

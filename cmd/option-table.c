@@ -238,14 +238,6 @@ static int set_transport(struct run_options *o, const char *value, struct err *e
 	return err_set(err, EINVAL, "--virtio-transport %s: it is mmio, pci or auto", value);
 }
 
-static int set_network(struct run_options *o, const char *value, struct err *err)
-{
-	(void)o;
-	if (!strcmp(value, "mode=none") || !strcmp(value, "none"))
-		return 0;
-	return err_set(err, ENOTSUP, "--network %s: not built yet; only mode=none is", value);
-}
-
 static int set_payload(struct run_options *o, const char *value, struct err *err)
 {
 	if (o->machine.payload)
@@ -370,8 +362,12 @@ const struct option run_option_table[] = {
 	  "--payload hello --console-log console.log" },
 	{ "nodefaults", 0, NULL, WORKS, set_nodefaults, "Add nothing to the kernel's command line.",
 	  "-k bzImage -i initrd.cpio.gz --nodefaults -p \"console=ttyS0 panic=-1\"" },
-	{ "network", 'n', "mode=none", WORKS, set_network,
-	  "No network; other modes are not built yet.", "--payload exit -n mode=none" },
+	{ "network", 'n', "mode=user|tap|fd|none,KEY=VALUE,...", WORKS, option_set_network,
+	  "A virtio network device; may be repeated. mode=user, unless told otherwise: through passt, without "
+	  "privileges; fwd=[HOST:]PORT:PORT brings connections to a port of the host (0: a free one, which is said) "
+	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
+	  "downscript= are run with its name. fd=N: an open tap. Any: guest_mac=, mtu=. See NETWORKS.",
+	  "--payload exit -n mode=none" },
 	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
 	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "

@@ -178,4 +178,6 @@ void options_free(struct run_options *o)
 {
 	for (unsigned int i = 0; i < o->machine.n_disks; i++)
 		free(o->disk_text[i]);
+	for (unsigned int i = 0; i < MACHINE_NETS; i++)
+		free(o->net_text[i]);
 }

@@ -23,6 +23,7 @@ struct run_options {
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;
 	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
+	char *net_text[MACHINE_NETS];	/* and nets[] */
 	cpu_set_t affinity;
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */
 };
@@ -52,6 +53,9 @@ extern const struct option run_option_table[];
 
 /* The kernel as a bare word, or by -k. */
 int option_set_kernel(struct run_options *o, const char *value, struct err *err);
+
+/* cmd/option-network.c: a network of its own, each time. */
+int option_set_network(struct run_options *o, const char *value, struct err *err);
 
 /* One of the port's own, for vm_option(). Both strings outlive `o`. */
 int option_set_port(struct run_options *o, const char *name, const char *value, struct err *err);

@@ -203,9 +203,8 @@ static int open_console_log(struct run_options *o, struct err *err)
 static void choose_transport(struct run_options *o)
 {
 	struct machine_config *c = &o->machine;
-	bool used = c->n_disks || c->rng || c->console == CONSOLE_VIRTIO;
 
-	if (used && !o->transport_given)
+	if (machine_virtio_devices(c) && !o->transport_given)
 		c->virtio_pci = transport_wants_pci(c);
 }
 

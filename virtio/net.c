@@ -263,6 +263,7 @@ static int nic_create(const struct device_env *env, const void *config, struct d
 	nic->dev.id = VIRTIO_ID_NET;
 	nic->dev.n_queues = CONTROL + 1;
 	nic->dev.queue_size = QUEUE_SIZE;
+	nic->dev.often = true;
 	nic->dev.config_size = CONFIG_SIZE;
 	nic->dev.features = features_of(c);
 	virtio_init(&nic->dev, c->name, env);

@@ -118,6 +118,26 @@ refused 'serial, virtio or none' -k elf --console vga
 refused 'interrupt lines' --virtio-transport mmio -k elf --irqchip full $(for i in $(seq 21); do cp good.img g$i; echo "-d g$i"; done)
 refused '[Tt]oo long|more than|characters' -k elf -p "$(head -c 5000 /dev/zero | tr '\0' x)"
 refused 'console-log' --payload exit --console-log dir/none/log
+refused 'mode is user, tap, fd or none' --payload exit -n mode=bridge
+refused 'no key is named tap; ' --payload exit -n tap=tap0
+refused 'guest_mac is six bytes' --payload exit -n guest_mac=52:54:00:12:34
+refused "no single station's" --payload exit -n guest_mac=01:54:00:12:34:56
+refused 'no IPv4 address' --payload exit -n host_ip=::1
+refused 'mtu is from 68' --payload exit -n mtu=67
+refused 'fwd is \[HOST:\]PORT:PORT' --payload exit -n fwd=22
+refused 'fwd is \[HOST:\]PORT:PORT' --payload exit -n fwd=localhost:0:22
+refused 'fwd is \[HOST:\]PORT:PORT' --payload exit -n fwd=0:65536
+refused 'fwd needs mode=user' --payload exit -n mode=tap,fwd=0:22
+refused 'need mode=tap' --payload exit -n mode=user,tapif=tap0
+refused 'mode=fd and fd=N go together' --payload exit -n mode=fd
+refused "fd=0 is not a tap's" --payload exit -n fd=0
+refused 'vhost is not built yet' --payload exit -n mode=tap,vhost=1
+refused 'not built yet' --payload exit -n mode=tap,mq=4
+refused 'needs a value' --payload exit -n mode=tap,tapif=
+refused 'more than 8 networks' --payload exit $(for i in $(seq 9); do echo "-n fd=$i"; done)
+PATH=/nothing "$lkvm" run --payload exit -n mode=user >out 2>err </dev/null
+is $? 125 "refused: no passt"
+like err 'apt install passt' "and it is said how to get it"
 chmod 000 good.img
 [ "$(id -u)" = 0 ] || refused 'Permission denied' -k elf -d good.img
 is "$(ls /dev/shm | grep -c lkvm)" 0 "nothing is left behind"
