@@ -16,6 +16,7 @@
 
 /* One -n, while it is read. */
 struct network {
+	struct run_options *options;
 	struct machine_net *nic;
 	const char *given; /* all of it, for errors */
 	bool none;
@@ -47,8 +48,8 @@ static int set_mac(struct network *n, const char *value, struct err *err)
 	if (sscanf(value, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &m[0], &m[1], &m[2], &m[3],
 		   &m[4], &m[5], &end) != 6 ||
 	    value[end])
-		return err_set(err, EINVAL, "--network %s: guest_mac is six bytes, 52:54:00:12:34:56",
-			       n->given);
+		return err_set(err, EINVAL,
+			       "--network %s: guest_mac is six bytes, 52:54:00:12:34:56", n->given);
 	if (m[0] & 1 || !(m[0] | m[1] | m[2] | m[3] | m[4] | m[5]))
 		return err_set(err, EINVAL,
 			       "--network %s: guest_mac is no single station's: its first byte is "
@@ -166,26 +167,26 @@ bad:
 		       n->given);
 }
 
+/* It is one transport for all devices: as --virtio-transport. */
 static int set_trans(struct network *n, const char *value, struct err *err)
 {
-	if (!strcmp(value, "mmio"))
-		return 0;
-	return err_set(err, ENOTSUP, "--network %s: trans=%s is not built yet; mmio is", n->given,
-		       value);
+	return option_set_transport(n->options, value, err);
 }
 
 static int set_vhost(struct network *n, const char *value, struct err *err)
 {
 	if (!strcmp(value, "0"))
 		return 0;
-	return err_set(err, ENOTSUP, "--network %s: vhost is not built yet; leave it out", n->given);
+	return err_set(err, ENOTSUP, "--network %s: vhost is not built yet; leave it out",
+		       n->given);
 }
 
 static int set_mq(struct network *n, const char *value, struct err *err)
 {
 	if (!strcmp(value, "0") || !strcmp(value, "1"))
 		return 0;
-	return err_set(err, ENOTSUP, "--network %s: more than one pair of queues (mq) is not built yet",
+	return err_set(err, ENOTSUP,
+		       "--network %s: more than one pair of queues (mq) is not built yet",
 		       n->given);
 }
 
@@ -246,7 +247,8 @@ static int check(struct network *n, struct err *err)
 	if ((c->mode == NET_MODE_FD) != n->fd_given)
 		return err_set(err, EINVAL, "--network %s: mode=fd and fd=N go together", n->given);
 	if (c->mode == NET_MODE_USER && (c->tap_name || c->script || c->down_script))
-		return err_set(err, EINVAL, "--network %s: tapif, script and downscript need mode=tap",
+		return err_set(err, EINVAL,
+			       "--network %s: tapif, script and downscript need mode=tap",
 			       n->given);
 	if (c->mode != NET_MODE_USER && c->n_forwards)
 		return err_set(err, EINVAL, "--network %s: fwd needs mode=user", n->given);
@@ -265,7 +267,7 @@ static int choose_mac(uint8_t mac[6], struct err *err)
 int option_set_network(struct run_options *o, const char *value, struct err *err)
 {
 	unsigned int i = o->machine.n_nets;
-	struct network n = { .given = value };
+	struct network n = { .options = o, .given = value };
 	char *rest, *word;
 	int rc = 0;
 

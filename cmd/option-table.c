@@ -229,7 +229,7 @@ static int set_irqchip(struct run_options *o, const char *value, struct err *err
 	return 0;
 }
 
-static int set_transport(struct run_options *o, const char *value, struct err *err)
+int option_set_transport(struct run_options *o, const char *value, struct err *err)
 {
 	o->machine.virtio_pci = !strcmp(value, "pci");
 	o->transport_given = strcmp(value, "auto") != 0;
@@ -368,7 +368,7 @@ const struct option run_option_table[] = {
 	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
 	  "downscript= are run with its name. fd=N: an open tap. Any: guest_mac=, mtu=. See NETWORKS.",
 	  "--payload exit -n mode=none" },
-	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, set_transport,
+	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
 	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "
 	  "configuration inside it; if nothing tells, pci.",

@@ -54,6 +54,9 @@ extern const struct option run_option_table[];
 /* The kernel as a bare word, or by -k. */
 int option_set_kernel(struct run_options *o, const char *value, struct err *err);
 
+/* What all virtio devices are on: mmio, pci or auto. */
+int option_set_transport(struct run_options *o, const char *value, struct err *err);
+
 /* cmd/option-network.c: a network of its own, each time. */
 int option_set_network(struct run_options *o, const char *value, struct err *err);
 

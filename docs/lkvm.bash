@@ -9,8 +9,8 @@ _lkvm()
 	fi
 	case $before in
 	--console) COMPREPLY=($(compgen -W 'serial virtio none ' -- "$word")); return ;;
-	--virtio-transport) COMPREPLY=($(compgen -W 'mmio pci auto ' -- "$word")); return ;;
 	--network) COMPREPLY=($(compgen -W 'mode=user tap fd none,KEY=VALUE,... ' -- "$word")); return ;;
+	--virtio-transport) COMPREPLY=($(compgen -W 'mmio pci auto ' -- "$word")); return ;;
 	--unpack) COMPREPLY=($(compgen -W 'host guest ' -- "$word")); return ;;
 	--irqchip) COMPREPLY=($(compgen -W 'split full none gicv2 gicv2m gicv3 gicv3-its ' -- "$word")); return ;;
 	--triple-fault) COMPREPLY=($(compgen -W 'ok fail ' -- "$word")); return ;;

@@ -65,7 +65,8 @@ static int as_passt(int argc, char **argv)
 		fprintf(said, "%s\n", argv[i]);
 	fclose(said);
 	if (!strcmp(act, "fail")) {
-		fprintf(stderr, "Don't run as root\nFailed to bind port 22\nFailed to send 3 bytes\n");
+		fprintf(stderr,
+			"Don't run as root\nFailed to bind port 22\nFailed to send 3 bytes\n");
 		return 1;
 	}
 	if (fork())
@@ -83,7 +84,9 @@ static int as_passt(int argc, char **argv)
 	if (!strcmp(act, "huge"))
 		write_all("\0\1\1\1", 4);
 	if (!strcmp(act, "odd")) {
-		write_all("\0\0\0\5hello\0\0\0\x0e" "fourteen bytes\0\0", 4 + 5 + 4 + 14 + 2);
+		write_all("\0\0\0\5hello\0\0\0\x0e"
+			  "fourteen bytes\0\0",
+			  4 + 5 + 4 + 14 + 2);
 		return 0;
 	}
 	if (strcmp(act, "die"))
@@ -263,8 +266,8 @@ static void test_words(void)
 	ok(was_given("--tcp-ports\n0.0.0.0/8080:80\n"), "and a port to forward");
 	snprintf(words, sizeof(words), "--tcp-ports\n127.0.0.1/%u:22\n",
 		 config.forwards[0].host_port);
-	ok(config.forwards[0].host_port && was_given(words), "and another, of which it was said: %u",
-	   config.forwards[0].host_port);
+	ok(config.forwards[0].host_port && was_given(words),
+	   "and another, of which it was said: %u", config.forwards[0].host_port);
 }
 
 static void test_refusals(void)
@@ -334,8 +337,9 @@ static void make_script(const char *dir)
 	snprintf(script_path, sizeof(script_path), "%s/script", dir);
 	snprintf(down_path, sizeof(down_path), "%s/went-down", dir);
 	f = fopen(script_path, "w");
-	fprintf(f, "#!/bin/sh\n[ \"$1\" = tap7 ] || exit 1\necho to stdout\nrm -f %s || exit 1\n"
-		   "[ \"$UNDO\" ] && echo $1 >%s\nexit 0\n",
+	fprintf(f,
+		"#!/bin/sh\n[ \"$1\" = tap7 ] || exit 1\necho to stdout\nrm -f %s || exit 1\n"
+		"[ \"$UNDO\" ] && echo $1 >%s\nexit 0\n",
 		down_path, down_path);
 	fclose(f);
 	chmod(script_path, 0700);
@@ -358,7 +362,8 @@ static void test_tap(void)
 	ok(arp(net), "the host answers through it");
 	ok(!net->ops->set_offload(net, net->offloads) && arp(net), "with all offloads, too");
 	config.tap_name = "tap0";
-	ok(net_open(&config, &second, &err) == -EBUSY && strstr(err.text, "in use"), "%s", err.text);
+	ok(net_open(&config, &second, &err) == -EBUSY && strstr(err.text, "in use"), "%s",
+	   err.text);
 	net->ops->close(net);
 	ok(interface_mtu("tap0") == -1, "it goes with us");
 
@@ -407,8 +412,10 @@ static void become_passt(const char *dir)
 	f = fopen(path, "w");
 	if (!f)
 		exit(1);
-	fprintf(f, "#!/bin/sh\n'%s' as-passt 2>/dev/null && exec '%s' as-passt \"$@\"\n", self, self);
-	fprintf(f, "exec qemu-aarch64-static -L /usr/aarch64-linux-gnu '%s' as-passt \"$@\"\n", self);
+	fprintf(f, "#!/bin/sh\n'%s' as-passt 2>/dev/null && exec '%s' as-passt \"$@\"\n", self,
+		self);
+	fprintf(f, "exec qemu-aarch64-static -L /usr/aarch64-linux-gnu '%s' as-passt \"$@\"\n",
+		self);
 	fclose(f);
 	chmod(path, 0700);
 	snprintf(list, sizeof(list), "%s:%s", dir, getenv("PATH"));
