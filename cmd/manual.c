@@ -177,6 +177,7 @@ static const char tail[] =
 	"was started with.\n"
 	".It Cm guest_mac Ns = Ns Ar MAC , Cm mtu Ns = Ns Ar N\n"
 	"What the guest is told; else a MAC address by chance, and nothing of an MTU.\n"
+	"A tap that is made gets that MTU, too; one that is there must have it.\n"
 	".It Cm mode Ns = Ns Cm none\n"
 	"No network.\n"
 	".El\n"

@@ -180,6 +180,99 @@ rng()
 	say "random $(dd if=/dev/hwrng bs=64 count=4 2>/dev/null | wc -c)"
 }
 
+# What the network device is like; then its address: net=ADDRESS/BITS, or by DHCP. The host is at $router.
+net_up()
+{
+	features=$(cat /sys/bus/virtio/drivers/virtio_net/virtio*/features)
+	net=$(sed -n 's/.*\bnet=\([^ ]*\).*/\1/p' /proc/cmdline)
+	ip link set lo up
+	ip link set eth0 up
+	if [ "$net" ]; then
+		ip addr add "$net" dev eth0
+		router=${net%.*}.1
+	else
+		cat >/tmp/udhcpc <<-'END'
+			#!/bin/sh
+			[ "$1" = bound ] || exit 0
+			ip addr add "$ip/$mask" dev eth0
+			ip route add default via "$router"
+			[ -z "$mtu" ] || ip link set eth0 mtu "$mtu"
+			echo "$router" >/tmp/router
+		END
+		chmod +x /tmp/udhcpc
+		udhcpc -i eth0 -n -q -t 10 -T 1 -s /tmp/udhcpc >/dev/null 2>&1 || say "no DHCP"
+		router=$(cat /tmp/router)
+	fi
+	say "net features $features"
+	say "net $(cat /sys/class/net/eth0/address) mtu $(cat /sys/class/net/eth0/mtu) router $router"
+}
+
+# Small ones, and such as take several frames.
+net_ping()
+{
+	ping -c 2 -w 20 "$router" >/dev/null && ping -c 2 -w 20 -s 8000 "$router" >/dev/null && say "ping works"
+}
+
+# One of each length goes to the host's port 5004, which sends it back; it may get lost a few times. $1: the longest.
+net_datagrams()
+{
+	perl -e '
+		my ($host, @lengths) = @ARGV;
+		socket(S, 2, 2, 17) && connect(S, pack("S n C4 x8", 2, 5004, split(/\./, $host))) or die;
+		for my $length (@lengths) {
+			my $sent = join("", map { chr(rand(256)) } 1 .. $length);
+			for (1 .. 10) {
+				send(S, $sent, 0) or print "guest: $length: $!\n";
+				vec(my $ready = "", fileno(S), 1) = 1;
+				next if !select($ready, undef, undef, 0.5) || !defined(recv(S, my $got, 65536, 0));
+				next if length($got) != $length; # late, of the one before
+				print "guest: datagram $length ", $got eq $sent ? "intact" : "damaged", "\n";
+				last;
+			}
+		}' "$router" 1 100 1472 1473 9000 "$1"
+}
+
+# For an nc that only takes: at the end of its input it would say goodbye, and the other side's then ends.
+quiet()
+{
+	[ -p /tmp/quiet ] || mkfifo /tmp/quiet
+	"$@" <>/tmp/quiet
+}
+
+# To the host's port 5001, from its 5002.
+net_out()
+{
+	head -c 1048576 /dev/urandom >/tmp/sent
+	say "sent $(sha256sum </tmp/sent)"
+	nc "$router" 5001 </tmp/sent
+	quiet nc "$router" 5002 >/tmp/got
+	say "got $(sha256sum </tmp/got)"
+}
+
+net_iperf()
+{
+	cd /sys/class/net/eth0/statistics
+	bytes=$(cat tx_bytes) frames=$(cat tx_packets)
+	iperf3 -c "$router" -t 2 >/tmp/iperf 2>&1 && say "iperf3 works" || cat /tmp/iperf
+	say "bytes a frame $((($(cat tx_bytes) - bytes) / ($(cat tx_packets) - frames)))"
+	iperf3 -c "$router" -t 2 -R >/tmp/iperf 2>&1 && say "iperf3 -R works" || cat /tmp/iperf
+}
+
+# Our port 5003.
+net_in()
+{
+	say "serving"
+	quiet nc -l -p 5003 >/tmp/served
+	say "served $(sha256sum </tmp/served)"
+}
+
+net_down()
+{
+	say "waiting for the link"
+	while [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do usleep 100000; done
+	say "link down"
+}
+
 # Answers what it reads, until "end".
 echo_lines()
 {
@@ -210,6 +303,8 @@ for word in $(echo "$act" | tr , ' '); do
 	case $word in
 	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | fio | fill | rng | interrupts | pci | root | echo_lines)
 		$word ;;
+	net_up | net_ping | net_out | net_iperf | net_in | net_down) $word ;;
+	net_datagrams_*) net_datagrams "${word##*_}" ;;
 	*) end "$word" ;;
 	esac
 done
