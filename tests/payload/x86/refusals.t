@@ -133,6 +133,7 @@ refused 'mode=fd and fd=N go together' --payload exit -n mode=fd
 refused "fd=0 is not a tap's" --payload exit -n fd=0
 refused 'vhost is not built yet' --payload exit -n mode=tap,vhost=1
 refused 'not built yet' --payload exit -n mode=tap,mq=4
+refused 'it is mmio, pci or auto' --payload exit -n mode=tap,trans=usb
 refused 'needs a value' --payload exit -n mode=tap,tapif=
 refused 'more than 8 networks' --payload exit $(for i in $(seq 9); do echo "-n fd=$i"; done)
 PATH=/nothing "$lkvm" run --payload exit -n mode=user >out 2>err </dev/null
