@@ -77,7 +77,7 @@ obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
 
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/iov.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
-obj-y += host/net.o host/tap.o host/passt.o
+obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
@@ -97,7 +97,7 @@ obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
 obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
-obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-header.o
+obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o
 
 obj-y += machine.o
 

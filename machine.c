@@ -294,18 +294,21 @@ static int add_net(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_net *n = &m->config->nets[i];
 	struct net_config net = n->net;
-	struct nic_config config = { .name = m->net_names[i], .mtu = (uint16_t)net.mtu };
+	struct net *nets[NET_QUEUES];
+	struct nic_config config = {
+		.name = m->net_names[i], .nets = nets, .pairs = net.queues, .mtu = (uint16_t)net.mtu
+	};
 	struct device *dev;
 	int rc;
 
 	snprintf(m->net_names[i], sizeof(m->net_names[i]), "virtio-net.%u", i);
 	memcpy(config.mac, n->mac, sizeof(config.mac));
-	rc = net_open(&net, &config.net, err);
+	rc = net_open(&net, nets, err);
 	if (rc)
 		return rc;
 	rc = create_device(m, "virtio_net", config.name, &config, &dev, err);
 	if (rc) {
-		config.net->ops->close(config.net); /* else it is the device's */
+		net_close(nets, net.queues); /* else they are the device's */
 		return rc;
 	}
 	tell_ports(m, &n->net, &net);

@@ -181,13 +181,22 @@ static int set_vhost(struct network *n, const char *value, struct err *err)
 		       n->given);
 }
 
+static int set_queues(struct network *n, const char *value, struct err *err)
+{
+	const char *end;
+	uint64_t queues;
+
+	if (take_number(value, 1, NET_QUEUES, &queues, &end) || *end)
+		return err_set(err, EINVAL, "--network %s: queues is 1 to %u", n->given,
+			       NET_QUEUES);
+	n->nic->net.queues = (unsigned int)queues;
+	return 0;
+}
+
+/* kvmtool's word for it, where 0 is none but the one. */
 static int set_mq(struct network *n, const char *value, struct err *err)
 {
-	if (!strcmp(value, "0") || !strcmp(value, "1"))
-		return 0;
-	return err_set(err, ENOTSUP,
-		       "--network %s: more than one pair of queues (mq) is not built yet",
-		       n->given);
+	return set_queues(n, strcmp(value, "0") ? value : "1", err);
 }
 
 static const struct key {
@@ -206,6 +215,7 @@ static const struct key {
 	{ "fwd", set_forward },
 	{ "trans", set_trans },
 	{ "vhost", set_vhost },
+	{ "queues", set_queues },
 	{ "mq", set_mq },
 };
 
@@ -229,7 +239,7 @@ static int set_word(struct network *n, char *word, struct err *err)
 	}
 	return err_set(err, EINVAL,
 		       "--network %s: no key is named %s; mode, fwd, tapif, host_ip, guest_ip, "
-		       "guest_mac, mtu, script, downscript and fd are",
+		       "guest_mac, mtu, queues, script, downscript and fd are",
 		       n->given, word);
 }
 
@@ -250,6 +260,8 @@ static int check(struct network *n, struct err *err)
 		return err_set(err, EINVAL,
 			       "--network %s: tapif, script and downscript need mode=tap",
 			       n->given);
+	if (c->mode != NET_MODE_TAP && c->queues > 1)
+		return err_set(err, EINVAL, "--network %s: queues needs mode=tap", n->given);
 	if (c->mode != NET_MODE_USER && c->n_forwards)
 		return err_set(err, EINVAL, "--network %s: fwd needs mode=user", n->given);
 	return 0;
@@ -278,7 +290,7 @@ int option_set_network(struct run_options *o, const char *value, struct err *err
 	if (!rest)
 		return err_set(err, ENOMEM, "no memory");
 	n.nic = &o->machine.nets[i];
-	*n.nic = (struct machine_net){ 0 };
+	*n.nic = (struct machine_net){ .net.queues = 1 };
 	rc = choose_mac(n.nic->mac, err);
 	while (!rc && (word = strsep(&rest, ",")))
 		rc = set_word(&n, word, err);

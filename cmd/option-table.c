@@ -366,7 +366,7 @@ const struct option run_option_table[] = {
 	  "A virtio network device; may be repeated. mode=user, unless told otherwise: through passt, without "
 	  "privileges; fwd=[HOST:]PORT:PORT brings connections to a port of the host (0: a free one, which is said) "
 	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
-	  "downscript= are run with its name. fd=N: an open tap. Any: guest_mac=, mtu=. See NETWORKS.",
+	  "downscript= are run with its name; queues=1 to 8. fd=N: an open tap. Any: guest_mac=, mtu=. See NETWORKS.",
 	  "--payload exit -n mode=none" },
 	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "

@@ -1,8 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/net.h"
 
-int net_open(struct net_config *config, struct net **out, struct err *err)
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int net_open(struct net_config *config, struct net *out[], struct err *err)
 {
 	return config->mode == NET_MODE_USER ? passt_open(config, out, err)
 					     : tap_open(config, out, err);
+}
+
+void net_close(struct net *queues[], unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		queues[i]->ops->close(queues[i]);
+}
+
+int net_changes_open(void)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if (!bind(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+/* What it was is not read: who asks looks at what there is. ENOBUFS: more than it could hold. */
+void net_changes_clear(int fd)
+{
+	char first;
+
+	while (recv(fd, &first, sizeof(first), 0) >= 0 || errno == ENOBUFS || errno == EINTR)
+		;
 }

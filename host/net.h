@@ -6,7 +6,8 @@
  * says what is left to do (virtio 1.2, section 5.1.6). One that has none ignores the header, and
  * brings zeros.
  *
- * A backend is used by one thread at a time; nothing in it blocks once it is open.
+ * A backend may have several queues, each a struct net of its own. A queue is used by one thread at
+ * a time; nothing in it blocks once it is open.
  */
 #ifndef HOST_NET_H
 #define HOST_NET_H
@@ -56,8 +57,22 @@ struct net_ops {
 	 * will tell when to call it again. NULL: nothing is ever left.
 	 */
 	int (*flush)(struct net *net);
-	/* What frames that are received may leave to the reader: of `offloads`. 0 or -errno. */
+	/*
+	 * What frames that are received may leave to the reader: of `offloads`; all queues have the
+	 * same. 0 or -errno.
+	 */
 	int (*set_offload)(struct net *net, uint32_t offloads);
+	/*
+	 * From now on this queue takes its part of what comes, or no more. All but the first begin
+	 * without. NULL: there is one queue. 0 or -errno.
+	 */
+	int (*enable)(struct net *net, bool on);
+	/*
+	 * Of the first queue: may frames come and go, as the host has it now? To be asked again
+	 * when net_changes_open()'s fd tells. NULL: as long as nobody says -ENODEV.
+	 */
+	bool (*link)(struct net *net);
+	/* Of the first queue first. */
 	void (*close)(struct net *net);
 };
 
@@ -71,6 +86,7 @@ struct net {
 enum net_mode { NET_MODE_USER, NET_MODE_TAP, NET_MODE_FD };
 
 #define NET_FORWARDS 16
+#define NET_QUEUES 8
 
 /* A connection to `host_port` at `address` of the host becomes one to the guest's port. */
 struct net_forward {
@@ -83,6 +99,7 @@ struct net_config {
 	enum net_mode mode;
 	const char *host_ip, *guest_ip; /* NULL: as the mode has it */
 	unsigned int mtu;		/* 0: as the mode has it */
+	unsigned int queues;		/* 1 to NET_QUEUES; more than one with NET_MODE_TAP only */
 	/* NET_MODE_TAP: of this name, or NULL: one that is made now, and goes at the end. */
 	const char *tap_name;
 	/* Run with the tap's name once it is there, and before it goes; NULL: none. */
@@ -93,11 +110,22 @@ struct net_config {
 	struct net_forward forwards[NET_FORWARDS];
 };
 
-/* `config`'s strings outlive the backend. -errno and a line: nothing was started or left. */
-int net_open(struct net_config *config, struct net **out, struct err *err);
+/*
+ * `config`'s strings outlive the backend; `out` has room for its queues. -errno and a line: nothing
+ * was started or left.
+ */
+int net_open(struct net_config *config, struct net *out[], struct err *err);
+void net_close(struct net *queues[], unsigned int n);
+
+/*
+ * An fd that can be read whenever an interface of the host may have changed, until it is cleared.
+ * -errno; the caller closes it.
+ */
+int net_changes_open(void);
+void net_changes_clear(int fd);
 
 /* For net_open(). */
-int tap_open(const struct net_config *config, struct net **out, struct err *err);
-int passt_open(struct net_config *config, struct net **out, struct err *err);
+int tap_open(const struct net_config *config, struct net *out[], struct err *err);
+int passt_open(struct net_config *config, struct net *out[], struct err *err);
 
 #endif

@@ -333,7 +333,7 @@ static int start(const struct net_config *c, int socket, struct err *err)
 	return rc;
 }
 
-int passt_open(struct net_config *config, struct net **out, struct err *err)
+int passt_open(struct net_config *config, struct net *out[], struct err *err)
 {
 	struct passt *p;
 	int ends[2], rc = 0;
@@ -354,6 +354,6 @@ int passt_open(struct net_config *config, struct net **out, struct err *err)
 	if (rc)
 		passt_close(&p->net);
 	else
-		*out = &p->net;
+		out[0] = &p->net;
 	return rc;
 }

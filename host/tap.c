@@ -4,22 +4,18 @@
  * header of virtio-net's where the tap has one: the kernel then takes frames that are not finished,
  * and brings such as it was told that we take.
  */
-#include <arpa/inet.h>
+#include "host/tap.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/net.h"
 #include "util/util.h"
 
 #define HEADER sizeof(struct virtio_net_hdr_v1)
@@ -27,16 +23,24 @@
 /* Linux 6.2's, which Debian 12's headers lack: they go together. */
 #define TUN_USO (0x20 | 0x40)
 
-#define DEFAULT_HOST_IP "192.168.33.1" /* kvmtool's */
-#define PIECES 1024		       /* what writev() takes */
+#define PIECES 1024 /* what writev() takes */
 
-extern char **environ;
+struct tap; /* one of its queues */
+
+/* The interface. */
+struct interface {
+	char name[IFNAMSIZ];
+	char what[IFNAMSIZ + 4];
+	short flags; /* as it was opened */
+	const char *down_script;
+	unsigned int n, n_open;
+	struct tap *queues[NET_QUEUES];
+};
 
 struct tap {
 	struct net net;
-	char name[IFNAMSIZ];
-	char what[IFNAMSIZ + 4];
-	const char *down_script;
+	struct interface *interface;
+	bool enabled;
 	uint8_t frame[NET_FRAME_MAX];
 };
 
@@ -101,102 +105,21 @@ static int tap_set_offload(struct net *net, uint32_t offloads)
 	return ioctl(net->fd, TUNSETOFFLOAD, tun_flags(offloads)) ? -errno : 0;
 }
 
-/* ---- Setting up ---- */
-
-/* Its stdout is ours, which is the guest's console: what it says goes to stderr. */
-static int run_script(const char *script, const char *name)
+static int tap_enable(struct net *net, bool on)
 {
-	char *argv[] = { (char *)script, (char *)name, NULL };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t defaults;
-	int rc, status = -1;
-	pid_t pid;
+	struct tap *t = tap_of(net);
+	struct ifreq ifr = { .ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
 
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-	posix_spawnattr_init(&attr);
-	sigemptyset(&defaults);
-	sigaddset(&defaults, SIGPIPE);
-	posix_spawnattr_setsigdefault(&attr, &defaults);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
-	rc = posix_spawn(&pid, script, &actions, &attr, argv, environ);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	if (rc)
-		return -rc;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	/* How posix_spawn() says that there is no such program where it can't tell. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
-		return -ENOENT;
-	return status ? -ECANCELED : 0;
-}
-
-static int interface_ioctl(const struct tap *t, unsigned long request, struct ifreq *ifr)
-{
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	int rc;
-
-	if (fd < 0)
+	if (on == t->enabled)
+		return 0;
+	/* EINVAL: the interface was deleted. It is remembered for when it comes back. */
+	if (ioctl(net->fd, TUNSETQUEUE, &ifr) && errno != EINVAL)
 		return -errno;
-	memcpy(ifr->ifr_name, t->name, IFNAMSIZ);
-	rc = ioctl(fd, request, ifr) ? -errno : 0;
-	close(fd);
-	return rc;
-}
-
-static int set_mtu(const struct tap *t, unsigned int mtu)
-{
-	struct ifreq ifr = { .ifr_mtu = (int)mtu };
-
-	return mtu ? interface_ioctl(t, SIOCSIFMTU, &ifr) : 0;
-}
-
-static int set_address(const struct tap *t, unsigned long request, const char *address)
-{
-	struct ifreq ifr = { 0 };
-	struct sockaddr_in sin = { .sin_family = AF_INET };
-
-	if (inet_pton(AF_INET, address, &sin.sin_addr) != 1)
-		return -EINVAL;
-	memcpy(&ifr.ifr_addr, &sin, sizeof(sin));
-	return interface_ioctl(t, request, &ifr);
-}
-
-static int bring_up(const struct tap *t)
-{
-	struct ifreq ifr = { 0 };
-	int rc = interface_ioctl(t, SIOCGIFFLAGS, &ifr);
-
-	ifr.ifr_flags |= IFF_UP | IFF_RUNNING;
-	return rc ? rc : interface_ioctl(t, SIOCSIFFLAGS, &ifr);
-}
-
-/* One that we made has no other who could configure it. */
-static int configure(struct tap *t, const struct net_config *c, struct err *err)
-{
-	int rc = set_mtu(t, c->mtu);
-
-	if (rc)
-		return err_set(err, -rc, "tap %s: cannot set an MTU of %u: %s", t->name, c->mtu,
-			       strerror(-rc));
-	if (!c->script) {
-		const char *ip = c->host_ip ? c->host_ip : DEFAULT_HOST_IP;
-
-		rc = set_address(t, SIOCSIFADDR, ip);
-		if (!rc)
-			rc = set_address(t, SIOCSIFNETMASK, "255.255.255.0");
-		if (rc)
-			return err_set(err, -rc, "tap %s: cannot give it the address %s: %s",
-				       t->name, ip, strerror(-rc));
-	}
-	rc = bring_up(t);
-	if (rc)
-		return err_set(err, -rc, "tap %s: cannot bring it up: %s", t->name, strerror(-rc));
+	t->enabled = on;
 	return 0;
 }
+
+/* ---- Setting up ---- */
 
 static int open_error(const struct net_config *c, int code, struct err *err)
 {
@@ -210,29 +133,43 @@ static int open_error(const struct net_config *c, int code, struct err *err)
 			name, strerror(code), name);
 	if (code == EBUSY)
 		return err_set(err, code, "tap %s is in use by another process", name);
+	if (code == EINVAL && c->queues > 1)
+		return err_set(err, code,
+			       "tap %s was not made for queues=%u; as root: ip tuntap add %s mode "
+			       "tap multi_queue user NAME",
+			       name, c->queues, name);
 	return err_set(err, code, "tap %s: %s", name, strerror(code));
 }
 
-/* A tap that was made for several queues says EINVAL to who doesn't say that he knows. */
-static int attach(struct tap *t, const struct net_config *c, struct err *err)
+/* Makes the fd a queue of the interface that is named so, whose name may end in %d. 0 or -errno. */
+static int attach(struct tap *t, char name[IFNAMSIZ])
 {
-	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	struct ifreq ifr = { .ifr_flags = t->interface->flags };
 
-	if (c->tap_name && strlen(c->tap_name) >= IFNAMSIZ)
-		return err_set(err, EINVAL, "tap %s: a name has at most %u characters", c->tap_name,
-			       IFNAMSIZ - 1);
+	memcpy(ifr.ifr_name, name, IFNAMSIZ);
+	if (ioctl(t->net.fd, TUNSETIFF, &ifr))
+		return -errno;
+	memcpy(name, ifr.ifr_name, IFNAMSIZ);
+	t->enabled = true;
+	return 0;
+}
+
+static int open_queue(struct tap *t, const struct net_config *c, struct err *err)
+{
+	struct interface *in = t->interface;
+	int rc;
+
 	t->net.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (t->net.fd < 0)
 		return err_set(err, errno, "tap %s: cannot open /dev/net/tun: %s; use mode=user",
 			       c->tap_name ? c->tap_name : "tap0", strerror(errno));
-	strcpy(ifr.ifr_name, c->tap_name ? c->tap_name : "tap%d");
-	if (ioctl(t->net.fd, TUNSETIFF, &ifr)) {
-		ifr.ifr_flags |= IFF_MULTI_QUEUE;
-		if (errno != EINVAL || ioctl(t->net.fd, TUNSETIFF, &ifr))
-			return open_error(c, errno, err);
+	rc = attach(t, in->name);
+	/* A tap that was made for several queues says so to who does not say that he knows. */
+	if (rc == -EINVAL && c->queues == 1) {
+		in->flags |= IFF_MULTI_QUEUE;
+		rc = attach(t, in->name);
 	}
-	memcpy(t->name, ifr.ifr_name, IFNAMSIZ);
-	return 0;
+	return rc ? open_error(c, -rc, err) : 0;
 }
 
 /* Somebody else's fd: it may have no header. */
@@ -250,7 +187,7 @@ static int adopt(struct tap *t, const struct net_config *c, bool *header, struct
 			       "IFF_NO_PI",
 			       c->fd);
 	*header = ifr.ifr_flags & IFF_VNET_HDR;
-	memcpy(t->name, ifr.ifr_name, IFNAMSIZ);
+	memcpy(t->interface->name, ifr.ifr_name, IFNAMSIZ);
 	if (fcntl(c->fd, F_SETFL, flags | O_NONBLOCK) || fcntl(c->fd, F_SETFD, FD_CLOEXEC))
 		return err_set(err, errno, "--network fd=%d: %s", c->fd, strerror(errno));
 	t->net.fd = c->fd;
@@ -266,70 +203,143 @@ static int negotiate(struct tap *t, bool header, struct err *err)
 	if (!header)
 		return 0;
 	if (ioctl(t->net.fd, TUNSETVNETHDRSZ, &size))
-		return err_set(err, errno, "tap %s: no header of %d bytes: %s", t->name, size,
-			       strerror(errno));
+		return err_set(err, errno, "tap %s: no header of %d bytes: %s", t->interface->name,
+			       size, strerror(errno));
 	/* As virtio 1.x has it; kernels that lack this have the host's order, which is the same. */
 	ioctl(t->net.fd, TUNSETVNETLE, &one);
 	if (!tap_set_offload(&t->net, all | NET_USO))
 		all |= NET_USO;
 	t->net.offloads = all;
 	if (tap_set_offload(&t->net, 0))
-		return err_set(err, errno, "tap %s: %s", t->name, strerror(errno));
+		return err_set(err, errno, "tap %s: %s", t->interface->name, strerror(errno));
 	return 0;
+}
+
+/* The interface was deleted, and made again: all its queues go there. 0 or -errno. */
+static int come_back(struct interface *in)
+{
+	struct err ignored;
+	int rc = MIN(tap_flags(in->name), 0);
+
+	for (unsigned int i = 0; !rc && i < in->n; i++) {
+		struct tap *t = in->queues[i];
+		bool enabled = t->enabled;
+
+		rc = attach(t, in->name);
+		if (!rc)
+			rc = i ? tap_enable(&t->net, enabled) : negotiate(t, true, &ignored);
+	}
+	return rc;
+}
+
+static bool tap_link(struct net *net)
+{
+	struct interface *in = tap_of(net)->interface;
+	struct ifreq ifr = { 0 }; /* with the name that it has now */
+	int flags;
+
+	if (ioctl(net->fd, TUNGETIFF, &ifr) && (come_back(in) || ioctl(net->fd, TUNGETIFF, &ifr)))
+		return false;
+	flags = tap_flags(ifr.ifr_name);
+	/* In another network namespace we can't look. */
+	return flags < 0 || flags & IFF_UP;
 }
 
 static void tap_close(struct net *net)
 {
 	struct tap *t = tap_of(net);
+	struct interface *in = t->interface;
 
-	if (t->down_script)
-		run_script(t->down_script, t->name);
-	close(net->fd);
+	if (in->down_script && in->n_open == in->n)
+		tap_run_script(in->down_script, in->name);
+	if (net->fd >= 0)
+		close(net->fd);
 	free(t);
+	if (!--in->n_open)
+		free(in);
 }
 
-static const struct net_ops tap_ops = {
+static const struct net_ops fd_ops = {
 	.send = tap_send,
 	.receive = tap_receive,
 	.set_offload = tap_set_offload,
 	.close = tap_close,
 };
 
-static int set_up(struct tap *t, const struct net_config *c, struct err *err)
-{
-	bool header = true;
-	int rc = c->mode == NET_MODE_FD ? adopt(t, c, &header, err) : attach(t, c, err);
+static const struct net_ops tap_ops = {
+	.send = tap_send,
+	.receive = tap_receive,
+	.set_offload = tap_set_offload,
+	.enable = tap_enable,
+	.link = tap_link,
+	.close = tap_close,
+};
 
-	if (!rc)
-		rc = negotiate(t, header, err);
-	if (!rc && c->script) {
-		rc = run_script(c->script, t->name);
-		if (rc)
-			return err_set(err, -rc, "%s %s: %s", c->script, t->name,
-				       rc == -ECANCELED ? "it failed" : strerror(-rc));
-	}
-	if (!rc && c->mode == NET_MODE_TAP && !c->tap_name)
-		rc = configure(t, c, err);
-	return rc;
-}
-
-int tap_open(const struct net_config *config, struct net **out, struct err *err)
+static int add_queue(struct interface *in, const struct net_config *c, struct err *err)
 {
+	bool header = true, by_fd = c->mode == NET_MODE_FD;
 	struct tap *t = calloc(1, sizeof(*t));
 	int rc;
 
 	if (!t)
 		return err_set(err, ENOMEM, "no memory for a tap");
-	t->net = (struct net){ .ops = &tap_ops, .what = t->what, .fd = -1 };
-	rc = set_up(t, config, err);
-	if (rc) {
-		if (t->net.fd >= 0 && config->mode != NET_MODE_FD)
-			close(t->net.fd);
-		free(t);
+	t->net = (struct net){ .ops = by_fd ? &fd_ops : &tap_ops, .what = in->what, .fd = -1 };
+	t->interface = in;
+	in->queues[in->n_open++] = t;
+	rc = by_fd ? adopt(t, c, &header, err) : open_queue(t, c, err);
+	if (!rc && in->n_open == 1)
+		return negotiate(t, header, err);
+	t->net.offloads = in->queues[0]->net.offloads;
+	if (rc)
 		return rc;
+	rc = tap_enable(&t->net, false);
+	return rc ? err_set(err, -rc, "tap %s: %s", in->name, strerror(-rc)) : 0;
+}
+
+static int set_up(struct interface *in, const struct net_config *c, struct err *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < c->queues; i++)
+		rc = add_queue(in, c, err);
+	if (!rc && c->script) {
+		rc = tap_run_script(c->script, in->name);
+		if (rc)
+			return err_set(err, -rc, "%s %s: %s", c->script, in->name,
+				       rc == -ECANCELED ? "it failed" : strerror(-rc));
 	}
-	snprintf(t->what, sizeof(t->what), "tap %s", t->name);
-	t->down_script = config->down_script;
-	*out = &t->net;
-	return 0;
+	if (!rc && c->mode == NET_MODE_TAP && !c->tap_name)
+		rc = tap_configure(in->name, c, err);
+	return rc;
+}
+
+int tap_open(const struct net_config *config, struct net *out[], struct err *err)
+{
+	const char *name = config->tap_name ? config->tap_name : "tap%d";
+	struct interface *in;
+	int rc;
+
+	if (strlen(name) >= IFNAMSIZ)
+		return err_set(err, EINVAL, "tap %s: a name has at most %u characters", name,
+			       IFNAMSIZ - 1);
+	in = calloc(1, sizeof(*in));
+	if (!in)
+		return err_set(err, ENOMEM, "no memory for a tap");
+	in->n = config->queues;
+	in->flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (in->n > 1 ? IFF_MULTI_QUEUE : 0);
+	strcpy(in->name, name);
+	rc = set_up(in, config, err);
+	snprintf(in->what, sizeof(in->what), "tap %s", in->name);
+	for (unsigned int i = in->n_open; i-- > 0;) {
+		out[i] = &in->queues[i]->net;
+		if (rc && config->mode == NET_MODE_FD)
+			out[i]->fd = -1; /* still the caller's */
+	}
+	if (!rc)
+		in->down_script = config->down_script;
+	else if (in->n_open)
+		net_close(out, in->n_open);
+	else
+		free(in);
+	return rc;
 }

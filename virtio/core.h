@@ -25,7 +25,7 @@
 #include "virtio/queue.h"
 #include "vm/device.h"
 
-#define VIRTIO_QUEUES 8 /* a device, at most */
+#define VIRTIO_QUEUES 17 /* a device, at most: a network's pairs, and its control queue */
 
 #define FEATURE(bit) (1ull << (bit))
 

@@ -11,7 +11,8 @@
  * Transmitting: the backend takes a frame whole or not at all. When it doesn't, the frame stays in
  * the queue, and POLLOUT goes on: the pair is blocked. So nobody spins for the other.
  *
- * A backend whose other end is gone takes the link down for good; frames are then dropped.
+ * While the link is down, or the driver does not use the pair, frames to be sent are dropped, and
+ * none is received.
  */
 #include "virtio/net-pair.h"
 
@@ -33,39 +34,25 @@ bool pair_runs(const struct pair *p, unsigned int queue)
 	return dev->queues[queue].active && !atomic_load(&dev->st.needs_reset);
 }
 
+/* May frames come and go? */
+static bool is_open(const struct pair *p)
+{
+	return p->enabled && atomic_load(&p->nic->link);
+}
+
 void pair_watch(struct pair *p)
 {
-	bool link = atomic_load(&p->nic->link);
+	bool open = is_open(p);
 	uint32_t events = 0;
 
-	if (link && pair_runs(p, RX(p->index)) && !p->starved)
+	if (open && pair_runs(p, RX(p->index)) && !p->starved)
 		events |= EPOLLIN;
-	if (link && p->blocked)
+	if (open && p->blocked)
 		events |= EPOLLOUT;
 	if (events == p->events)
 		return;
 	p->events = events;
 	loop_set_events(p->loop, p->source, events);
-}
-
-static void link_down(struct pair *p)
-{
-	struct virtio_dev *dev = &p->nic->dev;
-
-	if (!atomic_exchange(&p->nic->link, false))
-		return;
-	log_at(dev->env->log, LOG_WARNING, "%s: %s is gone: the guest's link is down",
-	       dev->device.name, p->net->what);
-	virtio_config_changed(dev);
-}
-
-uint64_t nic_taken_features(const struct virtio_net *nic)
-{
-	uint64_t guest = net_guest_features(UINT32_MAX);
-	uint64_t features = nic->dev.st.driver_features;
-
-	return nic->st.offloads == AS_NEGOTIATED ? features
-						 : features & (~guest | nic->st.offloads);
 }
 
 /* ---- Receiving ---- */
@@ -83,13 +70,13 @@ static bool fetch(struct pair *p)
 {
 	ssize_t len;
 
-	if (!atomic_load(&p->nic->link))
+	if (!is_open(p))
 		return false;
 	len = p->net->ops->receive(p->net, &p->header, &p->frame);
 	if (len <= 0) {
 		p->frame = NULL;
 		if (len != 0 && len != -EAGAIN)
-			link_down(p);
+			nic_link_lost(p);
 		return len == 0;
 	}
 	p->frame_len = (uint32_t)len;
@@ -196,7 +183,7 @@ static int64_t transmit(struct virtio_dev *dev, const struct chain *c)
 
 	if (!chain_read(c, 0, &header, HEADER))
 		return VIRTIO_BROKEN;
-	if (!atomic_load(&nic->link))
+	if (!is_open(p))
 		return 0;
 	if (!net_check_sent(dev->st.driver_features, &header, c->out_len - HEADER, &why)) {
 		log_guest(dev->env->log, &nic->lies, "%s: not sent: %s", dev->device.name, why);
@@ -209,17 +196,17 @@ static int64_t transmit(struct virtio_dev *dev, const struct chain *c)
 		return VIRTIO_LATER;
 	}
 	if (rc)
-		link_down(p);
+		nic_link_lost(p);
 	return 0;
 }
 
 /* False: the backend still holds the end of a frame, and takes no other. */
 static bool flush(struct pair *p)
 {
-	int rc = p->net->ops->flush ? p->net->ops->flush(p->net) : 0;
+	int rc = p->net->ops->flush && is_open(p) ? p->net->ops->flush(p->net) : 0;
 
 	if (rc && rc != -EAGAIN)
-		link_down(p);
+		nic_link_lost(p);
 	return rc != -EAGAIN;
 }
 
@@ -245,10 +232,20 @@ static void on_ready(void *opaque, uint32_t events)
 	pair_watch(p);
 }
 
+/* A queue of the backend that nobody looks at must get nothing. */
+static int enable(struct pair *p, bool on)
+{
+	return p->net->ops->enable ? p->net->ops->enable(p->net, on) : 0;
+}
+
 int pair_start(struct pair *p)
 {
 	int rc;
 
+	p->enabled = p->index < p->nic->st.pairs;
+	rc = enable(p, p->enabled);
+	if (rc)
+		return rc;
 	p->loop = loop_create("net");
 	if (!p->loop)
 		return -ENOMEM;
@@ -273,4 +270,51 @@ void pair_stop(struct pair *p)
 	pair_unwatch(p);
 	loop_destroy(p->loop);
 	p->loop = NULL;
+	if (p->index)
+		enable(p, false);
+}
+
+/* What waits for buffers came under other rules. */
+static void look_again(void *opaque)
+{
+	struct pair *p = opaque;
+
+	p->frame = NULL;
+	pair_send(p);
+	if (pair_runs(p, RX(p->index)))
+		pair_receive(p);
+	pair_watch(p);
+}
+
+void pair_changed(struct pair *p)
+{
+	if (p->loop)
+		loop_call(p->loop, look_again, p);
+}
+
+static void begin(void *opaque)
+{
+	struct pair *p = opaque;
+
+	p->enabled = true;
+	look_again(p);
+}
+
+static void end(void *opaque)
+{
+	struct pair *p = opaque;
+
+	p->enabled = false;
+	look_again(p);
+}
+
+int pair_enable(struct pair *p, bool on)
+{
+	int rc = on ? -EINVAL : 0;
+
+	if (on && p->loop)
+		rc = enable(p, true);
+	if (!rc && p->loop)
+		loop_call(p->loop, on ? begin : end, p);
+	return on ? rc : enable(p, false);
 }

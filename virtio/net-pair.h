@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virtio/net's own: the device, and a pair of its queues with the backend that they share. A pair
- * has a loop while one of its queues is active; the functions are called on that loop, or when no
- * loop runs.
+ * virtio/net's own: the device, and a pair of its queues with the backend's queue that they share. A
+ * pair has a loop while one of its queues is active; the functions are called on that loop, or when
+ * no loop runs. The first pair's loop is the control queue's, too: it alone may wait for others'.
  */
 #ifndef VIRTIO_NET_PAIR_H
 #define VIRTIO_NET_PAIR_H
@@ -10,20 +10,19 @@
 #include "host/net.h"
 #include "virtio/core.h"
 
-#define PAIRS 1
 #define RX(pair) (2 * (pair))
 #define TX(pair) (2 * (pair) + 1)
-#define CONTROL (2 * PAIRS) /* where it is when VIRTIO_NET_F_MQ is not negotiated, too */
-static_assert(CONTROL < VIRTIO_QUEUES, "raise VIRTIO_QUEUES");
+static_assert(2 * NET_QUEUES + 1 <= VIRTIO_QUEUES, "raise VIRTIO_QUEUES");
 
 /* The driver has not chosen offloads: they are as negotiated. */
 #define AS_NEGOTIATED UINT64_MAX
 
-/* Guest-visible. Atomic: the loop changes them, vCPUs read them. */
+/* Guest-visible. Atomic: what one thread changes while others read it. */
 struct nic_state {
 	_Atomic uint64_t mac;	   /* its first byte is the lowest */
 	_Atomic uint32_t announce; /* 0 or 1: the guest is asked to */
-	uint64_t offloads;	   /* what it takes, VIRTIO_NET_F_GUEST_*, or AS_NEGOTIATED */
+	_Atomic uint64_t offloads; /* what it takes, VIRTIO_NET_F_GUEST_*, or AS_NEGOTIATED */
+	uint32_t pairs;		   /* that the driver uses */
 };
 
 struct pair {
@@ -35,6 +34,7 @@ struct pair {
 	unsigned int n_active;
 	loop_id source;
 	uint32_t events; /* that the loop waits for at the fd */
+	bool enabled;	 /* the driver uses it: frames come and go */
 	bool starved, blocked;
 	/* The frame that waits for buffers; NULL: none. */
 	const uint8_t *frame;
@@ -48,11 +48,15 @@ struct virtio_net {
 	struct nic_state st;
 	uint64_t mac; /* at power-on */
 	uint16_t mtu;
-	_Atomic bool link; /* the backend's other end is there */
-	bool moved;	   /* loaded: its network may not know yet that it is here */
+	bool moved; /* loaded: its network may not know yet that it is here */
+	/* virtio/net-link.c */
+	_Atomic bool link;
+	int changes_fd;
+	loop_id changes;
 	struct ratelimit lies;
 	struct chain command;
-	struct pair pairs[PAIRS];
+	unsigned int n_pairs;
+	struct pair pairs[];
 };
 
 static inline struct virtio_net *nic_of(struct virtio_dev *dev)
@@ -74,10 +78,28 @@ void pair_send(struct pair *p);
 /* After either: waits for what there is use for. */
 void pair_watch(struct pair *p);
 
+/*
+ * The driver uses it from now on, or no longer; and something else that it goes by has changed, the
+ * link or the offloads. On the first pair's loop, or when no loop runs.
+ */
+int pair_enable(struct pair *p, bool on);
+void pair_changed(struct pair *p);
+
 /* Is this queue active, and the device in order? */
 bool pair_runs(const struct pair *p, unsigned int queue);
 
 /* The features, of which those of VIRTIO_NET_F_GUEST_* are what the guest takes now. */
 uint64_t nic_taken_features(const struct virtio_net *nic);
+
+/* Tells the backend what the guest takes now. 0 or -errno. */
+int nic_apply_offloads(struct virtio_net *nic);
+
+/*
+ * The link, as the guest sees it: while the first pair runs it follows the backend. A pair that
+ * finds its backend gone says so; any loop.
+ */
+void nic_link_start(struct virtio_net *nic);
+void nic_link_stop(struct virtio_net *nic);
+void nic_link_lost(struct pair *p);
 
 #endif

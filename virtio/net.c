@@ -16,23 +16,36 @@
 /* Up to what the features offered speak of. */
 #define CONFIG_SIZE offsetof(struct virtio_net_config, speed)
 
-/* The pair whose loop queue `i` is on. */
-static struct pair *pair_of(struct virtio_net *nic, unsigned int i)
+/* Behind the last pair, and a driver that knows nothing of several knows but one. */
+static unsigned int control_of(const struct virtio_net *nic)
 {
-	return &nic->pairs[i == CONTROL ? 0 : i / 2];
+	return virtio_has_feature(&nic->dev, VIRTIO_NET_F_MQ) ? 2 * nic->n_pairs : 2;
 }
 
-static int apply_offloads(struct virtio_net *nic)
+/* The pair whose loop queue `i` is on. NULL: there is no such queue under these features. */
+static struct pair *pair_of(struct virtio_net *nic, unsigned int i)
+{
+	unsigned int control = control_of(nic);
+
+	if (i > control)
+		return NULL;
+	return &nic->pairs[i == control ? 0 : i / 2];
+}
+
+uint64_t nic_taken_features(const struct virtio_net *nic)
+{
+	uint64_t guest = net_guest_features(UINT32_MAX);
+	uint64_t features = nic->dev.st.driver_features, offloads = atomic_load(&nic->st.offloads);
+
+	return offloads == AS_NEGOTIATED ? features : features & (~guest | offloads);
+}
+
+int nic_apply_offloads(struct virtio_net *nic)
 {
 	uint32_t offloads = net_guest_offloads(nic_taken_features(nic));
-	int rc = 0;
+	struct net *net = nic->pairs[0].net;
 
-	for (unsigned int i = 0; i < PAIRS && !rc; i++) {
-		struct net *net = nic->pairs[i].net;
-
-		rc = net->offloads ? net->ops->set_offload(net, offloads & net->offloads) : 0;
-	}
-	return rc;
+	return net->offloads ? net->ops->set_offload(net, offloads & net->offloads) : 0;
 }
 
 /* ---- Control (section 5.1.6.5) ---- */
@@ -50,22 +63,65 @@ static bool set_mac(struct virtio_net *nic, const struct chain *c, uint32_t at)
 
 static bool set_offloads(struct virtio_net *nic, const struct chain *c, uint32_t at)
 {
-	uint64_t before = nic->st.offloads, offloads;
+	uint64_t before = atomic_load(&nic->st.offloads), offloads;
 	uint64_t possible = nic->dev.st.driver_features & net_guest_features(UINT32_MAX);
 
 	if (!virtio_has_feature(&nic->dev, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) ||
 	    c->out_len != at + sizeof(offloads) ||
 	    !chain_read(c, at, &offloads, sizeof(offloads)) || offloads & ~possible)
 		return false;
-	nic->st.offloads = offloads;
-	if (apply_offloads(nic)) {
-		nic->st.offloads = before;
+	atomic_store(&nic->st.offloads, offloads);
+	if (nic_apply_offloads(nic)) {
+		atomic_store(&nic->st.offloads, before);
 		return false;
 	}
-	/* What waits for buffers came under other rules. */
-	for (unsigned int i = 0; i < PAIRS; i++)
-		nic->pairs[i].frame = NULL;
+	for (unsigned int i = 0; i < nic->n_pairs; i++)
+		pair_changed(&nic->pairs[i]);
 	return true;
+}
+
+static int use_pairs(struct virtio_net *nic, unsigned int n)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < nic->n_pairs; i++)
+		rc = pair_enable(&nic->pairs[i], i < n);
+	return rc;
+}
+
+static bool set_pairs(struct virtio_net *nic, const struct chain *c, uint32_t at)
+{
+	struct virtio_net_ctrl_mq mq;
+
+	if (!virtio_has_feature(&nic->dev, VIRTIO_NET_F_MQ) || c->out_len != at + sizeof(mq) ||
+	    !chain_read(c, at, &mq, sizeof(mq)) || mq.virtqueue_pairs < 1 ||
+	    mq.virtqueue_pairs > nic->n_pairs)
+		return false;
+	if (use_pairs(nic, mq.virtqueue_pairs)) {
+		use_pairs(nic, nic->st.pairs);
+		return false;
+	}
+	nic->st.pairs = mq.virtqueue_pairs;
+	return true;
+}
+
+/*
+ * What it wants to receive. It gets all that comes, as it may (section 5.1.6.5.1): the host's bridge
+ * or its routes choose.
+ */
+static bool set_filter(struct virtio_net *nic, uint8_t class, uint8_t cmd, const struct chain *c,
+		       uint32_t at)
+{
+	uint32_t unicast, multicast, left = c->out_len - at;
+
+	if (!virtio_has_feature(&nic->dev, VIRTIO_NET_F_CTRL_RX))
+		return false;
+	if (class == VIRTIO_NET_CTRL_RX)
+		return cmd <= VIRTIO_NET_CTRL_RX_ALLMULTI && left == 1;
+	if (!chain_read(c, at, &unicast, sizeof(unicast)) || unicast > left / 6 ||
+	    !chain_read(c, at + 4 + 6 * unicast, &multicast, sizeof(multicast)))
+		return false;
+	return (uint64_t)left == 8 + 6ull * unicast + 6ull * multicast;
 }
 
 static bool obey(struct virtio_net *nic, const struct chain *c)
@@ -77,6 +133,11 @@ static bool obey(struct virtio_net *nic, const struct chain *c)
 		return false;
 	if (h.class == VIRTIO_NET_CTRL_MAC && h.cmd == VIRTIO_NET_CTRL_MAC_ADDR_SET)
 		return set_mac(nic, c, at);
+	if (h.class == VIRTIO_NET_CTRL_RX ||
+	    (h.class == VIRTIO_NET_CTRL_MAC && h.cmd == VIRTIO_NET_CTRL_MAC_TABLE_SET))
+		return set_filter(nic, h.class, h.cmd, c, at);
+	if (h.class == VIRTIO_NET_CTRL_MQ && h.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
+		return set_pairs(nic, c, at);
 	if (h.class == VIRTIO_NET_CTRL_GUEST_OFFLOADS &&
 	    h.cmd == VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET)
 		return set_offloads(nic, c, at);
@@ -103,7 +164,7 @@ static void nic_kick(struct virtio_dev *dev, unsigned int i)
 	struct virtio_net *nic = nic_of(dev);
 	struct pair *p = pair_of(nic, i);
 
-	if (i == CONTROL)
+	if (i == control_of(nic))
 		virtio_serve(dev, i, &nic->command, command);
 	else if (i == RX(p->index))
 		pair_receive(p);
@@ -122,29 +183,45 @@ static void announce(struct virtio_net *nic)
 	virtio_config_changed(&nic->dev);
 }
 
+static int start_pair(struct pair *p)
+{
+	struct virtio_net *nic = p->nic;
+	int rc = pair_start(p);
+
+	if (rc || p->index)
+		return rc;
+	nic_link_start(nic);
+	if (nic_apply_offloads(nic))
+		log_at(nic->dev.env->log, LOG_INFO, "%s: %s does not change its offloads",
+		       nic->dev.device.name, p->net->what);
+	return 0;
+}
+
 static int nic_activate(struct virtio_dev *dev, unsigned int i)
 {
 	struct virtio_net *nic = nic_of(dev);
 	struct pair *p = pair_of(nic, i);
-	int rc = p->loop ? 0 : pair_start(p);
+	int rc = p ? 0 : -EINVAL;
 
+	if (!rc && !p->loop)
+		rc = start_pair(p);
 	if (rc)
 		return rc;
 	p->n_active++;
 	dev->queues[i].loop = p->loop;
-	if (i == RX(p->index) && apply_offloads(nic))
-		log_at(dev->env->log, LOG_INFO, "%s: %s does not change its offloads",
-		       dev->device.name, p->net->what);
-	if (i == CONTROL)
+	if (i == control_of(nic))
 		announce(nic);
 	return 0;
 }
 
 static void nic_stop(struct virtio_dev *dev, unsigned int i)
 {
-	struct pair *p = pair_of(nic_of(dev), i);
+	struct virtio_net *nic = nic_of(dev);
+	struct pair *p = pair_of(nic, i);
 
 	pair_unwatch(p);
+	if (!p->index)
+		nic_link_stop(nic);
 	if (!--p->n_active)
 		pair_stop(p);
 }
@@ -154,7 +231,8 @@ static void nic_quiesce(struct virtio_dev *dev)
 {
 	struct virtio_net *nic = nic_of(dev);
 
-	for (unsigned int i = 0; i < PAIRS; i++) {
+	nic_link_stop(nic);
+	for (unsigned int i = 0; i < nic->n_pairs; i++) {
 		struct pair *p = &nic->pairs[i];
 
 		if (!p->loop)
@@ -168,7 +246,8 @@ static void nic_quiesce(struct virtio_dev *dev)
 static void nic_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
 {
 	struct virtio_net *nic = nic_of(dev);
-	struct virtio_net_config config = { .max_virtqueue_pairs = PAIRS, .mtu = nic->mtu };
+	struct virtio_net_config config = { .max_virtqueue_pairs = (uint16_t)nic->n_pairs,
+					    .mtu = nic->mtu };
 
 	put_le(config.mac, atomic_load(&nic->st.mac), sizeof(config.mac));
 	config.status = (atomic_load(&nic->link) ? VIRTIO_NET_S_LINK_UP : 0) |
@@ -182,9 +261,10 @@ static void nic_reset(struct virtio_dev *dev)
 
 	atomic_store(&nic->st.mac, nic->mac);
 	atomic_store(&nic->st.announce, 0);
-	nic->st.offloads = AS_NEGOTIATED;
+	atomic_store(&nic->st.offloads, AS_NEGOTIATED);
+	nic->st.pairs = 1;
 	nic->moved = false;
-	for (unsigned int i = 0; i < PAIRS; i++)
+	for (unsigned int i = 0; i < nic->n_pairs; i++)
 		nic->pairs[i].frame = NULL;
 }
 
@@ -194,7 +274,8 @@ static void nic_save(struct virtio_dev *dev, struct buf *out)
 
 	buf_put_le64(out, atomic_load(&nic->st.mac));
 	buf_put_le32(out, atomic_load(&nic->st.announce));
-	buf_put_le64(out, nic->st.offloads);
+	buf_put_le64(out, atomic_load(&nic->st.offloads));
+	buf_put_le32(out, nic->st.pairs);
 }
 
 static int nic_load(struct virtio_dev *dev, struct reader *in)
@@ -203,13 +284,15 @@ static int nic_load(struct virtio_dev *dev, struct reader *in)
 	uint64_t mac = reader_le64(in);
 	uint32_t announced = reader_le32(in);
 	uint64_t offloads = reader_le64(in);
+	uint32_t pairs = reader_le32(in);
 
-	if (in->failed || mac >> 48 || announced > 1 ||
+	if (in->failed || mac >> 48 || announced > 1 || !pairs || pairs > nic->n_pairs ||
 	    (offloads != AS_NEGOTIATED && offloads & ~net_guest_features(UINT32_MAX)))
 		return -EINVAL;
 	atomic_store(&nic->st.mac, mac);
 	atomic_store(&nic->st.announce, announced);
-	nic->st.offloads = offloads;
+	atomic_store(&nic->st.offloads, offloads);
+	nic->st.pairs = pairs;
 	nic->moved = true;
 	return 0;
 }
@@ -217,10 +300,12 @@ static int nic_load(struct virtio_dev *dev, struct reader *in)
 static void nic_destroy(struct virtio_dev *dev)
 {
 	struct virtio_net *nic = nic_of(dev);
-	struct net *net = nic->pairs[0].net;
+	struct net *nets[NET_QUEUES];
 
 	virtio_fini(dev);
-	net->ops->close(net);
+	for (unsigned int i = 0; i < nic->n_pairs; i++)
+		nets[i] = nic->pairs[i].net;
+	net_close(nets, nic->n_pairs);
 	free(nic);
 }
 
@@ -240,28 +325,35 @@ static uint64_t features_of(const struct nic_config *c)
 {
 	uint64_t features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) |
 			    FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_CTRL_VQ) |
-			    FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) |
-			    FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE);
+			    FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) |
+			    FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+			    net_features(c->nets[0]->offloads);
 
-	return features | net_features(c->net->offloads) | (c->mtu ? FEATURE(VIRTIO_NET_F_MTU) : 0);
+	if (c->mtu)
+		features |= FEATURE(VIRTIO_NET_F_MTU);
+	if (c->pairs > 1)
+		features |= FEATURE(VIRTIO_NET_F_MQ);
+	return features;
 }
 
 static int nic_create(const struct device_env *env, const void *config, struct device **out,
 		      struct err *err)
 {
 	const struct nic_config *c = config;
-	struct virtio_net *nic = calloc(1, sizeof(*nic));
+	struct virtio_net *nic = calloc(1, sizeof(*nic) + c->pairs * sizeof(nic->pairs[0]));
 
 	if (!nic)
 		return err_set(err, ENOMEM, "no memory for %s", c->name);
-	for (unsigned int i = 0; i < PAIRS; i++)
-		nic->pairs[i] = (struct pair){ .nic = nic, .index = i, .net = c->net };
+	nic->n_pairs = c->pairs;
+	for (unsigned int i = 0; i < c->pairs; i++)
+		nic->pairs[i] = (struct pair){ .nic = nic, .index = i, .net = c->nets[i] };
 	nic->mac = get_le(c->mac, sizeof(c->mac));
 	nic->mtu = c->mtu;
+	nic->changes_fd = -1;
 	atomic_init(&nic->link, true);
 	nic->dev.ops = &nic_ops;
 	nic->dev.id = VIRTIO_ID_NET;
-	nic->dev.n_queues = CONTROL + 1;
+	nic->dev.n_queues = 2 * c->pairs + 1;
 	nic->dev.queue_size = QUEUE_SIZE;
 	nic->dev.often = true;
 	nic->dev.config_size = CONFIG_SIZE;

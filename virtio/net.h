@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A network device (virtio 1.2, section 5.1): a pair of queues, and one for control. While any of
- * them runs they share a loop of their own.
+ * A network device (virtio 1.2, section 5.1): one pair of queues or several, and one for control.
+ * While a pair runs it has a loop of its own; the first one's is the control queue's, too.
  */
 #ifndef VIRTIO_NET_H
 #define VIRTIO_NET_H
@@ -11,8 +11,9 @@
 
 struct nic_config {
 	const char *name; /* borrowed; "virtio-net.0" */
-	/* The device's own once create() has succeeded: it closes it. */
-	struct net *net;
+	/* A pair of queues for each; the device's own once create() has succeeded: it closes them. */
+	struct net *const *nets;
+	unsigned int pairs; /* 1 to NET_QUEUES */
 	uint8_t mac[6];
 	uint16_t mtu; /* told to the guest; 0: nothing is told */
 };

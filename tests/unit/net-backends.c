@@ -111,7 +111,7 @@ static bool was_given(const char *words)
 
 static struct net *open_passt(const char *act, struct net_config *config)
 {
-	struct net_config none = { .mode = NET_MODE_USER };
+	struct net_config none = { .mode = NET_MODE_USER, .queues = 1 };
 	struct net *net = NULL;
 	struct err err = { "" };
 
@@ -250,6 +250,7 @@ static void test_words(void)
 {
 	struct net_config config = {
 		.mode = NET_MODE_USER,
+		.queues = 1,
 		.guest_ip = "10.1.2.3",
 		.host_ip = "10.1.2.1",
 		.mtu = 1400,
@@ -272,7 +273,7 @@ static void test_words(void)
 
 static void test_refusals(void)
 {
-	struct net_config config = { .mode = NET_MODE_USER };
+	struct net_config config = { .mode = NET_MODE_USER, .queues = 1 };
 	struct err err = { "" };
 	struct net *net;
 
@@ -289,16 +290,15 @@ static void test_refusals(void)
 
 static const uint8_t host_ip[4] = { 192, 168, 33, 1 }, guest_ip[4] = { 192, 168, 33, 15 };
 
-/* Asks who has the host's address; the answer must be there before WAIT_MS. */
-static bool arp(struct net *net)
+static const uint8_t us[6] = { 2, 0, 0, 0, 0, 1 };
+
+/* Who has the host's address? */
+static int ask(struct net *net)
 {
 	static const uint8_t head[] = { 0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1 };
-	static const uint8_t us[6] = { 2, 0, 0, 0, 0, 1 };
 	uint8_t ask[60] = { 0 };
 	struct virtio_net_hdr_v1 header = { 0 };
 	struct iovec iov = { ask, sizeof(ask) };
-	const uint8_t *frame;
-	ssize_t n;
 
 	memset(ask, 0xff, 6);
 	memcpy(ask + 6, us, 6);
@@ -306,14 +306,50 @@ static bool arp(struct net *net)
 	memcpy(ask + 22, us, 6);
 	memcpy(ask + 28, guest_ip, 4);
 	memcpy(ask + 38, host_ip, 4);
-	if (net->ops->send(net, &header, &iov, 1))
+	return net->ops->send(net, &header, &iov, 1);
+}
+
+/* It has answered: beside a few things of its own that it says when an interface comes up. */
+static bool is_answer(const uint8_t *frame, ssize_t n)
+{
+	return n >= 42 && frame[12] == 8 && frame[13] == 6 && frame[21] == 2 &&
+	       !memcmp(frame, us, 6) && !memcmp(frame + 28, host_ip, 4);
+}
+
+static bool arp(struct net *net)
+{
+	const uint8_t *frame;
+	ssize_t n;
+
+	if (ask(net))
 		return false;
-	/* The host says a few things of its own when an interface comes up. */
 	while ((n = receive_one(net, &frame)) >= 0) {
-		if (n >= 42 && frame[12] == 8 && frame[13] == 6 && frame[21] == 2)
-			return !memcmp(frame, us, 6) && !memcmp(frame + 28, host_ip, 4);
+		if (is_answer(frame, n))
+			return true;
 	}
 	return false;
+}
+
+/* Asked by queue `by`, it may answer by any that is in use: which of three does it? -1: none. */
+static int arp_by(struct net *nets[3], unsigned int by)
+{
+	struct virtio_net_hdr_v1 header;
+	struct pollfd pfd[3];
+
+	for (unsigned int i = 0; i < 3; i++)
+		pfd[i] = (struct pollfd){ .fd = nets[i]->fd, .events = POLLIN };
+	if (ask(nets[by]))
+		return -1;
+	while (poll(pfd, 3, WAIT_MS) > 0) {
+		for (int i = 0; i < 3; i++) {
+			const uint8_t *frame;
+			ssize_t n = nets[i]->ops->receive(nets[i], &header, &frame);
+
+			if (n > 0 && is_answer(frame, n))
+				return i;
+		}
+	}
+	return -1;
 }
 
 static int interface_mtu(const char *name)
@@ -347,8 +383,8 @@ static void make_script(const char *dir)
 
 static void test_tap(void)
 {
-	struct net_config config = { .mode = NET_MODE_TAP, .mtu = 1400 };
-	struct net_config by_fd = { .mode = NET_MODE_FD };
+	struct net_config config = { .mode = NET_MODE_TAP, .queues = 1, .mtu = 1400 };
+	struct net_config by_fd = { .mode = NET_MODE_FD, .queues = 1 };
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 	struct err err = { "" };
 	struct net *net = NULL, *second;
@@ -371,6 +407,7 @@ static void test_tap(void)
 	ok(net_open(&config, &second, &err) == -EINVAL, "%s", err.text);
 
 	config = (struct net_config){ .mode = NET_MODE_TAP,
+				      .queues = 1,
 				      .tap_name = "tap7",
 				      .script = script_path,
 				      .down_script = script_path };
@@ -398,6 +435,92 @@ static void test_tap(void)
 	by_fd.fd = open("/dev/null", O_RDWR);
 	ok(net_open(&by_fd, &net, &err) < 0 && strstr(err.text, "not a tap's"), "%s", err.text);
 	close(by_fd.fd);
+}
+
+/* Has something of the host's interfaces changed? */
+static bool changed(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	bool is = poll(&pfd, 1, WAIT_MS) == 1;
+
+	net_changes_clear(fd);
+	return is;
+}
+
+static void test_link(void)
+{
+	struct net_config config = { .mode = NET_MODE_TAP, .queues = 1, .tap_name = "tap5" };
+	const uint8_t *frame;
+	struct err err = { "" };
+	struct net *net;
+	int changes;
+
+	if (system("ip tuntap add tap5 mode tap && ip addr add 192.168.33.1/24 dev tap5")) {
+		ok(true, "# skip no ip(8)");
+		return;
+	}
+	ok(!net_open(&config, &net, &err), "a tap that is there: %s", err.text);
+	changes = net_changes_open();
+	ok(changes >= 0, "changes are told");
+	ok(!net->ops->link(net), "it is down at first");
+	ok(!system("ip link set tap5 up") && changed(changes) && net->ops->link(net) && arp(net),
+	   "up");
+	ok(!system("ip link set tap5 down") && changed(changes) && !net->ops->link(net), "down");
+	ok(!system("ip link set tap5 name tap6 && ip link set tap6 up") && changed(changes) &&
+		   net->ops->link(net) && arp(net),
+	   "up by another name");
+	ok(!system("ip link set tap6 down && ip link set tap6 name tap5 && ip link del tap5") &&
+		   changed(changes) && !net->ops->link(net),
+	   "deleted");
+	while (receive_one(net, &frame) >= 0)
+		;
+	ok(send_one(net, 60, 1) == -ENODEV && !net->ops->link(net), "nobody is there");
+	ok(!system("ip tuntap add tap5 mode tap && ip addr add 192.168.33.1/24 dev tap5") &&
+		   changed(changes) && !net->ops->link(net),
+	   "made again, it is down");
+	ok(!system("ip link set tap5 up") && changed(changes) && net->ops->link(net) && arp(net),
+	   "and up again");
+	close(changes);
+	net->ops->close(net);
+}
+
+static void test_queues(void)
+{
+	struct net_config config = { .mode = NET_MODE_TAP, .queues = 3 };
+	struct net *nets[3];
+	struct err err = { "" };
+
+	ok(!net_open(&config, nets, &err), "a tap of three queues: %s", err.text);
+	ok(!strcmp(nets[0]->what, nets[2]->what) && nets[2]->offloads == nets[0]->offloads,
+	   "all are of %s", nets[2]->what);
+	ok(arp_by(nets, 0) == 0 && arp_by(nets, 0) == 0, "only the first is in use");
+	ok(!nets[1]->ops->enable(nets[1], true) && !nets[2]->ops->enable(nets[2], true) &&
+		   arp_by(nets, 1) >= 0 && arp_by(nets, 2) >= 0,
+	   "all of them");
+	ok(!nets[1]->ops->enable(nets[1], false) && !nets[1]->ops->enable(nets[1], false) &&
+		   arp_by(nets, 2) != 1,
+	   "without the second");
+	if (!system("ip link del tap0")) {
+		ok(!nets[0]->ops->link(nets[0]) && !nets[2]->ops->enable(nets[2], false) &&
+			   !nets[1]->ops->enable(nets[1], true),
+		   "deleted, it remembers which were");
+		ok(!system("ip tuntap add tap0 mode tap multi_queue && ip addr add "
+			   "192.168.33.1/24 dev tap0 && ip link set tap0 up") &&
+			   nets[0]->ops->link(nets[0]) && (unsigned int)arp_by(nets, 1) < 2,
+		   "made again, those are");
+	}
+	net_close(nets, 3);
+	config.tap_name = "tap4";
+	ok(!system("ip tuntap add tap4 mode tap") && net_open(&config, nets, &err) == -EINVAL &&
+		   strstr(err.text, "multi_queue"),
+	   "%s", err.text);
+}
+
+static void test_taps(void)
+{
+	test_tap();
+	test_link();
+	test_queues();
 }
 
 /* A script of this name, first in PATH, that runs this program, by user emulation if need be. */
@@ -445,7 +568,7 @@ int main(int argc, char **argv)
 	make_script(dir);
 	if (!access("/dev/net/tun", R_OK | W_OK) && !unshare(CLONE_NEWNET) &&
 	    !system("ip link set lo up"))
-		test_tap();
+		test_taps();
 	else
 		ok(true, "# skip no taps here: not root, or no /dev/net/tun");
 	become_passt(dir);

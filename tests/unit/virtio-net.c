@@ -28,7 +28,7 @@ struct outside {
 	struct net net;
 	int end; /* ours */
 	_Atomic uint32_t offloads;
-	_Atomic bool closed;
+	_Atomic bool closed, enabled, refuses, down;
 	uint8_t frame[HEADER + NET_FRAME_MAX + 1];
 	struct machine m;
 	struct virtio_dev *dev;
@@ -82,9 +82,33 @@ static const struct net_ops fake_ops = {
 	.close = fake_close,
 };
 
-static void plug(struct outside *o, uint32_t offloads, uint16_t mtu)
+static int fake_enable(struct net *net, bool on)
 {
-	struct nic_config config = { .name = "nic", .net = &o->net, .mtu = mtu };
+	struct outside *o = container_of(net, struct outside, net);
+
+	if (on && atomic_load(&o->refuses))
+		return -E2BIG;
+	atomic_store(&o->enabled, on);
+	return 0;
+}
+
+static bool fake_link(struct net *net)
+{
+	return !atomic_load(&container_of(net, struct outside, net)->down);
+}
+
+/* One of several queues. */
+static const struct net_ops queue_ops = {
+	.send = fake_send,
+	.receive = fake_receive,
+	.set_offload = fake_set_offload,
+	.enable = fake_enable,
+	.link = fake_link,
+	.close = fake_close,
+};
+
+static void open_outside(struct outside *o, const struct net_ops *ops, uint32_t offloads)
+{
 	int ends[2], small = 4096;
 
 	memset(o, 0, sizeof(*o));
@@ -93,18 +117,41 @@ static void plug(struct outside *o, uint32_t offloads, uint16_t mtu)
 	/* A slow outside comes soon. */
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	o->end = ends[1];
-	o->net = (struct net){ &fake_ops, "the fake", ends[0], offloads };
+	o->net = (struct net){ ops, "the fake", ends[0], offloads };
+}
+
+/* The machine is that of the first. */
+static void plug_all(struct outside *o, unsigned int n, uint16_t mtu)
+{
+	struct net *nets[NET_QUEUES];
+	struct nic_config config = { .name = "nic", .nets = nets, .pairs = n, .mtu = mtu };
+
+	for (unsigned int i = 0; i < n; i++)
+		nets[i] = &o[i].net;
 	memcpy(config.mac, mac, sizeof(mac));
 	machine_set_up(&o->m, -1);
 	o->dev = machine_plug(&o->m, &virtio_net_type, &config);
 }
 
-static void unplug(struct outside *o)
+static void plug(struct outside *o, uint32_t offloads, uint16_t mtu)
+{
+	open_outside(o, &fake_ops, offloads);
+	plug_all(o, 1, mtu);
+}
+
+static void unplug_all(struct outside *o, unsigned int n)
 {
 	device_unplug(o->dev);
-	ok(atomic_load(&o->closed), "the backend is closed at the end");
-	close(o->end);
+	for (unsigned int i = 0; i < n; i++) {
+		ok(atomic_load(&o[i].closed), "the backend is closed at the end");
+		close(o[i].end);
+	}
 	machine_tear_down(&o->m);
+}
+
+static void unplug(struct outside *o)
+{
+	unplug_all(o, 1);
 }
 
 /* ---- Frames ---- */
@@ -645,22 +692,53 @@ static void test_mtu(void)
 
 /* ---- Control ---- */
 
-/* The answer, or -1 when none came. */
-static int command(struct outside *o, uint8_t class, uint8_t cmd, const void *data, uint32_t len)
+/* By queue `control`. The answer, or -1 when none came. */
+static int command_by(struct outside *o, unsigned int control, uint8_t class, uint8_t cmd,
+		      const void *data, uint32_t len)
 {
 	struct machine *m = &o->m;
 	uint8_t *p = mem_at(&m->mem, CONTROL_DATA, 0x1000, MEM_W);
-	uint16_t before = used_idx(m, CONTROL);
+	uint16_t before = used_idx(m, control);
 
 	p[0] = class;
 	p[1] = cmd;
 	memcpy(p + 2, data, len);
 	p[0x800] = 0xee;
-	driver_desc(m, CONTROL, 0, CONTROL_DATA, 2 + len, false, true);
-	driver_desc(m, CONTROL, 1, CONTROL_DATA + 0x800, 1, true, false);
-	driver_offer(m, CONTROL, SIZE, 0);
-	driver_kick(m, CONTROL);
-	return driver_wait_used(m, CONTROL, before + 1) ? p[0x800] : -1;
+	driver_desc(m, control, 0, CONTROL_DATA, 2 + len, false, true);
+	driver_desc(m, control, 1, CONTROL_DATA + 0x800, 1, true, false);
+	driver_offer(m, control, SIZE, 0);
+	driver_kick(m, control);
+	return driver_wait_used(m, control, before + 1) ? p[0x800] : -1;
+}
+
+static int command(struct outside *o, uint8_t class, uint8_t cmd, const void *data, uint32_t len)
+{
+	return command_by(o, CONTROL, class, cmd, data, len);
+}
+
+/* All that comes is received, whatever it asks for: but what it asks must make sense. */
+static void test_filters(struct outside *o)
+{
+	static const uint8_t tables[4 + 12 + 4 + 6] = { [0] = 2, [16] = 1 };
+	static const uint8_t huge[8] = { 0xff, 0xff, 0xff, 0xff, 0xab, 0xaa, 0xaa, 0xaa };
+
+	driver_start(&o->m, FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_CTRL_RX), 3, SIZE);
+	for (uint8_t cmd = 0; cmd < 2; cmd++) {
+		ok(command(o, VIRTIO_NET_CTRL_RX, cmd, "\1", 1) == 0 &&
+			   command(o, VIRTIO_NET_CTRL_RX, cmd, "\0", 1) == 0 &&
+			   command(o, VIRTIO_NET_CTRL_RX, cmd, "\0", 0) == 1 &&
+			   command(o, VIRTIO_NET_CTRL_RX, cmd, "\0", 2) == 1,
+		   "filter %u is acknowledged", cmd);
+	}
+	ok(command(o, VIRTIO_NET_CTRL_RX, 2, "\1", 1) == 1, "one that was not offered is not");
+	ok(command(o, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, tables, 26) == 0 &&
+		   command(o, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, tables, 25) ==
+			   1 &&
+		   command(o, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, tables, 16) == 1,
+	   "a table of MAC addresses, if it is whole");
+	for (uint32_t len = 0; len <= 8; len++)
+		ok(command(o, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, huge, len) == 1,
+		   "a table that claims more than its %u bytes", len);
 }
 
 static void test_control(struct outside *o)
@@ -717,6 +795,149 @@ static void test_control(struct outside *o)
 	driver_offer(m, CONTROL, SIZE, 0);
 	driver_kick(m, CONTROL);
 	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "one of a byte: needs reset");
+}
+
+/* ---- Several pairs of queues ---- */
+
+#define PAIRS 3
+#define LAST (2 * PAIRS) /* the control queue */
+
+static int set_pairs(struct outside *o, uint16_t n)
+{
+	return command_by(o, LAST, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &n,
+			  sizeof(n));
+}
+
+/* Does a frame come in by queue `rx`, where there was none? */
+static bool comes_by(struct outside *all, unsigned int pair, uint8_t seed)
+{
+	struct machine *m = &all->m;
+	uint16_t at = used_idx(m, 2 * pair);
+	const uint8_t *p = mem_at(&m->mem, RX_DATA, 2000, MEM_R);
+
+	driver_desc(m, 2 * pair, 0, RX_DATA, 2000, true, false);
+	driver_offer(m, 2 * pair, SIZE, 0);
+	driver_kick(m, 2 * pair);
+	come(&all[pair], NULL, 100, seed);
+	return driver_wait_used(m, 2 * pair, at + 1) && p[HEADER] == pattern(0, seed) &&
+	       p[HEADER + 99] == pattern(99, seed);
+}
+
+/* Sent by pair `pair`: is it given back? */
+static bool put_by(struct outside *all, unsigned int pair, uint32_t len, uint8_t seed)
+{
+	struct machine *m = &all->m;
+	unsigned int tx = 2 * pair + 1;
+	uint16_t at = used_idx(m, tx);
+	uint8_t *p = mem_at(&m->mem, TX_DATA, HEADER + len, MEM_W);
+
+	memset(p, 0, HEADER);
+	for (uint32_t i = 0; i < len; i++)
+		p[HEADER + i] = pattern(i, seed);
+	driver_desc(m, tx, 0, TX_DATA, HEADER + len, false, false);
+	driver_offer(m, tx, SIZE, 0);
+	driver_kick(m, tx);
+	return driver_wait_used(m, tx, at + 1);
+}
+
+static bool enabled(const struct outside *o, bool second, bool third)
+{
+	return atomic_load(&o[0].enabled) && atomic_load(&o[1].enabled) == second &&
+	       atomic_load(&o[2].enabled) == third;
+}
+
+static void test_pairs(struct outside *o)
+{
+	struct machine *m = &o->m;
+	uint64_t features = FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_MQ);
+	struct virtio_net_hdr_v1 header;
+	uint8_t bytes[100];
+
+	ok(bus_read(m, VIRTIO_MMIO_CONFIG + 8, 2) == PAIRS, "%u pairs are told of", PAIRS);
+	driver_start(m, features, LAST + 1, SIZE);
+	ok(enabled(o, false, false), "one is used at first");
+	ok(put_by(o, 1, 60, 1) && arrive(&o[1], &header, bytes, sizeof(bytes), 20) < 0,
+	   "what is sent by another is dropped");
+	ok(set_pairs(o, 0) == 1 && set_pairs(o, PAIRS + 1) == 1 && enabled(o, false, false),
+	   "none, or more than there are: refused");
+	atomic_store(&o[2].refuses, true);
+	ok(set_pairs(o, PAIRS) == 1 && enabled(o, false, false), "more than the host has: refused");
+	atomic_store(&o[2].refuses, false);
+	ok(set_pairs(o, PAIRS) == 0 && enabled(o, true, true), "all of them");
+	for (unsigned int i = 0; i < PAIRS; i++) {
+		ok(comes_by(o, i, (uint8_t)(20 + i)), "a frame comes by pair %u", i);
+		ok(put_by(o, i, 60, (uint8_t)(30 + i)) && arrives(&o[i], 60, (uint8_t)(30 + i)),
+		   "and one goes");
+	}
+	check_save_load(o->dev);
+	ok(enabled(o, true, true), "after which all are used again");
+	ok(comes_by(o, 2, 40), "and one comes by the last");
+	ok(set_pairs(o, 2) == 0 && enabled(o, true, false), "two of them");
+	come(&o[2], NULL, 100, 50);
+	driver_desc(m, 4, 0, RX_DATA, 2000, true, false);
+	driver_offer(m, 4, SIZE, 0);
+	driver_kick(m, 4);
+	ok(nothing_more(m, 4, used_idx(m, 4)) && comes_by(o, 1, 51), "the third brings nothing");
+	ok(is_idle(), "and nobody spins");
+	reg_write(m, VIRTIO_MMIO_STATUS, 0);
+	ok(enabled(o, false, false), "a reset ends that");
+
+	driver_start(m, FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_CTRL_RX), 3, SIZE);
+	ok(command(o, VIRTIO_NET_CTRL_RX, 0, "\1", 1) == 0 && comes_by(o, 0, 60),
+	   "a driver that knows of one pair has its control queue behind that");
+	driver_start(m, FEATURE(VIRTIO_NET_F_CTRL_VQ), 4, SIZE);
+	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "if it uses more: needs reset");
+	/* Pairs whose queues it has not set up. */
+	driver_negotiate(m, features | FEATURE(VIRTIO_F_VERSION_1));
+	driver_set_queue(m, 2, SIZE);
+	driver_set_queue(m, LAST, SIZE);
+	driver_ok(m);
+	ok(set_pairs(o, 2) == 0 && set_pairs(o, 3) == 1 && enabled(o, true, false),
+	   "a pair that was not set up can't be used");
+}
+
+static void test_pair_resets(struct outside *o)
+{
+	uint64_t features = FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_MQ);
+	struct machine *m = &o->m;
+	uint16_t all = PAIRS;
+	uint8_t *p = mem_at(&m->mem, CONTROL_DATA, 0x1000, MEM_W);
+
+	p[0] = VIRTIO_NET_CTRL_MQ;
+	p[1] = VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET;
+	memcpy(p + 2, &all, 2);
+	for (unsigned int i = 0; i < 100; i++) {
+		driver_start(m, features, LAST + 1, SIZE);
+		for (unsigned int k = 0; k < PAIRS; k++) {
+			char bytes[HEADER + 900] = { 0 };
+
+			driver_desc(m, 2 * k, 0, RX_DATA, 2000, true, false);
+			driver_offer(m, 2 * k, SIZE, 0);
+			send(o[k].end, bytes, sizeof(bytes), MSG_DONTWAIT);
+		}
+		driver_desc(m, LAST, 0, CONTROL_DATA, 4, false, true);
+		driver_desc(m, LAST, 1, CONTROL_DATA + 0x800, 1, true, false);
+		driver_offer(m, LAST, SIZE, 0);
+		driver_kick(m, LAST);
+		if (i % 3 == 0) {
+			o->dev->device.ops->quiesce(&o->dev->device);
+			o->dev->device.ops->resume(&o->dev->device);
+		}
+	}
+	driver_start(m, features, LAST + 1, SIZE);
+	ok(set_pairs(o, PAIRS) == 0, "resets while pairs begin");
+}
+
+static void test_several(void)
+{
+	static struct outside o[PAIRS];
+
+	for (unsigned int i = 0; i < PAIRS; i++)
+		open_outside(&o[i], &queue_ops, 0);
+	plug_all(o, PAIRS, 0);
+	test_pairs(o);
+	test_pair_resets(o);
+	unplug_all(o, PAIRS);
 }
 
 /* ---- Life ---- */
@@ -809,6 +1030,24 @@ static void test_gone(void)
 	unplug(&o);
 }
 
+/* The host's side is down when the driver comes, and up when it comes again. */
+static void test_link(void)
+{
+	static struct outside o;
+
+	open_outside(&o, &queue_ops, 0);
+	plug_all(&o, 1, 0);
+	atomic_store(&o.down, true);
+	driver_start(&o.m, 0, 2, SIZE);
+	ok(link_is_down(&o.m, 0), "a backend that is down: so is the link");
+	ok(put_by(&o, 0, 60, 1) && is_idle(), "what is sent is given back");
+	atomic_store(&o.down, false);
+	driver_start(&o.m, 0, 2, SIZE);
+	ok(!link_is_down(&o.m, 0) && config_changed(&o.m, 0), "up, and so is the link");
+	ok(put_by(&o, 0, 60, 2) && arrives(&o, 60, 2), "and what is sent arrives");
+	unplug(&o);
+}
+
 int main(void)
 {
 	static struct outside o;
@@ -826,10 +1065,13 @@ int main(void)
 	test_bad_buffers(&o);
 	test_received_headers(&o);
 	test_control(&o);
+	test_filters(&o);
 	test_last_frame(&o);
 	test_resets(&o);
 	unplug(&o);
 	test_mtu();
 	test_gone();
+	test_several();
+	test_link();
 	return done_testing();
 }

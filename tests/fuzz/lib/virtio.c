@@ -8,8 +8,8 @@
 
 #define STEPS 100
 
-/* 8 KiB for each queue's rings, the first two of them in LOW, and data behind. */
-#define RINGS(i) (((i)&1 ? HIGH : LOW) + ((i)&2 ? 0x2000ull : 0))
+/* 8 KiB for each queue's rings, every other in LOW, and data between: from the seventh on they share. */
+#define RINGS(i) (((i)&1 ? HIGH : LOW) + ((i)&4 ? 0x6000ull : (i)&2 ? 0x2000ull : 0))
 #define AVAIL(i) (RINGS(i) + 0x1000)
 #define USED(i) (RINGS(i) + 0x1400)
 #define DATA (LOW + 0x4000)

@@ -132,7 +132,12 @@ refused 'need mode=tap' --payload exit -n mode=user,tapif=tap0
 refused 'mode=fd and fd=N go together' --payload exit -n mode=fd
 refused "fd=0 is not a tap's" --payload exit -n fd=0
 refused 'vhost is not built yet' --payload exit -n mode=tap,vhost=1
-refused 'not built yet' --payload exit -n mode=tap,mq=4
+for n in 0 9 -1 2x; do
+	refused 'queues is 1 to 8' --payload exit -n "mode=tap,queues=$n"
+done
+refused 'queues is 1 to 8' --payload exit -n mode=tap,mq=9
+refused 'queues needs mode=tap' --payload exit -n mode=user,queues=2
+refused 'queues needs mode=tap' --payload exit -n fd=0,queues=2
 refused 'it is mmio, pci or auto' --payload exit -n mode=tap,trans=usb
 refused 'needs a value' --payload exit -n mode=tap,tapif=
 refused 'more than 8 networks' --payload exit $(for i in $(seq 9); do echo "-n fd=$i"; done)
