@@ -273,6 +273,15 @@ net_down()
 	say "link down"
 }
 
+net_flap()
+{
+	net_down
+	while [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do usleep 100000; done
+	say "link up"
+}
+
+net_queues() { say "queues $(ls /sys/class/net/eth0/queues | tr '\n' ' ')"; }
+
 # Answers what it reads, until "end".
 echo_lines()
 {
@@ -303,7 +312,7 @@ for word in $(echo "$act" | tr , ' '); do
 	case $word in
 	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | fio | fill | rng | interrupts | pci | root | echo_lines)
 		$word ;;
-	net_up | net_ping | net_out | net_iperf | net_in | net_down) $word ;;
+	net_up | net_ping | net_out | net_iperf | net_in | net_down | net_flap | net_queues) $word ;;
 	net_datagrams_*) net_datagrams "${word##*_}" ;;
 	*) end "$word" ;;
 	esac
