@@ -97,7 +97,7 @@ obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
 obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
-obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o
+obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o virtio/net-vhost.o virtio/vhost.o
 
 obj-y += machine.o
 

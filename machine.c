@@ -6,6 +6,7 @@
 #include "machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -290,13 +291,38 @@ static void tell_ports(const struct machine *m, const struct net_config *asked,
 	}
 }
 
+/* What was asked for by name fails now, not when the guest starts the network. */
+static int check_vhost(const struct machine_net *n, const struct net *net, struct err *err)
+{
+	int fd;
+
+	if (n->vhost <= 0)
+		return 0;
+	if (!net->vhost)
+		return err_set(err, ENOTSUP, "--network vhost=1: %s is none for it; leave it out",
+			       net->what);
+	fd = open(NET_VHOST, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(
+			err, errno,
+			"--network vhost=1: cannot open %s: %s; as root: modprobe vhost_net; "
+			"or leave it out",
+			NET_VHOST, strerror(errno));
+	close(fd);
+	return 0;
+}
+
 static int add_net(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_net *n = &m->config->nets[i];
 	struct net_config net = n->net;
 	struct net *nets[NET_QUEUES];
 	struct nic_config config = {
-		.name = m->net_names[i], .nets = nets, .pairs = net.queues, .mtu = (uint16_t)net.mtu
+		.name = m->net_names[i],
+		.nets = nets,
+		.pairs = net.queues,
+		.mtu = (uint16_t)net.mtu,
+		.vhost = n->vhost != 0,
 	};
 	struct device *dev;
 	int rc;
@@ -306,7 +332,9 @@ static int add_net(struct machine *m, unsigned int i, struct err *err)
 	rc = net_open(&net, nets, err);
 	if (rc)
 		return rc;
-	rc = create_device(m, "virtio_net", config.name, &config, &dev, err);
+	rc = check_vhost(n, nets[0], err);
+	if (!rc)
+		rc = create_device(m, "virtio_net", config.name, &config, &dev, err);
 	if (rc) {
 		net_close(nets, net.queues); /* else they are the device's */
 		return rc;

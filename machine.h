@@ -32,6 +32,7 @@ struct machine_disk {
 struct machine_net {
 	struct net_config net;
 	uint8_t mac[6];
+	int vhost; /* by the host's kernel: 1 it must, 0 it must not, -1 if it can */
 };
 
 struct machine_config {

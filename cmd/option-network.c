@@ -175,10 +175,10 @@ static int set_trans(struct network *n, const char *value, struct err *err)
 
 static int set_vhost(struct network *n, const char *value, struct err *err)
 {
-	if (!strcmp(value, "0"))
-		return 0;
-	return err_set(err, ENOTSUP, "--network %s: vhost is not built yet; leave it out",
-		       n->given);
+	if (strcmp(value, "0") && strcmp(value, "1"))
+		return err_set(err, EINVAL, "--network %s: vhost is 0 or 1", n->given);
+	n->nic->vhost = value[0] - '0';
+	return 0;
 }
 
 static int set_queues(struct network *n, const char *value, struct err *err)
@@ -239,7 +239,7 @@ static int set_word(struct network *n, char *word, struct err *err)
 	}
 	return err_set(err, EINVAL,
 		       "--network %s: no key is named %s; mode, fwd, tapif, host_ip, guest_ip, "
-		       "guest_mac, mtu, queues, script, downscript and fd are",
+		       "guest_mac, mtu, queues, vhost, script, downscript and fd are",
 		       n->given, word);
 }
 
@@ -260,6 +260,8 @@ static int check(struct network *n, struct err *err)
 		return err_set(err, EINVAL,
 			       "--network %s: tapif, script and downscript need mode=tap",
 			       n->given);
+	if (c->mode == NET_MODE_USER && n->nic->vhost > 0)
+		return err_set(err, EINVAL, "--network %s: vhost=1 needs a tap", n->given);
 	if (c->mode != NET_MODE_TAP && c->queues > 1)
 		return err_set(err, EINVAL, "--network %s: queues needs mode=tap", n->given);
 	if (c->mode != NET_MODE_USER && c->n_forwards)
@@ -290,7 +292,7 @@ int option_set_network(struct run_options *o, const char *value, struct err *err
 	if (!rest)
 		return err_set(err, ENOMEM, "no memory");
 	n.nic = &o->machine.nets[i];
-	*n.nic = (struct machine_net){ .net.queues = 1 };
+	*n.nic = (struct machine_net){ .net.queues = 1, .vhost = -1 };
 	rc = choose_mac(n.nic->mac, err);
 	while (!rc && (word = strsep(&rest, ",")))
 		rc = set_word(&n, word, err);

@@ -81,7 +81,10 @@ struct net {
 	const char *what;  /* for people: "tap tap0" */
 	int fd;		   /* to poll for EPOLLIN and EPOLLOUT */
 	uint32_t offloads; /* NET_*; 0: no header */
+	bool vhost;	   /* the fd can be given to NET_VHOST (linux/vhost.h) */
 };
+
+#define NET_VHOST "/dev/vhost-net"
 
 enum net_mode { NET_MODE_USER, NET_MODE_TAP, NET_MODE_FD };
 

@@ -111,8 +111,8 @@ int tap_configure(const char *name, const struct net_config *c, struct err *err)
 		if (!rc)
 			rc = set_address(name, SIOCSIFNETMASK, "255.255.255.0");
 		if (rc)
-			return err_set(err, -rc, "tap %s: cannot give it the address %s: %s",
-				       name, ip, strerror(-rc));
+			return err_set(err, -rc, "tap %s: cannot give it the address %s: %s", name,
+				       ip, strerror(-rc));
 	}
 	rc = bring_up(name);
 	if (rc)

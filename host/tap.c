@@ -210,6 +210,7 @@ static int negotiate(struct tap *t, bool header, struct err *err)
 	if (!tap_set_offload(&t->net, all | NET_USO))
 		all |= NET_USO;
 	t->net.offloads = all;
+	t->net.vhost = true;
 	if (tap_set_offload(&t->net, 0))
 		return err_set(err, errno, "tap %s: %s", t->interface->name, strerror(errno));
 	return 0;
@@ -290,6 +291,7 @@ static int add_queue(struct interface *in, const struct net_config *c, struct er
 	if (!rc && in->n_open == 1)
 		return negotiate(t, header, err);
 	t->net.offloads = in->queues[0]->net.offloads;
+	t->net.vhost = in->queues[0]->net.vhost;
 	if (rc)
 		return rc;
 	rc = tap_enable(&t->net, false);

@@ -42,7 +42,8 @@ struct virtio_ops {
 			     uint32_t len);
 	/*
 	 * The driver said DRIVER_OK, or resume: queue `i` is started, its first kick follows. May
-	 * move it to another loop (struct virtio_queue). -errno: the device needs reset.
+	 * move it to another loop (struct virtio_queue), or to none, if somebody else serves it
+	 * (virtio/vhost.h). -errno: the device needs reset.
 	 */
 	int (*activate)(struct virtio_dev *dev, unsigned int i);
 	/* Queue `i` may have something new. On its loop, or in quiesce(). */
@@ -97,7 +98,7 @@ struct virtio_queue {
 	struct virtio_dev *dev;
 	unsigned int index;
 	struct queue ring;
-	struct loop *loop;   /* env->loop, unless activate() chooses another */
+	struct loop *loop;   /* env->loop, unless activate() chooses another; NULL: no kick() */
 	loop_id source;	     /* LOOP_NONE: the loop is off */
 	_Atomic int kick_fd; /* -1 before the first start */
 	bool active;
@@ -172,6 +173,9 @@ void virtio_tell_driver(struct virtio_dev *dev, unsigned int i);
  * between the device and the queue itself (virtio/queue.h).
  */
 int virtio_pop(struct virtio_dev *dev, unsigned int i, struct chain *c);
+
+/* Somebody else serves queue `i`, and has found that its driver must be interrupted. Any thread. */
+void virtio_interrupt(struct virtio_dev *dev, unsigned int i);
 
 /* The driver broke a rule of the device's in queue `i`: nothing goes on until it resets it. */
 void virtio_broken(struct virtio_dev *dev, unsigned int i, const char *why);

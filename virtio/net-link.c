@@ -58,7 +58,7 @@ void nic_link_start(struct virtio_net *nic)
 {
 	struct pair *p = &nic->pairs[0];
 
-	if (!p->net->ops->link)
+	if (!p->loop || !p->net->ops->link)
 		return;
 	nic->changes_fd = net_changes_open();
 	if (nic->changes_fd < 0)

@@ -42,7 +42,7 @@ static bool is_open(const struct pair *p)
 
 void pair_watch(struct pair *p)
 {
-	bool open = is_open(p);
+	bool open = is_open(p) && !p->in_kernel;
 	uint32_t events = 0;
 
 	if (open && pair_runs(p, RX(p->index)) && !p->starved)
@@ -255,8 +255,10 @@ int pair_start(struct pair *p)
 	if (rc) {
 		loop_destroy(p->loop);
 		p->loop = NULL;
+		return rc;
 	}
-	return rc;
+	pair_vhost_open(p);
+	return 0;
 }
 
 void pair_unwatch(struct pair *p)
@@ -267,6 +269,7 @@ void pair_unwatch(struct pair *p)
 
 void pair_stop(struct pair *p)
 {
+	pair_vhost_close(p);
 	pair_unwatch(p);
 	loop_destroy(p->loop);
 	p->loop = NULL;
@@ -280,6 +283,8 @@ static void look_again(void *opaque)
 	struct pair *p = opaque;
 
 	p->frame = NULL;
+	if (p->in_kernel)
+		return;
 	pair_send(p);
 	if (pair_runs(p, RX(p->index)))
 		pair_receive(p);

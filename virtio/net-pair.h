@@ -9,6 +9,7 @@
 
 #include "host/net.h"
 #include "virtio/core.h"
+#include "virtio/vhost.h"
 
 #define RX(pair) (2 * (pair))
 #define TX(pair) (2 * (pair) + 1)
@@ -35,12 +36,14 @@ struct pair {
 	loop_id source;
 	uint32_t events; /* that the loop waits for at the fd */
 	bool enabled;	 /* the driver uses it: frames come and go */
+	bool in_kernel;	 /* vhost-net moves them: we don't */
 	bool starved, blocked;
 	/* The frame that waits for buffers; NULL: none. */
 	const uint8_t *frame;
 	uint32_t frame_len;
 	struct virtio_net_hdr_v1 header;
 	struct chain first, more, tx;
+	struct vhost vhost;
 };
 
 struct virtio_net {
@@ -49,6 +52,7 @@ struct virtio_net {
 	uint64_t mac; /* at power-on */
 	uint16_t mtu;
 	bool moved; /* loaded: its network may not know yet that it is here */
+	bool vhost; /* is tried */
 	/* virtio/net-link.c */
 	_Atomic bool link;
 	int changes_fd;
@@ -85,6 +89,14 @@ void pair_watch(struct pair *p);
 int pair_enable(struct pair *p, bool on);
 void pair_changed(struct pair *p);
 
+/*
+ * virtio/net-vhost.c. Leaves the pair to the kernel, if that can be; gives it a queue (one that can't
+ * be given is ours, with the pair; -errno: but the kernel has the other one); takes all back.
+ */
+void pair_vhost_open(struct pair *p);
+int pair_vhost_start(struct pair *p, unsigned int queue);
+void pair_vhost_close(struct pair *p);
+
 /* Is this queue active, and the device in order? */
 bool pair_runs(const struct pair *p, unsigned int queue);
 
@@ -95,8 +107,8 @@ uint64_t nic_taken_features(const struct virtio_net *nic);
 int nic_apply_offloads(struct virtio_net *nic);
 
 /*
- * The link, as the guest sees it: while the first pair runs it follows the backend. A pair that
- * finds its backend gone says so; any loop.
+ * The link, as the guest sees it: it follows the backend from when all queues run until the first is
+ * stopped. A pair that finds its backend gone says so; any loop.
  */
 void nic_link_start(struct virtio_net *nic);
 void nic_link_stop(struct virtio_net *nic);

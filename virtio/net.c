@@ -188,13 +188,34 @@ static int start_pair(struct pair *p)
 	struct virtio_net *nic = p->nic;
 	int rc = pair_start(p);
 
-	if (rc || p->index)
-		return rc;
-	nic_link_start(nic);
-	if (nic_apply_offloads(nic))
+	if (!rc && !p->index && nic_apply_offloads(nic))
 		log_at(nic->dev.env->log, LOG_INFO, "%s: %s does not change its offloads",
 		       nic->dev.device.name, p->net->what);
-	return 0;
+	return rc;
+}
+
+/* Puts queue `i` of a pair that has started into its loop, or the kernel's hands. */
+static int place_queue(struct pair *p, unsigned int i)
+{
+	struct virtio_net *nic = p->nic;
+	int rc = 0;
+
+	nic->dev.queues[i].loop = p->loop;
+	if (i == control_of(nic))
+		return 0;
+	if (p->in_kernel)
+		rc = pair_vhost_start(p, i);
+	if (p->in_kernel)
+		nic->dev.queues[i].loop = NULL;
+	return rc;
+}
+
+/* Of those that the driver enabled: they start in turn. */
+static bool is_last(const struct virtio_dev *dev, unsigned int i)
+{
+	while (++i < dev->n_queues && !dev->st.queues[i].enabled)
+		;
+	return i == dev->n_queues;
 }
 
 static int nic_activate(struct virtio_dev *dev, unsigned int i)
@@ -207,10 +228,14 @@ static int nic_activate(struct virtio_dev *dev, unsigned int i)
 		rc = start_pair(p);
 	if (rc)
 		return rc;
+	rc = place_queue(p, i);
+	if (rc)
+		return rc;
 	p->n_active++;
-	dev->queues[i].loop = p->loop;
 	if (i == control_of(nic))
 		announce(nic);
+	if (is_last(dev, i))
+		nic_link_start(nic);
 	return 0;
 }
 
@@ -219,9 +244,9 @@ static void nic_stop(struct virtio_dev *dev, unsigned int i)
 	struct virtio_net *nic = nic_of(dev);
 	struct pair *p = pair_of(nic, i);
 
+	nic_link_stop(nic);
+	pair_vhost_close(p);
 	pair_unwatch(p);
-	if (!p->index)
-		nic_link_stop(nic);
 	if (!--p->n_active)
 		pair_stop(p);
 }
@@ -237,6 +262,7 @@ static void nic_quiesce(struct virtio_dev *dev)
 
 		if (!p->loop)
 			continue;
+		pair_vhost_close(p);
 		pair_unwatch(p);
 		if (pair_runs(p, TX(i)))
 			pair_send(p);
@@ -349,6 +375,7 @@ static int nic_create(const struct device_env *env, const void *config, struct d
 		nic->pairs[i] = (struct pair){ .nic = nic, .index = i, .net = c->nets[i] };
 	nic->mac = get_le(c->mac, sizeof(c->mac));
 	nic->mtu = c->mtu;
+	nic->vhost = c->vhost;
 	nic->changes_fd = -1;
 	atomic_init(&nic->link, true);
 	nic->dev.ops = &nic_ops;

@@ -16,6 +16,7 @@ struct nic_config {
 	unsigned int pairs; /* 1 to NET_QUEUES */
 	uint8_t mac[6];
 	uint16_t mtu; /* told to the guest; 0: nothing is told */
+	bool vhost;   /* the host's kernel moves the frames, where both it and the backend can */
 };
 
 extern const struct device_type virtio_net_type;

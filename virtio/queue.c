@@ -90,6 +90,13 @@ int queue_start(struct queue *q, struct queue_state *st, struct mem *mem, bool e
 	return 0;
 }
 
+void queue_go_on(struct queue *q, uint16_t next_avail)
+{
+	q->st->next_avail = next_avail;
+	q->st->next_used = __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
+	q->signalled = q->st->next_used;
+}
+
 static int add_piece(struct queue *q, struct chain *c, const struct vring_desc *d)
 {
 	uint32_t n = c->n_out + c->n_in;

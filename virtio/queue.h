@@ -71,6 +71,12 @@ int queue_start(struct queue *q, struct queue_state *st, struct mem *mem, bool e
 		bool indirect);
 
 /*
+ * Somebody else has served it meanwhile, up to here: what he has given back is in the used ring, where
+ * the guest may have written, too; no harm to others comes of that.
+ */
+void queue_go_on(struct queue *q, uint16_t next_avail);
+
+/*
  * 1: `c` holds the next request; 0: none now; -EINVAL: the queue is broken, the device needs reset.
  */
 int queue_pop(struct queue *q, struct chain *c);

@@ -12,7 +12,7 @@
 
 /* Interrupts. */
 
-static void interrupt_queue(struct virtio_dev *dev, unsigned int i)
+void virtio_interrupt(struct virtio_dev *dev, unsigned int i)
 {
 	atomic_fetch_or(&dev->st.isr, VIRTIO_MMIO_INT_VRING);
 	dev->transport->interrupt(dev, (int)i);
@@ -94,7 +94,7 @@ void virtio_give_back(struct virtio_dev *dev, unsigned int i, const struct chain
 void virtio_tell_driver(struct virtio_dev *dev, unsigned int i)
 {
 	if (queue_needs_interrupt(&dev->queues[i].ring))
-		interrupt_queue(dev, i);
+		virtio_interrupt(dev, i);
 }
 
 int virtio_pop(struct virtio_dev *dev, unsigned int i, struct chain *c)
@@ -207,6 +207,8 @@ static int give_to_loop(struct virtio_queue *vq)
 			return rc;
 	}
 	vq->active = true;
+	if (!vq->loop)
+		return 0;
 	return loop_add(vq->loop, atomic_load(&vq->kick_fd), EPOLLIN, on_kick, vq, &vq->source);
 }
 

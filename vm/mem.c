@@ -181,6 +181,11 @@ void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)
 	for (uint64_t page = first; page <= last; page++) {
 		uint64_t bit = 1ull << page % 64;
 
+		if (bit == 1 && last - page >= 63) {
+			atomic_store(&s->dirty[page / 64], UINT64_MAX);
+			page += 63;
+			continue;
+		}
 		/* Most are marked already: a load is cheaper than a locked write. */
 		if (!(atomic_load_explicit(&s->dirty[page / 64], memory_order_relaxed) & bit))
 			atomic_fetch_or(&s->dirty[page / 64], bit);

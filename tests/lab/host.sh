@@ -64,6 +64,24 @@ lab_tools()
 		bail "no room for the tools' disk"
 }
 
+# lab_network [TOOL...]: what labs with networks need, TOOLs too; and their guests' initrd, net.
+lab_network()
+{
+	for tool in iperf3 ip perl "$@"; do
+		command -v "$tool" >/dev/null || skip_all "$tool is not installed"
+	done
+	# With all their libraries, at their own paths: L1's root is this host's.
+	set --
+	for tool in iperf3 perl; do
+		set -- "$@" --add "$(command -v $tool):/bin/$tool"
+		for library in $(ldd "$(command -v $tool)" | grep -o '/[^ ]*'); do
+			set -- "$@" --add "$library:$library"
+		done
+	done
+	"$lab_dir/mkinitrd" "$LAB_OUT/net.cpio.gz" cloud "$lab_dir/guest.sh" \
+		--modules virtio_pci,virtio_mmio,virtio_net "$@" || bail "cannot make the initrd net"
+}
+
 # lab_run [x86|arm64 [LAB_OPTION...]] SCRIPT: the lab is that of lab_needs unless given.
 #
 # The inner script prints the TAP, which is shown when it is whole. A lab that fails (not its tests:

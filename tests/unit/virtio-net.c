@@ -117,7 +117,8 @@ static void open_outside(struct outside *o, const struct net_ops *ops, uint32_t 
 	/* A slow outside comes soon. */
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	o->end = ends[1];
-	o->net = (struct net){ ops, "the fake", ends[0], offloads };
+	o->net =
+		(struct net){ .ops = ops, .what = "the fake", .fd = ends[0], .offloads = offloads };
 }
 
 /* The machine is that of the first. */

@@ -131,7 +131,8 @@ refused 'fwd needs mode=user' --payload exit -n mode=tap,fwd=0:22
 refused 'need mode=tap' --payload exit -n mode=user,tapif=tap0
 refused 'mode=fd and fd=N go together' --payload exit -n mode=fd
 refused "fd=0 is not a tap's" --payload exit -n fd=0
-refused 'vhost is not built yet' --payload exit -n mode=tap,vhost=1
+refused 'vhost is 0 or 1' --payload exit -n mode=tap,vhost=2
+refused 'vhost=1 needs a tap' --payload exit -n mode=user,vhost=1
 for n in 0 9 -1 2x; do
 	refused 'queues is 1 to 8' --payload exit -n "mode=tap,queues=$n"
 done
