@@ -280,6 +280,32 @@ net_flap()
 	say "link up"
 }
 
+# The driver lets go of the device, and takes it again.
+net_again()
+{
+	device=$(basename "$(readlink /sys/class/net/eth0/device)")
+	echo "$device" >/sys/bus/virtio/drivers/virtio_net/unbind
+	echo "$device" >/sys/bus/virtio/drivers/virtio_net/bind
+	ip link set eth0 up
+	ip addr add "$net" dev eth0
+	say "eth0 again"
+}
+
+# Frames to the host's port 9 as fast as can be, for so many seconds.
+net_flood()
+{
+	say "flooding"
+	perl -e '
+		my ($host, $seconds) = @ARGV;
+		socket(S, 2, 2, 17) && connect(S, pack("S n C4 x8", 2, 9, split(/\./, $host))) or die;
+		my $end = time + $seconds;
+		my $sent = 0;
+		my @them = map { "x" x $_ } 1, 100, 1400, 9000;
+		while (time < $end) { $sent += defined(send(S, $them[$_ % 4], 0)) for 1 .. 100 }
+		print "guest: flooded by $sent\n"' "$router" "$1"
+	sleep 5 # what is on its way may get lost
+}
+
 net_queues() { say "queues $(ls /sys/class/net/eth0/queues | tr '\n' ' ')"; }
 
 # Answers what it reads, until "end".
@@ -312,8 +338,9 @@ for word in $(echo "$act" | tr , ' '); do
 	case $word in
 	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | fio | fill | rng | interrupts | pci | root | echo_lines)
 		$word ;;
-	net_up | net_ping | net_out | net_iperf | net_in | net_down | net_flap | net_queues) $word ;;
+	net_up | net_ping | net_out | net_iperf | net_in | net_down | net_flap | net_again | net_queues) $word ;;
 	net_datagrams_*) net_datagrams "${word##*_}" ;;
+	net_flood_*) net_flood "${word##*_}" ;;
 	*) end "$word" ;;
 	esac
 done
