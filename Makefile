@@ -75,7 +75,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 
 obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
 
-obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/iov.o
+obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
 
@@ -98,6 +98,8 @@ obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
 obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o virtio/net-vhost.o virtio/vhost.o
+obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock.o virtio/vsock-unix.o virtio/vsock-table.o virtio/vsock-conn.o
+obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock-vhost.o virtio/vhost.o
 
 obj-y += machine.o
 
@@ -111,6 +113,7 @@ device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 device-$(CONFIG_VIRTIO_NET) += virtio_net
+device-$(CONFIG_VIRTIO_VSOCK) += virtio_vsock
 
 # guest/unpack-NAME.o, and below its library.
 unpacker-$(CONFIG_GZIP) += gzip

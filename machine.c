@@ -32,6 +32,7 @@
 #include "virtio/net.h"
 #include "virtio/pci.h"
 #include "virtio/rng.h"
+#include "virtio/vsock.h"
 
 struct machine {
 	const struct machine_config *config;
@@ -359,6 +360,17 @@ static int add_rng(struct machine *m, struct err *err)
 	return m->config->rng ? add_virtio(m, "virtio_rng", config.name, &config, err) : 0;
 }
 
+static int add_vsock(struct machine *m, struct err *err)
+{
+	struct vsock_config config = {
+		.name = "virtio-vsock.0",
+		.cid = m->config->vsock_cid,
+		.path = m->config->vsock_path,
+	};
+
+	return config.cid ? add_virtio(m, "virtio_vsock", config.name, &config, err) : 0;
+}
+
 /* Where built-in payloads leave their exit status. */
 static void debug_exit(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
 {
@@ -426,7 +438,7 @@ static int load_image(struct machine *m, struct err *err)
 
 unsigned int machine_virtio_devices(const struct machine_config *c)
 {
-	return c->n_disks + c->n_nets + c->rng + (c->console == CONSOLE_VIRTIO);
+	return c->n_disks + c->n_nets + c->rng + !!c->vsock_cid + (c->console == CONSOLE_VIRTIO);
 }
 
 static void count_lines(struct vm_config *config, unsigned int n_virtio)
@@ -484,6 +496,8 @@ static int build(struct machine *m, struct err *err)
 		rc = add_nets(m, err);
 	if (!rc)
 		rc = add_rng(m, err);
+	if (!rc)
+		rc = add_vsock(m, err);
 	if (!rc)
 		rc = add_debug_exit(m, err);
 	if (!rc)

@@ -44,8 +44,10 @@ struct machine_config {
 	int log_fd;	 /* --console-log, or -1; owned by the machine from machine_create() on */
 	bool virtio_pci; /* virtio devices are on a PCI bus, else at virtio-mmio's places */
 	bool rng;
-	bool triple_fault_ok; /* an image that ends so means it */
-	unsigned int timeout; /* seconds, 0: none */
+	uint32_t vsock_cid;	/* the guest's address, 0: no socket device */
+	const char *vsock_path; /* of its Unix socket */
+	bool triple_fault_ok;	/* an image that ends so means it */
+	unsigned int timeout;	/* seconds, 0: none */
 	unsigned int n_disks;
 	struct machine_disk disks[MACHINE_DISKS];
 	unsigned int n_nets;

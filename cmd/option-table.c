@@ -9,6 +9,7 @@
 #include "cmd/options.h"
 #include "util/number.h"
 #include "util/util.h"
+#include "virtio/vsock.h"
 
 /* ---- Values ---- */
 
@@ -208,6 +209,25 @@ static int set_rng(struct run_options *o, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_vsock(struct run_options *o, const char *value, struct err *err)
+{
+	struct machine_config *m = &o->machine;
+	const char *rest;
+	uint64_t cid;
+
+	if (m->vsock_cid)
+		return err_set(err, EINVAL, "--vsock %s: a guest has one address", value);
+	if (number_parse(value, &cid, &rest) || cid < VSOCK_CID_MIN || cid > VSOCK_CID_MAX)
+		return err_set(err, EINVAL, "--vsock %s: the guest's address is %u to %u", value,
+			       VSOCK_CID_MIN, VSOCK_CID_MAX);
+	if (*rest && (strncmp(rest, ",uds=", 5) || !rest[5]))
+		return err_set(err, EINVAL, "--vsock %s: behind the address only uds=PATH goes",
+			       value);
+	m->vsock_cid = (uint32_t)cid;
+	m->vsock_path = *rest ? rest + 5 : NULL;
+	return 0;
+}
+
 static int set_nodefaults(struct run_options *o, const char *value, struct err *err)
 {
 	(void)err;
@@ -353,6 +373,12 @@ const struct option run_option_table[] = {
 	  "page cache. queues: up to 8, for guests with as many CPUs; a thread each. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
 	  "--payload exit -d disk.img,ro" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
+	{ "vsock", 0, "CID[,uds=PATH]", WORKS, set_vsock,
+	  "A virtio socket device: AF_VSOCK in the guest, whose address is CID (3 or more). uds: the host's "
+	  "programs connect to the Unix socket PATH, write CONNECT PORT and a newline, and get OK and a "
+	  "number when the guest has accepted; port N of the host (CID 2) is whoever listens at PATH_N. Without "
+	  "uds: the host's own AF_VSOCK, by vhost-vsock.",
+	  "--payload exit --vsock 3,uds=guest.sock" },
 	{ "console", 0, "serial|virtio|none", WORKS, set_console,
 	  "Which console is the kernel's and takes the input. virtio is hvc0; the serial port is there "
 	  "beside it. none: neither.",
@@ -435,7 +461,6 @@ const struct option run_option_table[] = {
 
 	{ "name", 0, "NAME", LATER, "Name of the guest.", NULL },
 	{ "balloon", 0, NULL, LATER, "A memory balloon.", NULL },
-	{ "vsock", 0, "CID", LATER, "A virtio socket.", NULL },
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },
 	{ "sandbox", 0, "SCRIPT", LATER, "Run a script in the guest.", NULL },
 	{ "9p", 0, "DIR[,TAG]", LATER, "Share a directory.", NULL },

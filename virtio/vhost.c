@@ -53,11 +53,16 @@ static int set_memory(const struct vhost *v)
 
 int vhost_open(struct vhost *v, struct virtio_dev *dev, const char *path, uint64_t features)
 {
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : vhost_take(v, dev, fd, features);
+}
+
+int vhost_take(struct vhost *v, struct virtio_dev *dev, int fd, uint64_t features)
+{
 	int rc;
 
-	*v = (struct vhost){ .dev = dev, .fd = open(path, O_RDWR | O_CLOEXEC) };
-	if (v->fd < 0)
-		return -errno;
+	*v = (struct vhost){ .dev = dev, .fd = fd };
 	rc = set(v, VHOST_SET_OWNER, NULL);
 	if (!rc)
 		rc = set_features(v, features);

@@ -38,6 +38,9 @@ struct vhost {
  */
 int vhost_open(struct vhost *v, struct virtio_dev *dev, const char *path, uint64_t features);
 
+/* The same, with what is open already: it is closed when this fails, and by vhost_close(). */
+int vhost_take(struct vhost *v, struct virtio_dev *dev, int fd, uint64_t features);
+
 /* All rings have stopped. */
 void vhost_close(struct vhost *v);
 

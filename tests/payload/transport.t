@@ -91,6 +91,8 @@ config "$mmio" >m/config
 is "$(grep -c 'virtio devices' err)" 0 "nobody looks when a transport is given"
 "$lkvm" run -v --dev /dev/null m/vmlinuz 2>err
 is "$(grep -c 'virtio devices' err)" 0 "nor when there is no device"
+"$lkvm" run -v --dev /dev/null --vsock 3,uds=vsock m/vmlinuz 2>err
+like err 'virtio devices are on virtio-mmio' "sockets are one"
 "$lkvm" run -v --dev /dev/null --rng --virtio-transport isa m/vmlinuz 2>err
 like err 'mmio, pci or auto' "another word is refused"
 done_testing

@@ -99,6 +99,12 @@ short()
 	stands "rings" rings 1 1 4 $disks --rng
 	stands "rings on two CPUs" rings 2 2 4 $disks --rng
 	stands "with a virtio console" rings 2 3 3 $disks --rng --console virtio
+	# A program that lets its guests wait, and sends them away.
+	perl -MIO::Socket::UNIX -e '$l = IO::Socket::UNIX->new(Local => shift, Listen => 64) or die;
+		while ($c = $l->accept) { $c->send("hello" x 10000, 64); push @c, $c; shift @c if @c > 30 }' "$tmp/vsock_9" &
+	stands "with sockets" rings 2 4 6 $disks --vsock "3,uds=$tmp/vsock"
+	kill $!
+	stands "with sockets, and nobody there" garbage 2 4 10 $disks --vsock "3,uds=$tmp/vsock"
 }
 
 if [ -n "${LONG-}" ]; then long; else short; fi

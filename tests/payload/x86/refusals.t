@@ -90,6 +90,15 @@ refused 'no qcow2 image' -k elf -d good.img,format=qcow2,ro
 refused 'qcow2 images are never written; add ,ro, or ,cow' -k elf -d looks.img,format=qcow2
 refused 'backing is any' -k elf -d good.img,backing=none
 refused 'snapshot inside .*convert -l old' -k elf -d looks.img,format=qcow2,ro,snapshot=old
+for cid in 0 2 4294967295 18446744073709551615 x '3x' 3,uds 3,uds= 3,path=x '3,uds=x --vsock 4,uds=y'; do
+	refused '[-]-vsock .*: (a guest has one|the guest.s address is|behind the address)' -k elf --vsock $cid
+done
+refused 'empty is there already' -k elf --vsock 3,uds=empty
+[ -e /dev/vhost-vsock ] || refused 'modprobe vhost_vsock, or .*uds=PATH' -k elf --vsock 3
+refused 'none/vsock: No such' -k elf --vsock 3,uds=none/vsock
+refused 'too long' -k elf --vsock "3,uds=$(head -c 97 /dev/zero | tr '\0' x)"
+refused 'nothing' -k elf --vsock 3,uds=left.sock -d nothing
+check "no socket is left" test ! -e left.sock
 TMPDIR=$tmp/missing; export TMPDIR
 refused 'TMPDIR' -k elf -d good.img,cow
 unset TMPDIR
