@@ -6,6 +6,8 @@
 #define MAGIC 0x74726976
 #define BLK_READ_ONLY (1ull << 5)
 
+#define VSOCK_RX 0
+#define VSOCK_TX 1
 #define CONSOLE_TX 1
 
 #define QUEUE_SIZE 8
@@ -213,6 +215,34 @@ static bool console_request(struct device *d)
 	return do_request(d, CONSOLE_TX);
 }
 
+void vsock_header(struct device *d, uint16_t op, uint32_t guest_port, uint32_t host_port)
+{
+	volatile uint32_t *header = (volatile uint32_t *)(d->arena + DATA);
+
+	for (unsigned int i = 0; i < PACKET_HEADER / 4; i++)
+		header[i] = 0;
+	header[0] = d->cid;
+	header[2] = PACKET_HOST;
+	header[4] = guest_port;
+	header[5] = host_port;
+	header[7] = PACKET_STREAM | (uint32_t)op << 16;
+}
+
+/* To a port of the host where nobody listens: that is refused. */
+static bool vsock_request(struct device *d)
+{
+	volatile uint32_t *answer = (volatile uint32_t *)(d->arena + HEADER);
+
+	vsock_header(d, PACKET_REQUEST, d->requests, 7);
+	put_desc(d, VSOCK_RX, 0, HEADER, 2 * PACKET_HEADER, DESC_WRITE);
+	device_offer(d, VSOCK_RX, 0);
+	device_write(d, REG_QUEUE_NOTIFY, VSOCK_RX);
+	put_desc(d, VSOCK_TX, 0, DATA, PACKET_HEADER, 0);
+	return do_request(d, VSOCK_TX) && device_wait(d, VSOCK_RX, d->offered[VSOCK_RX]) &&
+	       answer[2] == d->cid && answer[5] == d->requests &&
+	       answer[7] == (PACKET_STREAM | PACKET_RST << 16);
+}
+
 bool device_request(struct device *d)
 {
 	d->requests++;
@@ -221,6 +251,8 @@ bool device_request(struct device *d)
 		return blk_request(d);
 	case ID_CONSOLE:
 		return console_request(d);
+	case ID_VSOCK:
+		return vsock_request(d);
 	default:
 		return rng_request(d);
 	}
@@ -272,6 +304,11 @@ static bool learn(struct device *d)
 		return true;
 	case ID_RNG:
 		d->name = "rng";
+		return true;
+	case ID_VSOCK:
+		d->name = "vsock";
+		d->n_queues = 3;
+		d->cid = device_read(d, REG_CONFIG);
 		return true;
 	}
 	return false;

@@ -71,6 +71,7 @@ struct device {
 	uint64_t sectors; /* of a disk */
 	bool read_only;
 	uint64_t print; /* of the first sectors of a read-only disk */
+	uint32_t cid;	/* ours, by a socket device */
 	uint32_t queue_size;
 	uint16_t offered[DEVICE_QUEUES]; /* avail.idx */
 	uint32_t requests;
@@ -79,6 +80,14 @@ struct device {
 #define ID_BLOCK 2
 #define ID_CONSOLE 3
 #define ID_RNG 4
+#define ID_VSOCK 19
+
+/* A packet's header (virtio 1.2, section 5.10.6), and what we know of it. */
+#define PACKET_HEADER 44
+#define PACKET_STREAM 1
+#define PACKET_REQUEST 1
+#define PACKET_RST 3
+#define PACKET_HOST 2
 
 #define DISK_IN 0
 #define DISK_OUT 1
@@ -130,6 +139,9 @@ struct device *device_find(uint32_t id);
 /* A disk's request of up to DISK_DATA_MAX bytes, and where they lie; the device is started. */
 bool disk_transfer(struct device *d, uint32_t type, uint64_t sector, uint32_t len);
 volatile uint32_t *disk_data(struct device *d);
+
+/* Writes the header of a packet of ours to the host to where disk_data() is. */
+void vsock_header(struct device *d, uint16_t op, uint32_t guest_port, uint32_t host_port);
 
 /* A request of its kind, whose answer is checked; the device is started. */
 bool device_request(struct device *d);

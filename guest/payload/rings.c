@@ -22,8 +22,11 @@
 #define STEPS 1500 /* a CPU and round, all at once */
 #define SIZE 8
 
-#define ID_CONSOLE 3
 #define CONSOLE_RX 0
+#define VSOCK_TX 1
+#define LISTENER 9 /* a port of the host's, where somebody may be */
+#define UNANSWERED \
+	32 /* packets that a socket device surely takes without a buffer for the answers */
 
 static struct random randoms[CREW_MAX];
 static uint64_t ram_end;
@@ -155,6 +158,20 @@ static void any_header(struct random *r, struct device *d)
 	header[1] = sector;
 }
 
+/* What a socket device would understand, most often: connections, data, and what breaks the rules. */
+static void any_packet(struct random *r, struct device *d)
+{
+	volatile uint32_t *header = (volatile uint32_t *)(d->arena + ARENA_DATA);
+
+	vsock_header(d, (uint16_t)random_below(r, 9), random_below(r, 4), LISTENER);
+	header[6] = random_once(r, 2) ? 0 : random_below(r, ARENA_PIECE);
+	header[8] = random_below(r, 4);
+	header[9] = random_once(r, 4) ? 0 : 0x10000;
+	header[10] = random_once(r, 4) ? random_next(r) : random_below(r, 0x10000);
+	if (random_once(r, 16))
+		header[random_below(r, PACKET_HEADER / 4)] = (uint32_t)random_next(r);
+}
+
 static void any_chain(struct random *r, struct device *d, unsigned int q)
 {
 	volatile struct desc *table = queue_desc(d, q);
@@ -168,6 +185,13 @@ static void any_chain(struct random *r, struct device *d, unsigned int q)
 	} else {
 		for (uint32_t i = 0; i < n; i++)
 			any_desc(r, d, table, i, n, i >= n_out);
+	}
+	if (d->id == ID_VSOCK && random_once(r, 2)) {
+		any_packet(r, d);
+		table = queue_desc(d, q);
+		put(&table[0], arena_at(d, ARENA_DATA), PACKET_HEADER,
+		    q == VSOCK_TX ? DESC_NEXT : DESC_WRITE, 1);
+		any_desc(r, d, table, 1, 2, false);
 	}
 	if (!d->sectors)
 		return;
@@ -192,6 +216,8 @@ static bool start_any(struct random *r, struct device *d)
 /* Receive queues wait for input that never comes. */
 static unsigned int some_queue(struct random *r, const struct device *d)
 {
+	if (d->id == ID_VSOCK)
+		return VSOCK_TX;
 	return d->id == ID_CONSOLE ? CONSOLE_RX + 1 : random_below(r, d->n_queues);
 }
 
@@ -221,9 +247,13 @@ static bool chains_of(struct device *d)
 
 	if (!start_any(r, d))
 		return false;
-	for (unsigned int i = 0; i < CHAINS; i++)
+	for (unsigned int i = 0; i < CHAINS; i++) {
+		/* What could not be answered has been forgotten, before it is too much. */
+		if (d->id == ID_VSOCK && i % UNANSWERED == UNANSWERED - 1 && !start_any(r, d))
+			return false;
 		if (!one_chain(r, d))
 			return false;
+	}
 	return true;
 }
 

@@ -45,10 +45,12 @@ report 0 "with the full one: $(ratio 4 3)"
 most "$(ratio 6 5)" 1.4 "and with none"
 
 measure "$lkvm" run --payload exit -- "$lkvm" run --payload exit -d "$tmp/disk" -- "$lkvm" run --payload exit --rng -- \
-	"$lkvm" run --payload exit --console virtio || bail "a command failed"
+	"$lkvm" run --payload exit --console virtio -- "$lkvm" run --payload exit --vsock "3,uds=$tmp/vsock" ||
+	bail "a command failed"
 most "$(extra 2 1)" 0.2 "a disk that is not started, in ms"
 most "$(extra 3 1)" 0.2 "a source of entropy, the same"
 most "$(extra 4 1)" 0.2 "a virtio console, the same"
+most "$(extra 5 1)" 0.2 "a socket device, the same"
 
 measure "$raw" split ioeventfd -- "$lkvm" run --payload disk -d "$tmp/disk" || bail "a command failed"
 most "$(ratio 2 1)" 1.2 "a disk driven to DRIVER_OK and read, to raw ioctls with one ioeventfd"

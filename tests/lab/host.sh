@@ -25,13 +25,20 @@ lab_needs()
 	done
 }
 
-# lab_initrd [--arch ARCH] NAME FLAVOUR [MODULES]: ARCH is the lab's unless given.
+# lab_initrd [--arch ARCH] NAME FLAVOUR [MODULES [FILE:PATH...]]: ARCH is the lab's unless given; FILEs of this
+# machine are in the guest at PATHs.
 lab_initrd()
 {
 	guest_arch=$lab_arch
 	[ "$1" != --arch ] || { guest_arch=$2; shift 2; }
-	"$lab_dir/mkinitrd" --arch "$guest_arch" "$LAB_OUT/$1.cpio.gz" "$2" "$lab_dir/guest.sh" ${3:+--modules "$3"} ||
-		bail "cannot make the initrd $1"
+	initrd_name=$1 flavour=$2 modules=${3-}
+	shift $(($# < 3 ? $# : 3))
+	for file; do
+		shift
+		set -- "$@" --add "$file"
+	done
+	"$lab_dir/mkinitrd" --arch "$guest_arch" "$LAB_OUT/$initrd_name.cpio.gz" "$flavour" "$lab_dir/guest.sh" \
+		${modules:+--modules "$modules"} "$@" || bail "cannot make the initrd $initrd_name"
 }
 
 # lab_root FILE: a disk with a root file system, whose init says so and powers off.
@@ -80,6 +87,14 @@ lab_network()
 	done
 	"$lab_dir/mkinitrd" "$LAB_OUT/net.cpio.gz" cloud "$lab_dir/guest.sh" \
 		--modules virtio_pci,virtio_mmio,virtio_net "$@" || bail "cannot make the initrd net"
+}
+
+# lab_sockets: what labs with sockets need; and their guests' initrd, vsock, with this machine's socat.
+lab_sockets()
+{
+	socat=$(command -v socat) || skip_all "socat is not installed"
+	libraries=$(ldd "$socat" | sed -n 's|^[^/]*\(/[^ ]*\) (.*|\1:\1|p')
+	lab_initrd vsock cloud virtio_pci,virtio_mmio,vmw_vsock_virtio_transport "$socat:/bin/socat" $libraries
 }
 
 # lab_run [x86|arm64 [LAB_OPTION...]] SCRIPT: the lab is that of lab_needs unless given.
