@@ -100,6 +100,7 @@ obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o virtio/net-vhost.o virtio/vhost.o
 obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock.o virtio/vsock-unix.o virtio/vsock-table.o virtio/vsock-conn.o
 obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock-vhost.o virtio/vhost.o
+obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 
 obj-y += machine.o
 
@@ -114,6 +115,7 @@ device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 device-$(CONFIG_VIRTIO_NET) += virtio_net
 device-$(CONFIG_VIRTIO_VSOCK) += virtio_vsock
+device-$(CONFIG_VIRTIO_BALLOON) += virtio_balloon
 
 # guest/unpack-NAME.o, and below its library.
 unpacker-$(CONFIG_GZIP) += gzip
@@ -165,6 +167,7 @@ lib-headers := $(strip $(lib-headers-y) $(lib-headers-$(ARCH)))
 tests-in = $(patsubst %.c,$(BUILD)/%,$(wildcard $1/*.c $1/$(ARCH)/*.c))
 unit-tests := $(call tests-in,tests/unit)
 payload-tests := $(call tests-in,tests/payload)
+lab-programs := $(call tests-in,tests/lab)
 fuzz-targets := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c))
 
 # ---------------------------------------------------------------------------------------------
@@ -412,12 +415,12 @@ $(payload-obj)/%.o: $(payload-src)/%.S $(stamps)/payload Makefile | $(payload-ob
 	$(Q)$(CC) $(payload-flags) $(dep-flags) -c -o $@ $<
 
 # ---------------------------------------------------------------------------------------------
-# 6. Tests: every tests/unit/*.c and tests/payload/*.c is a program of its own
+# 6. Tests: every tests/unit/*.c, tests/payload/*.c and tests/lab/*.c is a program of its own
 
 .PHONY: tests check bars check-asan check-tsan layers
-tests: $(unit-tests) $(payload-tests)	## the test programs, build/tests/
+tests: $(unit-tests) $(payload-tests) $(lab-programs)	## the test programs, build/tests/
 
-$(unit-tests) $(payload-tests): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/liblkvm-core.a
+$(unit-tests) $(payload-tests) $(lab-programs): $(BUILD)/tests/%: $(obj)/tests/%.o $(BUILD)/liblkvm-core.a
 	$(call say,LINK,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs) $(test-libs:%=-L$(lib-dir) -l%)
@@ -432,7 +435,7 @@ $(bench-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/incl
 # musl has no sanitizers.
 .PHONY: under-test
 binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static $(bench-programs))
-under-test: $(binaries) $(unit-tests) $(payload-tests)
+under-test: $(binaries) $(unit-tests) $(payload-tests) $(lab-programs)
 ifeq ($(ARCH)$(shell command -v $(cross-arm64)gcc >/dev/null && echo +cross),x86+cross)
 under-test: under-test-arm64
 endif
@@ -550,6 +553,6 @@ help:					## this list
 # 9. What each object was made from, as the compiler wrote it down
 
 -include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects) $(addprefix $(obj)/,$(test-objects)))
--include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests))
+-include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests) $(lab-programs))
 -include $(patsubst $(BUILD)/%,$(obj)/tests/fuzz/%.d,$(fuzz-targets)) $(fuzz-common:.o=.d)
 -include $(payload-common:.o=.d) $(payload-lib:.o=.d) $(patsubst %,$(payload-obj)/%.d,$(payloads))

@@ -26,6 +26,7 @@
 #include "util/file.h"
 #include "util/loop.h"
 #include "util/util.h"
+#include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
 #include "virtio/mmio.h"
@@ -371,6 +372,21 @@ static int add_vsock(struct machine *m, struct err *err)
 	return config.cid ? add_virtio(m, "virtio_vsock", config.name, &config, err) : 0;
 }
 
+static int add_balloon(struct machine *m, struct err *err)
+{
+	struct balloon_config config = { .name = "virtio-balloon.0",
+					 .target = m->config->balloon_target };
+
+	if (!m->config->balloon)
+		return 0;
+	if (config.target > m->vm->config.mem)
+		return err_set(err, EINVAL,
+			       "the balloon shall take %llu MiB: the guest has %llu MiB",
+			       (unsigned long long)(config.target / MIB),
+			       (unsigned long long)(m->vm->config.mem / MIB));
+	return add_virtio(m, "virtio_balloon", config.name, &config, err);
+}
+
 /* Where built-in payloads leave their exit status. */
 static void debug_exit(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
 {
@@ -438,7 +454,8 @@ static int load_image(struct machine *m, struct err *err)
 
 unsigned int machine_virtio_devices(const struct machine_config *c)
 {
-	return c->n_disks + c->n_nets + c->rng + !!c->vsock_cid + (c->console == CONSOLE_VIRTIO);
+	return c->n_disks + c->n_nets + c->rng + c->balloon + !!c->vsock_cid +
+	       (c->console == CONSOLE_VIRTIO);
 }
 
 static void count_lines(struct vm_config *config, unsigned int n_virtio)
@@ -462,6 +479,12 @@ static int create_vm(struct machine *m, struct err *err)
 	return vm_create(&config, &m->vm, err);
 }
 
+/* In this order: it is that of addresses, and of the names that guests give. */
+static int (*const parts[])(struct machine *m, struct err *err) = {
+	load_image, add_tty, add_uarts, add_rtc,     add_pci,	     add_virtio_console, add_disks,
+	add_nets,   add_rng, add_vsock, add_balloon, add_debug_exit, add_timeout,
+};
+
 static int build(struct machine *m, struct err *err)
 {
 	int rc = create_vm(m, err);
@@ -479,32 +502,9 @@ static int build(struct machine *m, struct err *err)
 		.loop = m->loop,
 		.log = &m->vm->config.log,
 	};
-	rc = load_image(m, err);
-	if (!rc)
-		rc = add_tty(m, err);
-	if (!rc)
-		rc = add_uarts(m, err);
-	if (!rc)
-		rc = add_rtc(m, err);
-	if (!rc)
-		rc = add_pci(m, err);
-	if (!rc)
-		rc = add_virtio_console(m, err);
-	if (!rc)
-		rc = add_disks(m, err);
-	if (!rc)
-		rc = add_nets(m, err);
-	if (!rc)
-		rc = add_rng(m, err);
-	if (!rc)
-		rc = add_vsock(m, err);
-	if (!rc)
-		rc = add_debug_exit(m, err);
-	if (!rc)
-		rc = add_timeout(m, err);
-	if (!rc)
-		rc = arch_describe(m->vm, &m->devices, err);
-	return rc;
+	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(parts); i++)
+		rc = parts[i](m, err);
+	return rc ? rc : arch_describe(m->vm, &m->devices, err);
 }
 
 int machine_create(const struct machine_config *config, struct machine **out, struct err *err)

@@ -46,8 +46,10 @@ struct machine_config {
 	bool rng;
 	uint32_t vsock_cid;	/* the guest's address, 0: no socket device */
 	const char *vsock_path; /* of its Unix socket */
-	bool triple_fault_ok;	/* an image that ends so means it */
-	unsigned int timeout;	/* seconds, 0: none */
+	bool balloon;
+	uint64_t balloon_target; /* bytes that it shall take from the start */
+	bool triple_fault_ok;	 /* an image that ends so means it */
+	unsigned int timeout;	 /* seconds, 0: none */
 	unsigned int n_disks;
 	struct machine_disk disks[MACHINE_DISKS];
 	unsigned int n_nets;

@@ -48,24 +48,34 @@ static int unit_shift(const char *unit)
 	return 10 * (int)(at - units);
 }
 
-static int set_mem(struct run_options *o, const char *value, struct err *err)
+static int set_size(const char *option, const char *value, uint64_t *bytes, struct err *err)
 {
-	uint64_t n, bytes;
 	const char *unit;
-	struct sysinfo host;
+	uint64_t n;
 	int shift;
 
 	if (number_parse(value, &n, &unit) || (shift = unit_shift(unit)) < 0)
 		return err_set(err, EINVAL,
-			       "--mem %s: give a number and B, K, M, G, T or P; 512 means 512M",
-			       value);
+			       "%s %s: give a number and B, K, M, G, T or P; 512 means 512M",
+			       option, value);
 	if (n > (UINT64_MAX / 4) >> shift)
-		return err_set(err, EINVAL, "--mem %s: more than any host has", value);
-	bytes = n << shift;
+		return err_set(err, EINVAL, "%s %s: more than any host has", option, value);
+	*bytes = n << shift;
+	if (*bytes % MEM_PAGE)
+		return err_set(err, EINVAL, "%s %s: not a multiple of 4 KiB", option, value);
+	return 0;
+}
+
+static int set_mem(struct run_options *o, const char *value, struct err *err)
+{
+	struct sysinfo host;
+	uint64_t bytes;
+	int rc = set_size("--mem", value, &bytes, err);
+
+	if (rc)
+		return rc;
 	if (bytes < 2 * MIB)
 		return err_set(err, EINVAL, "--mem %s is too little: 2M is the least", value);
-	if (bytes % MEM_PAGE)
-		return err_set(err, EINVAL, "--mem %s: not a multiple of 4 KiB", value);
 	/*
 	 * Memory is handed out as it is touched: more than the host has may be meant, not far more.
 	 */
@@ -228,6 +238,19 @@ static int set_vsock(struct run_options *o, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_balloon(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->machine.balloon = *value == '1';
+	return 0;
+}
+
+static int set_balloon_target(struct run_options *o, const char *value, struct err *err)
+{
+	o->machine.balloon = true;
+	return set_size("--balloon-target", value, &o->machine.balloon_target, err);
+}
+
 static int set_nodefaults(struct run_options *o, const char *value, struct err *err)
 {
 	(void)err;
@@ -379,6 +402,14 @@ const struct option run_option_table[] = {
 	  "number when the guest has accepted; port N of the host (CID 2) is whoever listens at PATH_N. Without "
 	  "uds: the host's own AF_VSOCK, by vhost-vsock.",
 	  "--payload exit --vsock 3,uds=guest.sock" },
+	{ "balloon", 0, NULL, WORKS, set_balloon,
+	  "A virtio memory balloon: what the guest frees goes back to the host. It also takes memory from the "
+	  "guest when told to, and gives it back before the guest runs out of it.",
+	  "--payload exit --balloon" },
+	{ "balloon-target", 0, "SIZE", WORKS, set_balloon_target,
+	  "How much the balloon takes from the start, as soon as the guest's driver is there; --balloon is "
+	  "meant, too. A guest that needs it more takes it back.",
+	  "--payload exit -m 64M --balloon-target 16M" },
 	{ "console", 0, "serial|virtio|none", WORKS, set_console,
 	  "Which console is the kernel's and takes the input. virtio is hvc0; the serial port is there "
 	  "beside it. none: neither.",
@@ -460,7 +491,6 @@ const struct option run_option_table[] = {
 	  "--payload exit --dump-dtb out.dtb" },
 
 	{ "name", 0, "NAME", LATER, "Name of the guest.", NULL },
-	{ "balloon", 0, NULL, LATER, "A memory balloon.", NULL },
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },
 	{ "sandbox", 0, "SCRIPT", LATER, "Run a script in the guest.", NULL },
 	{ "9p", 0, "DIR[,TAG]", LATER, "Share a directory.", NULL },

@@ -2,6 +2,7 @@
 #include "vm/mem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -60,7 +61,9 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 {
 	int rc;
 
-	*mem = (struct mem){ .size = size, .backing = backing, .fd = -1 };
+	*mem = (struct mem){
+		.size = size, .backing = backing, .page = (uint64_t)sysconf(_SC_PAGESIZE), .fd = -1
+	};
 	if (!size || size % MEM_PAGE || size > UINT64_MAX / 4)
 		return err_set(err, EINVAL,
 			       "guest memory of %llu bytes: not a sane number of pages",
@@ -167,6 +170,36 @@ int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len)
 	memcpy(p, from, len);
 	mem_dirty(mem, gpa, len);
 	return 0;
+}
+
+int mem_discard(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	uint8_t *hva = mem_at(mem, gpa, len, MEM_W);
+	uint64_t before, whole;
+	int rc;
+
+	if (!hva)
+		return -EFAULT;
+	before = align_up((uintptr_t)hva, mem->page) - (uintptr_t)hva;
+	whole = len > before ? align_down(len - before, mem->page) : 0;
+	if (!whole)
+		return 0;
+	hva += before;
+	/* A memfd keeps its pages, whoever has them mapped, until there is a hole in it. */
+	if (mem->backing == MEM_SHARED)
+		rc = fallocate(mem->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hva - mem->ram,
+			       (off_t)whole);
+	else
+		rc = madvise(hva, whole, MADV_DONTNEED);
+	if (rc)
+		return -errno;
+	mem_dirty(mem, gpa + before, whole);
+	return 0;
+}
+
+bool mem_discards_to_zeros(const struct mem *mem)
+{
+	return mem->backing != MEM_FILE;
 }
 
 void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)

@@ -40,7 +40,8 @@ struct mem {
 	uint8_t *ram; /* the whole mapping's start */
 	uint64_t size;
 	enum mem_backing backing;
-	int fd; /* MEM_SHARED's or MEM_FILE's, else -1 */
+	uint64_t page; /* bytes: what the host takes back at a time */
+	int fd;	       /* MEM_SHARED's or MEM_FILE's, else -1 */
 	_Atomic uint64_t *dirty;
 	unsigned int n_slots;
 	struct mem_slot slots[MEM_SLOTS];
@@ -68,6 +69,19 @@ void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access 
 /* Copies, for set-up code: -EFAULT when out of RAM. mem_write() marks dirty. */
 int mem_read(const struct mem *mem, uint64_t gpa, void *to, uint64_t len);
 int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len);
+
+/*
+ * The guest does without what is in [gpa, gpa+len): the host takes back the pages (its own, which
+ * may be larger than MEM_PAGE) that lie wholly inside. They stay mapped, are marked dirty, and come
+ * back when they are touched: as zeros, or where mem_discards_to_zeros() says no, as the file has
+ * them. Time goes with `len`, at worst some 0.2 s a GiB. -EFAULT: not all in one slot; -errno: the
+ * host won't. Nothing was taken then.
+ *
+ * Who has told the host not to take these pages (locked or pinned them) must not offer a guest what
+ * leads here.
+ */
+int mem_discard(struct mem *mem, uint64_t gpa, uint64_t len);
+bool mem_discards_to_zeros(const struct mem *mem);
 
 /* The VMM has written [gpa, gpa+len), which mem_at() granted. Never sleeps, allocates nothing. */
 void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len);

@@ -92,6 +92,7 @@ static void states(void)
 	set_up(&r, "badreg", "");
 	r.config.console = CONSOLE_VIRTIO;
 	r.config.rng = true;
+	r.config.balloon = true;
 	r.config.n_disks = 1;
 	r.config.disks[0].path = disk;
 	if (create(&r)) {

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/unit/tap.h"
 #include "util/util.h"
@@ -42,6 +44,85 @@ static void memory(void)
 	mem_destroy(&mem);
 	ok(!mem_create(&mem, MEM_SHARED, -1, MIB, &err) && mem.fd >= 0, "shared memory has an fd");
 	mem_destroy(&mem);
+}
+
+/* How many of the slot's pages the host has in memory. */
+static unsigned int resident(const struct mem *mem, uint64_t gpa, unsigned int pages)
+{
+	unsigned char in_core[64];
+	unsigned int n = 0;
+
+	if (mincore(mem_at(mem, gpa, pages * MEM_PAGE, MEM_R), pages * MEM_PAGE, in_core))
+		return ~0u;
+	for (unsigned int i = 0; i < pages; i++)
+		n += in_core[i] & 1;
+	return n;
+}
+
+static bool filled(const struct mem *mem, uint64_t gpa, unsigned int pages, int byte)
+{
+	const uint8_t *p = mem_at(mem, gpa, pages * MEM_PAGE, MEM_R);
+
+	for (size_t i = 0; i < pages * MEM_PAGE; i++) {
+		if (p[i] != byte)
+			return false;
+	}
+	return true;
+}
+
+/* In 64 pages that are full of 'x', and that read as `after` where they were discarded. */
+static void discard(enum mem_backing backing, const char *name, int fd, int after)
+{
+	const uint64_t gpa = GIB;
+	struct mem mem;
+	uint8_t *p;
+
+	if (mem_create(&mem, backing, fd, MIB, NULL) || mem_add_slot(&mem, gpa, 0, MIB / 4)) {
+		ok(false, "%s memory", name);
+		return;
+	}
+	p = mem_at(&mem, gpa, MIB / 4, MEM_W);
+	memset(p, 'x', MIB / 4);
+	ok(!mem_discard(&mem, gpa + 1, MEM_PAGE) && !mem_discard(&mem, gpa + 4095, 4098) &&
+		   !mem_discard(&mem, gpa, 4095) && filled(&mem, gpa, 1, 'x') &&
+		   filled(&mem, gpa + 2 * MEM_PAGE, 62, 'x') && filled(&mem, gpa + 4096, 1, after),
+	   "%s: only whole pages are discarded", name);
+	ok(mem_test_dirty(&mem, gpa + 4096, true) && !mem_test_dirty(&mem, gpa, false) &&
+		   !mem_test_dirty(&mem, gpa + 8192, false),
+	   "%s: and those are dirty", name);
+	p[4096] = 'y';
+	ok(!mem_discard(&mem, gpa, 64 * MEM_PAGE) && !mem_discard(&mem, gpa, 64 * MEM_PAGE) &&
+		   (backing == MEM_FILE || !resident(&mem, gpa, 64)) &&
+		   filled(&mem, gpa, 64, after),
+	   "%s: all of it, twice", name);
+	ok(mem_discards_to_zeros(&mem) == !after, "%s: zeros: %d", name, !after);
+	memset(p, 'z', MIB / 4);
+	ok(filled(&mem, gpa, 64, 'z'), "%s: and it can be used again", name);
+	ok(mem_discard(&mem, gpa - 4096, 8192) == -EFAULT &&
+		   mem_discard(&mem, gpa + MIB / 4 - 4096, 8192) == -EFAULT &&
+		   mem_discard(&mem, 0, 4096) == -EFAULT && mem_discard(&mem, gpa, 0) == -EFAULT &&
+		   mem_discard(&mem, UINT64_MAX - 4095, 4096) == -EFAULT &&
+		   mem_discard(&mem, gpa, UINT64_MAX) == -EFAULT &&
+		   mem_discard(&mem, UINT64_MAX, UINT64_MAX) == -EFAULT,
+	   "%s: nothing but RAM", name);
+	ok(filled(&mem, gpa, 64, 'z'), "%s: and nothing is lost by that", name);
+	mem_destroy(&mem);
+}
+
+static void discards(void)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	char text[4096];
+
+	memset(text, 'f', sizeof(text));
+	for (unsigned int i = 0; i < MIB / sizeof(text); i++) {
+		if (write(fd, text, sizeof(text)) != sizeof(text))
+			ok(false, "a file is written");
+	}
+	discard(MEM_ANON, "anonymous", -1, 0);
+	discard(MEM_SHARED, "shared", -1, 0);
+	discard(MEM_FILE, "a file's", fd, 'f');
+	close(fd);
 }
 
 static void device(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
@@ -137,6 +218,7 @@ static void verdicts(void)
 int main(void)
 {
 	memory();
+	discards();
 	buses();
 	verdicts();
 	return done_testing();

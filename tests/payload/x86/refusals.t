@@ -72,6 +72,9 @@ refused 'not a whole number' -k elf -c many
 refused 'more than any host' -k elf -m 99999999999999G
 refused 'this host has' -k elf -m 900T
 refused 'a number and B, K' -k elf -m 12q
+refused 'balloon shall take 64 MiB: the guest has 32' -k elf -m 32 --balloon-target 64M
+refused 'balloon-target 4q: give a number' -k elf --balloon-target 4q
+refused 'balloon-target 100B: not a multiple' -k elf --balloon-target 100B
 refused 'disk dir.*directory' -k elf -d dir
 refused 'disk nothing' -k elf -d nothing
 refused 'disk empty.*(empty|zero|0)' -k elf -d empty
