@@ -347,6 +347,29 @@ echo_lines()
 	done
 }
 
+# Runs what it reads, a line at a time, and says what came of it.
+commands()
+{
+	n=0
+	say "ready"
+	while read -r line; do
+		eval "$line" </dev/null
+		status=$?
+		n=$((n + 1))
+		say "command $n: $status"
+	done
+}
+
+# What of its memory is free when it does not become less any more: a balloon has taken its part.
+balloon()
+{
+	free=999999
+	until before=$free; free=$(awk '/MemFree/ { print int($2 / 1024) }' /proc/meminfo); [ $free -ge $before ]; do
+		sleep 2
+	done
+	say "free $free"
+}
+
 end()
 {
 	case $1 in
@@ -369,6 +392,9 @@ for word in $(echo "$act" | tr , ' '); do
 	net_flood_*) net_flood "${word##*_}" ;;
 	poweroff | reboot | panic | shell | uname) end "$word" ;;
 	*) $word ;;
+	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | rng | interrupts | pci | root | echo_lines | commands | balloon)
+		$word ;;
+	*) end "$word" ;;
 	esac
 done
 sleep 2
