@@ -73,7 +73,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #                    payload-y += NAME                 (guest/payload/NAME.c: of both ports)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
-obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o
+obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o
 
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
@@ -104,7 +104,7 @@ obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 
 obj-y += machine.o
 
-obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-network.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
+obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 
 obj-y += main.o
 

@@ -250,7 +250,11 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		.backing_any = d->backing_any,
 	};
 	struct blk_config config = {
-		.name = m->names[i], .serial = d->serial, .engine = d->engine, .queues = d->queues
+		.name = m->names[i],
+		.serial = d->serial,
+		.engine = d->engine,
+		.queues = d->queues,
+		.limit = d->limit,
 	};
 	struct device *dev;
 	int rc = check_twice(m->config, i, err);
@@ -325,6 +329,7 @@ static int add_net(struct machine *m, unsigned int i, struct err *err)
 		.pairs = net.queues,
 		.mtu = (uint16_t)net.mtu,
 		.vhost = n->vhost != 0,
+		.limit = n->limit,
 	};
 	struct device *dev;
 	int rc;

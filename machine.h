@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "host/net.h"
+#include "util/limit.h"
 #include "util/log.h"
 #include "vm/arch.h"
 #include "vm/vm.h"
@@ -27,12 +28,14 @@ struct machine_disk {
 	/* How it is read and written (host/disk-queue.h); NULL: the best there is. */
 	const char *engine;
 	unsigned int queues; /* 0: one */
+	struct limit_config limit;
 };
 
 struct machine_net {
 	struct net_config net;
 	uint8_t mac[6];
 	int vhost; /* by the host's kernel: 1 it must, 0 it must not, -1 if it can */
+	struct limit_config limit;
 };
 
 struct machine_config {

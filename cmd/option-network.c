@@ -199,6 +199,26 @@ static int set_mq(struct network *n, const char *value, struct err *err)
 	return set_queues(n, strcmp(value, "0") ? value : "1", err);
 }
 
+static int set_limit(struct network *n, const char *key, const char *value, struct err *err)
+{
+	return option_set_limit(&n->nic->limit, "--network", n->given, key, value, err);
+}
+
+static int set_rate(struct network *n, const char *value, struct err *err)
+{
+	return set_limit(n, "rate", value, err);
+}
+
+static int set_iops(struct network *n, const char *value, struct err *err)
+{
+	return set_limit(n, "iops", value, err);
+}
+
+static int set_burst(struct network *n, const char *value, struct err *err)
+{
+	return set_limit(n, "burst", value, err);
+}
+
 static const struct key {
 	const char *name;
 	int (*set)(struct network *n, const char *value, struct err *err);
@@ -217,6 +237,9 @@ static const struct key {
 	{ "vhost", set_vhost },
 	{ "queues", set_queues },
 	{ "mq", set_mq },
+	{ "rate", set_rate },
+	{ "iops", set_iops },
+	{ "burst", set_burst },
 };
 
 /* A word without a value is what old command lines have ("virtio"): it means nothing by now. */
@@ -237,10 +260,12 @@ static int set_word(struct network *n, char *word, struct err *err)
 				       word);
 		return keys[i].set(n, value, err);
 	}
-	return err_set(err, EINVAL,
-		       "--network %s: no key is named %s; mode, fwd, tapif, host_ip, guest_ip, "
-		       "guest_mac, mtu, queues, vhost, script, downscript and fd are",
-		       n->given, word);
+	return err_set(
+		err, EINVAL,
+		"--network %s: no key is named %s; mode, fwd, tapif, host_ip, guest_ip, "
+		"guest_mac, mtu, queues, vhost, script, downscript, rate, iops, burst and fd "
+		"are",
+		n->given, word);
 }
 
 /* What belongs to one mode only. */
@@ -262,6 +287,9 @@ static int check(struct network *n, struct err *err)
 			       n->given);
 	if (c->mode == NET_MODE_USER && n->nic->vhost > 0)
 		return err_set(err, EINVAL, "--network %s: vhost=1 needs a tap", n->given);
+	if (n->nic->vhost > 0 && (n->nic->limit.bytes || n->nic->limit.ops))
+		return err_set(err, EINVAL,
+			       "--network %s: the host's kernel knows no rate: vhost=0", n->given);
 	if (c->mode != NET_MODE_TAP && c->queues > 1)
 		return err_set(err, EINVAL, "--network %s: queues needs mode=tap", n->given);
 	if (c->mode != NET_MODE_USER && c->n_forwards)

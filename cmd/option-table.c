@@ -118,79 +118,6 @@ static int set_params(struct run_options *o, const char *value, struct err *err)
 	return 0;
 }
 
-static int set_queues(struct machine_disk *d, const char *text, const char *value, struct err *err)
-{
-	const char *end;
-	uint64_t n;
-
-	if (number_parse(text, &n, &end) || *end || !n || n > MACHINE_DISK_QUEUES)
-		return err_set(err, EINVAL, "--disk %s: queues is 1 to %u", value,
-			       MACHINE_DISK_QUEUES);
-	d->queues = (unsigned int)n;
-	return 0;
-}
-
-static int set_disk_word(struct machine_disk *d, const char *word, const char *value,
-			 struct err *err)
-{
-	if (!strcmp(word, "ro"))
-		d->ro = true;
-	else if (!strcmp(word, "cow"))
-		d->cow = true;
-	else if (!strcmp(word, "direct"))
-		d->direct = true;
-	else if (!strcmp(word, "backing=any"))
-		d->backing_any = true;
-	else if (!strncmp(word, "format=", 7) && word[7])
-		d->format = word + 7;
-	else if (!strcmp(word, "io=uring") || !strcmp(word, "io=threads"))
-		d->engine = word + 3;
-	else if (!strncmp(word, "queues=", 7))
-		return set_queues(d, word + 7, value, err);
-	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
-		d->serial = word + 7;
-	else if (!strncmp(word, "backing=", 8))
-		return err_set(err, EINVAL, "--disk %s: backing is any, or not given", value);
-	else if (!strncmp(word, "snapshot=", 9))
-		return err_set(err, ENOTSUP,
-			       "--disk %s: a snapshot inside an image is not opened here; "
-			       "qemu-img convert -l %s makes an image of it",
-			       value, word + 9);
-	else if (!strncmp(word, "io=", 3))
-		return err_set(err, EINVAL, "--disk %s: io is uring or threads", value);
-	else if (!strncmp(word, "serial=", 7))
-		return err_set(err, EINVAL, "--disk %s: a serial has at most 20 characters", value);
-	else
-		return err_set(
-			err, ENOTSUP,
-			"--disk %s: '%s' is not built yet or no such thing; format=raw or qcow2, ro, cow, "
-			"backing=any, direct, "
-			"queues=N, serial=NAME, io=uring and io=threads are there",
-			value, word);
-	return 0;
-}
-
-static int set_disk(struct run_options *o, const char *value, struct err *err)
-{
-	struct machine_disk *d = &o->machine.disks[o->machine.n_disks];
-	char *rest, *word;
-	int rc = 0;
-
-	if (o->machine.n_disks == MACHINE_DISKS)
-		return err_set(err, ENOSPC, "--disk: more than %u disks", MACHINE_DISKS);
-	rest = strdup(value);
-	if (!rest)
-		return err_set(err, ENOMEM, "no memory");
-	o->disk_text[o->machine.n_disks] = rest;
-	d->path = strsep(&rest, ",");
-	if (!*d->path)
-		rc = err_set(err, EINVAL, "--disk %s: a file's name comes first", value);
-	while (!rc && (word = strsep(&rest, ",")))
-		rc = set_disk_word(d, word, value, err);
-	o->machine.n_disks++;
-	return rc;
-}
-
 static int set_console(struct run_options *o, const char *value, struct err *err)
 {
 	if (!strcmp(value, "serial"))
@@ -386,14 +313,14 @@ const struct option run_option_table[] = {
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
 	  "--payload exit -m 64M" },
 	{ "disk", 'd',
-	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,serial=NAME][,io=uring|threads]",
-	  WORKS, set_disk,
+	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,rate=BYTES][,iops=N][,burst=BYTES][,serial=NAME][,io=uring|threads]",
+	  WORKS, option_set_disk,
 	  "A file or a block device as the next virtio disk (vda, vdb ...). format: raw unless given; never "
 	  "guessed, so a file that begins as a qcow2 image does needs the word. ro: read-only. cow: copy on "
 	  "write, the file is only read, and what the guest writes lies in a file without a name in TMPDIR "
 	  "(/var/tmp) until the VM ends. qcow2 is for ro or cow, and may stand on raw and qcow2 files of its own "
 	  "folder, whose formats its header says; backing=any: of any folder. direct: raw only, past the host's "
-	  "page cache. queues: up to 8, for guests with as many CPUs; a thread each. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
+	  "page cache. queues: up to 8, for guests with as many CPUs; a thread each. rate, iops: so many bytes (K, M or G behind it) and requests a second at most, for reads, and as many for all else; burst: bytes at once after a rest, a tenth of a second's unless given. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
 	  "--payload exit -d disk.img,ro" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
 	{ "vsock", 0, "CID[,uds=PATH]", WORKS, set_vsock,
@@ -423,7 +350,7 @@ const struct option run_option_table[] = {
 	  "A virtio network device; may be repeated. mode=user, unless told otherwise: through passt, without "
 	  "privileges; fwd=[HOST:]PORT:PORT brings connections to a port of the host (0: a free one, which is said) "
 	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
-	  "downscript= are run with its name; queues=1 to 8. fd=N: an open tap. Any: guest_mac=, mtu=. See NETWORKS.",
+	  "downscript= are run with its name; queues=1 to 8. fd=N: an open tap. Any: guest_mac=, mtu=, and rate=, iops=, burst= as a disk has them, each way. See NETWORKS.",
 	  "--payload exit -n mode=none" },
 	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "

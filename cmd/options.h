@@ -57,6 +57,13 @@ int option_set_kernel(struct run_options *o, const char *value, struct err *err)
 /* What all virtio devices are on: mmio, pci or auto. */
 int option_set_transport(struct run_options *o, const char *value, struct err *err);
 
+/* cmd/option-disk.c: a disk of its own, each time. */
+int option_set_disk(struct run_options *o, const char *value, struct err *err);
+
+/* cmd/option-limit.c: rate, iops or burst of `option`, which was given so. */
+int option_set_limit(struct limit_config *limit, const char *option, const char *given,
+		     const char *key, const char *value, struct err *err);
+
 /* cmd/option-network.c: a network of its own, each time. */
 int option_set_network(struct run_options *o, const char *value, struct err *err);
 

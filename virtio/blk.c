@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "host/disk-queue.h"
+#include "util/limit.h"
 #include "virtio/core.h"
 
 #define QUEUE_SIZE 256
@@ -51,6 +53,8 @@ struct blk_queue {
 	struct loop *loop;
 	struct disk_queue *io;
 	loop_id io_source;
+	int timer; /* for when a limit is reached; -1: there is none */
+	loop_id timer_source;
 	struct request *requests, *free; /* free: those that have come back */
 	unsigned int depth, n_fresh;	 /* how many there are, and have ever been used */
 	unsigned int in_flight;
@@ -67,6 +71,7 @@ struct virtio_blk {
 	char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros; none if it is full */
 	const char *engine;
 	struct ratelimit io_errors;
+	struct limit reads, writes;
 	struct blk_queue queues[];
 };
 
@@ -120,6 +125,28 @@ static struct request *take_free(struct blk_queue *q, uint32_t len)
 	return r;
 }
 
+static void put_free(struct blk_queue *q, struct request *r)
+{
+	r->next_free = q->free;
+	q->free = r;
+}
+
+/*
+ * Has this request to wait for its turn? Then so do all behind it in its queue, and the timer will
+ * go on with them.
+ */
+static bool is_limited(struct blk_queue *q, enum disk_op op, uint64_t bytes)
+{
+	struct limit *limit = op == DISK_READ ? &q->blk->reads : &q->blk->writes;
+	uint64_t wait = limit_wait(limit);
+
+	if (wait)
+		limit_timer_set(q->timer, wait);
+	else
+		limit_charge(limit, bytes);
+	return wait;
+}
+
 /* Makes it one on its way; NULL: it must wait. */
 static struct request *begin(struct blk_queue *q, enum disk_op op, uint64_t sector, uint32_t len)
 {
@@ -128,6 +155,10 @@ static struct request *begin(struct blk_queue *q, enum disk_op op, uint64_t sect
 
 	if (!r) {
 		q->starved = true;
+		return NULL;
+	}
+	if (is_limited(q, op, len)) {
+		put_free(q, r);
 		return NULL;
 	}
 	q->in_flight++;
@@ -251,8 +282,7 @@ static void complete(struct blk_queue *q)
 
 		virtio_give_back(dev, q->index, &r->chain,
 				 (uint32_t)answer(&r->chain, status_of(q->blk, r)));
-		r->next_free = q->free;
-		q->free = r;
+		put_free(q, r);
 		q->in_flight--;
 		q->bytes -= r->len;
 		any = true;
@@ -280,6 +310,24 @@ static void on_io(void *opaque, uint32_t events)
 	complete(opaque);
 }
 
+static void on_timer(void *opaque, uint32_t events)
+{
+	struct blk_queue *q = opaque;
+
+	(void)events;
+	limit_timer_clear(q->timer);
+	virtio_notify(&q->blk->dev, q->index);
+}
+
+static int start_timer(struct blk_queue *q)
+{
+	if (!q->blk->reads.on)
+		return 0;
+	q->timer = limit_timer_open();
+	return q->timer < 0 ? q->timer
+			    : loop_add(q->loop, q->timer, EPOLLIN, on_timer, q, &q->timer_source);
+}
+
 /* As many requests as the queue is long: a driver that keeps its rules never needs more. */
 static int make_requests(struct blk_queue *q, unsigned int n)
 {
@@ -293,6 +341,9 @@ static void close_queue(struct blk_queue *q)
 {
 	disk_queue_destroy(q->io);
 	loop_destroy(q->loop);
+	if (q->timer >= 0)
+		close(q->timer);
+	q->timer = -1;
 	free(q->requests);
 	q->io = NULL;
 	q->loop = NULL;
@@ -314,6 +365,8 @@ static int blk_activate(struct virtio_dev *dev, unsigned int i)
 		rc = -ENOMEM;
 	if (!rc)
 		rc = loop_add(q->loop, disk_queue_fd(q->io), EPOLLIN, on_io, q, &q->io_source);
+	if (!rc)
+		rc = start_timer(q);
 	if (rc) {
 		close_queue(q);
 		return rc;
@@ -329,6 +382,7 @@ static void blk_stop(struct virtio_dev *dev, unsigned int i)
 	struct blk_queue *q = &blk_of(dev)->queues[i];
 
 	loop_remove(q->loop, q->io_source);
+	loop_remove(q->loop, q->timer_source);
 	while (q->in_flight) {
 		disk_queue_wait(q->io);
 		complete(q);
@@ -378,6 +432,8 @@ static void blk_destroy(struct virtio_dev *dev)
 
 	virtio_fini(dev);
 	disk_close(blk->disk);
+	limit_destroy(&blk->reads);
+	limit_destroy(&blk->writes);
 	free(blk);
 }
 
@@ -441,10 +497,13 @@ static int blk_create(const struct device_env *env, const void *config, struct d
 	blk->disk = c->disk;
 	blk->engine = c->engine;
 	atomic_init(&blk->write_back, true);
+	limit_init(&blk->reads, &c->limit);
+	limit_init(&blk->writes, &c->limit);
 	describe(blk, n_queues);
 	for (unsigned int i = 0; i < n_queues; i++) {
 		blk->queues[i].blk = blk;
 		blk->queues[i].index = i;
+		blk->queues[i].timer = -1;
 	}
 	if (c->serial)
 		memcpy(blk->serial, c->serial, strnlen(c->serial, sizeof(blk->serial)));

@@ -4,6 +4,7 @@
 #define VIRTIO_BLK_H
 
 #include "host/disk.h"
+#include "util/limit.h"
 #include "vm/device.h"
 
 struct blk_config {
@@ -12,7 +13,9 @@ struct blk_config {
 	/* Borrowed; how the disk is reached: see host/disk-queue.h; NULL: the best there is. */
 	const char *engine;
 	unsigned int queues; /* up to VIRTIO_QUEUES; 0: one */
-	const char *serial;  /* copied, the first 20 bytes of it; NULL: none */
+	/* Of reads, and as much again of all else; shared by the queues. */
+	struct limit_config limit;
+	const char *serial; /* copied, the first 20 bytes of it; NULL: none */
 };
 
 extern const struct device_type virtio_blk_type;

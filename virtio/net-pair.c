@@ -11,6 +11,8 @@
  * Transmitting: the backend takes a frame whole or not at all. When it doesn't, the frame stays in
  * the queue, and POLLOUT goes on: the pair is blocked. So nobody spins for the other.
  *
+ * A limit that is reached leaves frames where they are, too: in the host, or in the driver's queue.
+ *
  * While the link is down, or the driver does not use the pair, frames to be sent are dropped, and
  * none is received.
  */
@@ -19,6 +21,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include "virtio/net-header.h"
 
@@ -45,7 +48,7 @@ void pair_watch(struct pair *p)
 	bool open = is_open(p) && !p->in_kernel;
 	uint32_t events = 0;
 
-	if (open && pair_runs(p, RX(p->index)) && !p->starved)
+	if (open && pair_runs(p, RX(p->index)) && !p->starved && !p->rx_limited)
 		events |= EPOLLIN;
 	if (open && p->blocked)
 		events |= EPOLLOUT;
@@ -53,6 +56,52 @@ void pair_watch(struct pair *p)
 		return;
 	p->events = events;
 	loop_set_events(p->loop, p->source, events);
+}
+
+/* ---- Limits ---- */
+
+/* Has the next frame to wait? Then the timer will go on with it. */
+static bool is_limited(struct pair *p, struct limit *limit, bool *limited)
+{
+	uint64_t rx, tx;
+
+	*limited = limit_wait(limit);
+	if (!*limited)
+		return false;
+	rx = p->rx_limited ? limit_wait(&p->nic->rx) : UINT64_MAX;
+	tx = p->tx_limited ? limit_wait(&p->nic->tx) : UINT64_MAX;
+	limit_timer_set(p->timer, MAX(MIN(rx, tx), (uint64_t)1)); /* 0 would stop it */
+	return true;
+}
+
+static void on_timer(void *opaque, uint32_t events)
+{
+	struct pair *p = opaque;
+
+	(void)events;
+	limit_timer_clear(p->timer);
+	if (p->tx_limited)
+		pair_send(p);
+	if (p->rx_limited && pair_runs(p, RX(p->index)))
+		pair_receive(p);
+	pair_watch(p);
+}
+
+static int start_timer(struct pair *p)
+{
+	p->rx_limited = p->tx_limited = false;
+	if (!p->nic->rx.on)
+		return 0;
+	p->timer = limit_timer_open();
+	return p->timer < 0 ? p->timer
+			    : loop_add(p->loop, p->timer, EPOLLIN, on_timer, p, &p->timer_source);
+}
+
+static void stop_timer(struct pair *p)
+{
+	if (p->timer >= 0)
+		close(p->timer);
+	p->timer = -1;
 }
 
 /* ---- Receiving ---- */
@@ -70,7 +119,7 @@ static bool fetch(struct pair *p)
 {
 	ssize_t len;
 
-	if (!is_open(p))
+	if (!is_open(p) || is_limited(p, &p->nic->rx, &p->rx_limited))
 		return false;
 	len = p->net->ops->receive(p->net, &p->header, &p->frame);
 	if (len <= 0) {
@@ -80,6 +129,7 @@ static bool fetch(struct pair *p)
 		return len == 0;
 	}
 	p->frame_len = (uint32_t)len;
+	limit_charge(&p->nic->rx, p->frame_len);
 	if (!net_check_received(nic_taken_features(p->nic), &p->header, p->frame_len) ||
 	    is_too_long(p))
 		p->frame = NULL;
@@ -155,7 +205,7 @@ void pair_receive(struct pair *p)
 	struct virtio_dev *dev = &p->nic->dev;
 	struct queue *q = &dev->queues[RX(p->index)].ring;
 
-	p->starved = false;
+	p->starved = p->rx_limited = false;
 	queue_disable_kicks(q);
 	for (unsigned int turn = 0; turn < TURN && !atomic_load(&dev->stopping); turn++) {
 		if (!p->frame && !fetch(p))
@@ -185,6 +235,8 @@ static int64_t transmit(struct virtio_dev *dev, const struct chain *c)
 		return VIRTIO_BROKEN;
 	if (!is_open(p))
 		return 0;
+	if (is_limited(p, &nic->tx, &p->tx_limited))
+		return VIRTIO_LATER;
 	if (!net_check_sent(dev->st.driver_features, &header, c->out_len - HEADER, &why)) {
 		log_guest(dev->env->log, &nic->lies, "%s: not sent: %s", dev->device.name, why);
 		return 0;
@@ -197,6 +249,7 @@ static int64_t transmit(struct virtio_dev *dev, const struct chain *c)
 	}
 	if (rc)
 		nic_link_lost(p);
+	limit_charge(&nic->tx, c->out_len - HEADER);
 	return 0;
 }
 
@@ -212,6 +265,7 @@ static bool flush(struct pair *p)
 
 void pair_send(struct pair *p)
 {
+	p->tx_limited = false;
 	p->blocked = !flush(p);
 	if (!p->blocked && pair_runs(p, TX(p->index)))
 		virtio_serve(&p->nic->dev, TX(p->index), &p->tx, transmit);
@@ -252,8 +306,11 @@ int pair_start(struct pair *p)
 	p->events = 0;
 	p->starved = p->blocked = false;
 	rc = loop_add(p->loop, p->net->fd, 0, on_ready, p, &p->source);
+	if (!rc)
+		rc = start_timer(p);
 	if (rc) {
 		loop_destroy(p->loop);
+		stop_timer(p);
 		p->loop = NULL;
 		return rc;
 	}
@@ -264,7 +321,8 @@ int pair_start(struct pair *p)
 void pair_unwatch(struct pair *p)
 {
 	loop_remove(p->loop, p->source);
-	p->source = LOOP_NONE;
+	loop_remove(p->loop, p->timer_source);
+	p->source = p->timer_source = LOOP_NONE;
 }
 
 void pair_stop(struct pair *p)
@@ -272,6 +330,7 @@ void pair_stop(struct pair *p)
 	pair_vhost_close(p);
 	pair_unwatch(p);
 	loop_destroy(p->loop);
+	stop_timer(p);
 	p->loop = NULL;
 	if (p->index)
 		enable(p, false);

@@ -8,6 +8,7 @@
 #define VIRTIO_NET_PAIR_H
 
 #include "host/net.h"
+#include "util/limit.h"
 #include "virtio/core.h"
 #include "virtio/vhost.h"
 
@@ -38,6 +39,10 @@ struct pair {
 	bool enabled;	 /* the driver uses it: frames come and go */
 	bool in_kernel;	 /* vhost-net moves them: we don't */
 	bool starved, blocked;
+	/* A limit is reached, and the timer will go on; the timer's fd, -1: there are no limits. */
+	bool rx_limited, tx_limited;
+	int timer;
+	loop_id timer_source;
 	/* The frame that waits for buffers; NULL: none. */
 	const uint8_t *frame;
 	uint32_t frame_len;
@@ -53,6 +58,7 @@ struct virtio_net {
 	uint16_t mtu;
 	bool moved; /* loaded: its network may not know yet that it is here */
 	bool vhost; /* is tried */
+	struct limit rx, tx;
 	/* virtio/net-link.c */
 	_Atomic bool link;
 	int changes_fd;

@@ -332,6 +332,8 @@ static void nic_destroy(struct virtio_dev *dev)
 	for (unsigned int i = 0; i < nic->n_pairs; i++)
 		nets[i] = nic->pairs[i].net;
 	net_close(nets, nic->n_pairs);
+	limit_destroy(&nic->rx);
+	limit_destroy(&nic->tx);
 	free(nic);
 }
 
@@ -372,10 +374,13 @@ static int nic_create(const struct device_env *env, const void *config, struct d
 		return err_set(err, ENOMEM, "no memory for %s", c->name);
 	nic->n_pairs = c->pairs;
 	for (unsigned int i = 0; i < c->pairs; i++)
-		nic->pairs[i] = (struct pair){ .nic = nic, .index = i, .net = c->nets[i] };
+		nic->pairs[i] =
+			(struct pair){ .nic = nic, .index = i, .net = c->nets[i], .timer = -1 };
 	nic->mac = get_le(c->mac, sizeof(c->mac));
 	nic->mtu = c->mtu;
-	nic->vhost = c->vhost;
+	limit_init(&nic->rx, &c->limit);
+	limit_init(&nic->tx, &c->limit);
+	nic->vhost = c->vhost && !nic->rx.on; /* the kernel knows no limits */
 	nic->changes_fd = -1;
 	atomic_init(&nic->link, true);
 	nic->dev.ops = &nic_ops;

@@ -7,6 +7,7 @@
 #define VIRTIO_NET_H
 
 #include "host/net.h"
+#include "util/limit.h"
 #include "vm/device.h"
 
 struct nic_config {
@@ -17,6 +18,8 @@ struct nic_config {
 	uint8_t mac[6];
 	uint16_t mtu; /* told to the guest; 0: nothing is told */
 	bool vhost;   /* the host's kernel moves the frames, where both it and the backend can */
+	/* Of what is received, and as much of what is sent; an operation is a frame. No vhost then. */
+	struct limit_config limit;
 };
 
 extern const struct device_type virtio_net_type;

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "tests/unit/driver.h"
 
@@ -495,6 +496,55 @@ static void test_queues(struct machine *m, const char *path, int fd, const char 
 	device_unplug(dev);
 }
 
+static double seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* How long `n` requests of a type take, one after the other. */
+static double time_of(struct machine *m, uint32_t type, unsigned int n)
+{
+	double begun = seconds();
+
+	for (unsigned int i = 0; i < n; i++)
+		request(m, type, 0, 512);
+	return seconds() - begun;
+}
+
+/* LONG=1: for ten seconds each, when the mean is to be within 5 %. */
+static void test_limits(struct machine *m, const char *path)
+{
+	double wanted = getenv("LONG") ? 10 : 0.3, most = getenv("LONG") ? wanted * 1.05 : 5;
+	struct limit_config limits[] = { { .ops = 1000 }, { .bytes = 512000 } };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct disk_config disk = { .path = path };
+		struct blk_config config = { .name = "blk", .limit = limits[i] };
+		struct virtio_dev *dev;
+		struct err err = { "" };
+		double took;
+
+		if (disk_open(&disk, &config.disk, &err))
+			ok(false, "%s", err.text);
+		dev = machine_plug(m, &virtio_blk_type, &config);
+		driver_start(m, FEATURE(VIRTIO_BLK_F_FLUSH), 1, SIZE);
+		/* A tenth of a second's are free after the rest before. */
+		took = time_of(m, VIRTIO_BLK_T_IN, (unsigned int)(wanted * 1000));
+		ok(took > wanted * 0.95 - 0.1 && took < most, "1000 reads a second, by %s: %.2f s",
+		   i ? "bytes" : "number", took);
+		ok(time_of(m, VIRTIO_BLK_T_OUT, 50) < 2, "writes have a limit of their own");
+		time_of(m, VIRTIO_BLK_T_IN, 150);
+		driver_offer(m, 0, SIZE, 0);
+		driver_kick(m, 0);
+		reg_write(m, VIRTIO_MMIO_STATUS, 0);
+		ok(true, "a reset need not wait for who waits");
+		device_unplug(dev);
+	}
+}
+
 int main(void)
 {
 	char path[] = "/tmp/kindling-blk-XXXXXX", log_path[] = "/tmp/kindling-log-XXXXXX";
@@ -515,6 +565,7 @@ int main(void)
 	test_writable(&m, path, "threads", fd, log_fd);
 	test_queues(&m, path, fd, NULL);
 	test_queues(&m, path, fd, "threads");
+	test_limits(&m, path);
 	test_read_only(&m, path, log_fd);
 	machine_tear_down(&m);
 	unlink(path);

@@ -26,6 +26,7 @@ static const uint8_t mac[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
 
 struct outside {
 	struct net net;
+	struct limit_config limit;
 	int end; /* ours */
 	_Atomic uint32_t offloads;
 	_Atomic bool closed, enabled, refuses, down;
@@ -125,7 +126,9 @@ static void open_outside(struct outside *o, const struct net_ops *ops, uint32_t 
 static void plug_all(struct outside *o, unsigned int n, uint16_t mtu)
 {
 	struct net *nets[NET_QUEUES];
-	struct nic_config config = { .name = "nic", .nets = nets, .pairs = n, .mtu = mtu };
+	struct nic_config config = {
+		.name = "nic", .nets = nets, .pairs = n, .mtu = mtu, .limit = o->limit
+	};
 
 	for (unsigned int i = 0; i < n; i++)
 		nets[i] = &o[i].net;
@@ -912,7 +915,7 @@ static void test_pair_resets(struct outside *o)
 		for (unsigned int k = 0; k < PAIRS; k++) {
 			char bytes[HEADER + 900] = { 0 };
 
-			driver_desc(m, 2 * k, 0, RX_DATA, 2000, true, false);
+			driver_desc(m, 2 * k, 0, buffer_gpa((uint16_t)k), 2000, true, false);
 			driver_offer(m, 2 * k, SIZE, 0);
 			send(o[k].end, bytes, sizeof(bytes), MSG_DONTWAIT);
 		}
@@ -1049,6 +1052,64 @@ static void test_link(void)
 	unplug(&o);
 }
 
+/* 100 frames a second each way: so many one after the other, and how long they took. */
+static double time_of_sent(struct outside *o, unsigned int n, uint16_t *count)
+{
+	struct timespec begun, ended;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	for (unsigned int i = 0; i < n; i++) {
+		put(o, 0, NULL, 60, 1);
+		driver_kick(&o->m, TX);
+		if (!arrives(o, 60, 1) || !driver_wait_used(&o->m, TX, ++*count))
+			ok(false, "a frame of ours goes out");
+	}
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	return (double)(ended.tv_sec - begun.tv_sec) +
+	       (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static double time_of_received(struct outside *o, unsigned int n, uint16_t *count)
+{
+	struct timespec begun, ended;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	for (unsigned int i = 0; i < n; i++) {
+		give(o, 0, 2000);
+		driver_kick(&o->m, RX);
+		come(o, NULL, 60, 1);
+		if (!driver_wait_used(&o->m, RX, ++*count))
+			ok(false, "a frame comes");
+	}
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	return (double)(ended.tv_sec - begun.tv_sec) +
+	       (double)(ended.tv_nsec - begun.tv_nsec) / 1e9;
+}
+
+static void test_limits(void)
+{
+	static struct outside o;
+	uint16_t sent = 0, received = 0;
+	double took;
+
+	open_outside(&o, &fake_ops, 0);
+	o.limit = (struct limit_config){ .ops = 100 };
+	plug_all(&o, 1, 0);
+	driver_start(&o.m, 0, 2, SIZE);
+	/* Ten of them are free after the rest before. */
+	took = time_of_sent(&o, 50, &sent);
+	ok(took > 0.38 && took < 5, "50 of 100 frames a second are sent in %.2f s", took);
+	took = time_of_received(&o, 50, &received);
+	ok(took > 0.38 && took < 5, "and as many come, by a limit of their own, in %.2f s", took);
+	put(&o, 0, NULL, 60, 1);
+	driver_kick(&o.m, TX);
+	come(&o, NULL, 60, 1);
+	come(&o, NULL, 60, 1);
+	ok(is_idle(), "nobody spins meanwhile");
+	reg_write(&o.m, VIRTIO_MMIO_STATUS, 0);
+	unplug(&o);
+}
+
 int main(void)
 {
 	static struct outside o;
@@ -1074,5 +1135,6 @@ int main(void)
 	test_gone();
 	test_several();
 	test_link();
+	test_limits();
 	return done_testing();
 }

@@ -81,9 +81,15 @@ refused 'disk empty.*(empty|zero|0)' -k elf -d empty
 refused 'multiple of 512' -k elf -d odd.img
 refused 'given twice' -k elf -d good.img -d link.img
 refused 'given twice' -k elf -d good.img,ro -d good.img,ro
-refused "'wb' is not built" -k elf -d good.img,wb
+refused "'wb' is no word" -k elf -d good.img,wb
 refused 'format vmdk is not known' -k elf -d good.img,format=vmdk
 refused 'cow.* together' -k elf -d good.img,cow,direct
+for limit in rate=0 rate=5G iops= iops=x burst=1T rate=1KB rate=99999999999999999999; do
+	refused "${limit%%=*} is a number from 1 to 4G" -k elf -d "good.img,$limit"
+done
+refused 'burst is a number from 1' -k elf -n mode=tap,burst=0
+refused 'knows no rate: vhost=0' -k elf -n mode=tap,vhost=1,rate=1M
+refused 'no key is named rates' -k elf -d good.img,rates=1
 for n in 0 9 -1 2x '' 99999999999999999999; do
 	refused 'queues is 1 to 8' -k elf -d "good.img,queues=$n"
 done
