@@ -118,8 +118,9 @@ static int set_word(struct given *g, const char *word, struct err *err)
 	else if (!strcmp(word, "direct"))
 		g->disk->direct = true;
 	else
-		return err_set(err, ENOTSUP, "--disk %s: '%s' is no word for it; ro, cow and direct are",
-			       g->text, word);
+		return err_set(err, ENOTSUP,
+			       "--disk %s: '%s' is no word for it; ro, cow and direct are", g->text,
+			       word);
 	return 0;
 }
 

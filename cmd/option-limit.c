@@ -30,9 +30,9 @@ static int parse(const char *value, uint64_t *out)
 int option_set_limit(struct limit_config *limit, const char *option, const char *given,
 		     const char *key, const char *value, struct err *err)
 {
-	uint64_t *number = !strcmp(key, "rate") ? &limit->bytes :
-			   !strcmp(key, "iops") ? &limit->ops :
-						  &limit->burst;
+	uint64_t *number = !strcmp(key, "rate")	  ? &limit->bytes
+			   : !strcmp(key, "iops") ? &limit->ops
+						  : &limit->burst;
 
 	if (parse(value, number))
 		return err_set(err, EINVAL,

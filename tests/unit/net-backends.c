@@ -330,17 +330,15 @@ static bool arp(struct net *net)
 	return false;
 }
 
-/* Asked by queue `by`, it may answer by any that is in use: which of three does it? -1: none. */
-static int arp_by(struct net *nets[3], unsigned int by)
+/* It may answer by any queue that is in use: which of three does it? -1: none. */
+static int answer_of(struct net *nets[3])
 {
 	struct virtio_net_hdr_v1 header;
 	struct pollfd pfd[3];
 
 	for (unsigned int i = 0; i < 3; i++)
 		pfd[i] = (struct pollfd){ .fd = nets[i]->fd, .events = POLLIN };
-	if (ask(nets[by]))
-		return -1;
-	while (poll(pfd, 3, WAIT_MS) > 0) {
+	while (poll(pfd, 3, 200) > 0) {
 		for (int i = 0; i < 3; i++) {
 			const uint8_t *frame;
 			ssize_t n = nets[i]->ops->receive(nets[i], &header, &frame);
@@ -348,6 +346,18 @@ static int arp_by(struct net *nets[3], unsigned int by)
 			if (n > 0 && is_answer(frame, n))
 				return i;
 		}
+	}
+	return -1;
+}
+
+/* Asked by queue `by`, and again now and then: what comes up is not there for all of the host at once. */
+static int arp_by(struct net *nets[3], unsigned int by)
+{
+	for (int tries = 0; tries < WAIT_MS / 200; tries++) {
+		int answered = ask(nets[by]) ? -1 : answer_of(nets);
+
+		if (answered >= 0)
+			return answered;
 	}
 	return -1;
 }
