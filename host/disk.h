@@ -38,7 +38,9 @@ struct disk;
 int disk_open(const struct disk_config *config, struct disk **out, struct err *err);
 void disk_close(struct disk *disk); /* NULL is no disk */
 
-uint64_t disk_size(const struct disk *disk); /* bytes, a multiple of disk_block_size() */
+/* When it was opened (host/disk-growth.h): bytes, a multiple of disk_block_size(). */
+uint64_t disk_size(const struct disk *disk);
+
 bool disk_read_only(const struct disk *disk);
 
 /* What offsets and lengths must be multiples of: DISK_SECTOR; more where direct I/O needs it. */

@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "host/disk-growth.h"
 #include "host/disk-queue.h"
 #include "util/limit.h"
 #include "virtio/core.h"
@@ -66,7 +67,9 @@ struct blk_queue {
 struct virtio_blk {
 	struct virtio_dev dev;
 	struct disk *disk;
-	struct virtio_blk_config config;  /* but for `wce` */
+	struct virtio_blk_config config;  /* but for `capacity` and `wce` */
+	_Atomic uint64_t capacity;	  /* in sectors */
+	struct disk_growth growth;	  /* runs with the first queue */
 	_Atomic bool write_back;	  /* a write need not be stable until there is a flush */
 	char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros; none if it is full */
 	const char *engine;
@@ -85,7 +88,7 @@ static bool range_possible(const struct virtio_blk *blk, uint64_t sector, uint32
 	uint32_t block = disk_block_size(blk->disk);
 
 	return len % block == 0 && sector % (block / SECTOR) == 0 &&
-	       range_in(sector, len / SECTOR, blk->config.capacity);
+	       range_in(sector, len / SECTOR, atomic_load(&blk->capacity));
 }
 
 static const char *op_name(enum disk_op op)
@@ -351,6 +354,29 @@ static void close_queue(struct blk_queue *q)
 	q->starved = false;
 }
 
+static void on_growth(void *opaque, uint64_t size)
+{
+	struct virtio_blk *blk = opaque;
+
+	atomic_store(&blk->capacity, size / SECTOR);
+	log_at(blk->dev.env->log, LOG_INFO, "%s: it has grown to %llu bytes", blk->dev.device.name,
+	       (unsigned long long)size);
+	virtio_config_changed(&blk->dev);
+}
+
+/* A disk that can't be watched does without. */
+static void watch_growth(struct virtio_blk *blk, struct loop *loop)
+{
+	blk->growth = (struct disk_growth){
+		.disk = blk->disk,
+		.loop = loop,
+		.size = atomic_load(&blk->capacity) * SECTOR,
+		.grown = on_growth,
+		.opaque = blk,
+	};
+	disk_growth_start(&blk->growth);
+}
+
 static int blk_activate(struct virtio_dev *dev, unsigned int i)
 {
 	struct virtio_blk *blk = blk_of(dev);
@@ -372,6 +398,8 @@ static int blk_activate(struct virtio_dev *dev, unsigned int i)
 		return rc;
 	}
 	dev->queues[i].loop = q->loop;
+	if (!i)
+		watch_growth(blk, q->loop);
 	log_at(dev->env->log, LOG_INFO, "%s: queue %u started, I/O by %s", dev->device.name, i,
 	       disk_queue_engine(q->io));
 	return 0;
@@ -383,6 +411,8 @@ static void blk_stop(struct virtio_dev *dev, unsigned int i)
 
 	loop_remove(q->loop, q->io_source);
 	loop_remove(q->loop, q->timer_source);
+	if (!i)
+		disk_growth_stop(&q->blk->growth);
 	while (q->in_flight) {
 		disk_queue_wait(q->io);
 		complete(q);
@@ -400,6 +430,7 @@ static void blk_config_read(struct virtio_dev *dev, uint32_t offset, void *data,
 	const struct virtio_blk *blk = blk_of(dev);
 	struct virtio_blk_config config = blk->config;
 
+	config.capacity = atomic_load(&blk->capacity);
 	config.wce = atomic_load(&blk->write_back);
 	memcpy(data, (uint8_t *)&config + offset, len);
 }
@@ -457,7 +488,7 @@ static void describe(struct virtio_blk *blk, unsigned int n_queues)
 	uint64_t features = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_FLUSH) |
 			    FEATURE(VIRTIO_BLK_F_CONFIG_WCE);
 
-	config->capacity = disk_size(blk->disk) / SECTOR;
+	atomic_init(&blk->capacity, disk_size(blk->disk) / SECTOR);
 	config->seg_max = SEG_MAX;
 	config->blk_size = block;
 	config->physical_block_exp = (uint8_t)__builtin_ctz(physical / block);

@@ -496,6 +496,42 @@ static void test_queues(struct machine *m, const char *path, int fd, const char 
 	device_unplug(dev);
 }
 
+static bool capacity_is(struct machine *m, uint32_t sectors)
+{
+	return bus_read(m, 0x100, 8) == sectors;
+}
+
+static void test_growth(struct machine *m, const char *path, int fd)
+{
+	struct virtio_dev *dev = plug(m, path, false, NULL);
+
+	driver_start(m, 0, 1, SIZE);
+	reg_write(m, VIRTIO_MMIO_INTERRUPT_ACK, 3);
+	ok(request(m, VIRTIO_BLK_T_IN, SECTORS, 512) == VIRTIO_BLK_S_IOERR &&
+		   !ftruncate(fd, (SECTORS + 9) * 512 + 5) &&
+		   wait_until(capacity_is, m, SECTORS + 9),
+	   "a file that grows makes a disk that grows");
+	ok(reg_read(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG,
+	   "of which the driver is told");
+	ok(request(m, VIRTIO_BLK_T_IN, SECTORS + 8, 512) == VIRTIO_BLK_S_OK &&
+		   request(m, VIRTIO_BLK_T_IN, SECTORS + 9, 512) == VIRTIO_BLK_S_IOERR,
+	   "up to its new end");
+	ok(!ftruncate(fd, (SECTORS + 12) * 512) && wait_until(capacity_is, m, SECTORS + 12),
+	   "and again, a second later");
+	reg_write(m, VIRTIO_MMIO_STATUS, 0);
+	if (ftruncate(fd, (SECTORS + 20) * 512))
+		ok(false, "the file grows");
+	driver_start(m, 0, 1, SIZE);
+	ok(capacity_is(m, SECTORS + 20), "what happened without a driver is seen when it starts");
+	if (ftruncate(fd, SECTORS * 512))
+		ok(false, "the file shrinks");
+	usleep(20000);
+	ok(request(m, VIRTIO_BLK_T_IN, SECTORS, 512) == VIRTIO_BLK_S_IOERR &&
+		   capacity_is(m, SECTORS + 20),
+	   "one that shrinks has errors there");
+	device_unplug(dev);
+}
+
 static double seconds(void)
 {
 	struct timespec t;
@@ -566,6 +602,7 @@ int main(void)
 	test_queues(&m, path, fd, NULL);
 	test_queues(&m, path, fd, "threads");
 	test_limits(&m, path);
+	test_growth(&m, path, fd);
 	test_read_only(&m, path, log_fd);
 	machine_tear_down(&m);
 	unlink(path);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * inotify has one event for a file that grows and for one that is written to, as the guest does all
+ * the time. So the watch is good for one event, and is set again a second after it.
+ */
+#include "host/disk-growth.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "util/util.h"
+
+static int watch_once(struct disk_growth *g)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", disk_fd(g->disk));
+	return inotify_add_watch(g->watch, path, IN_MODIFY | IN_ONESHOT) < 0 ? -errno : 0;
+}
+
+static void look(struct disk_growth *g)
+{
+	struct stat st;
+	uint64_t size;
+
+	if (fstat(disk_fd(g->disk), &st) || st.st_size < 0)
+		return;
+	size = align_down((uint64_t)st.st_size, disk_block_size(g->disk));
+	if (size <= g->size)
+		return;
+	g->size = size;
+	g->grown(g->opaque, size);
+}
+
+static void on_change(void *opaque, uint32_t events)
+{
+	static const struct itimerspec second = { .it_value.tv_sec = 1 };
+	struct disk_growth *g = opaque;
+	char event[sizeof(struct inotify_event) + NAME_MAX + 1];
+
+	(void)events;
+	/* It tells of itself, too: that it is gone. */
+	while (read(g->watch, event, sizeof(event)) > 0)
+		;
+	look(g);
+	timerfd_settime(g->timer, 0, &second, NULL);
+}
+
+static void on_second(void *opaque, uint32_t events)
+{
+	struct disk_growth *g = opaque;
+	uint64_t count;
+
+	(void)events;
+	if (read(g->timer, &count, sizeof(count)) < 0)
+		return;
+	watch_once(g); /* before looking: what comes later is an event */
+	look(g);
+}
+
+static bool can_grow(const struct disk *disk)
+{
+	struct stat st;
+
+	return disk_fd(disk) >= 0 && !fstat(disk_fd(disk), &st) && S_ISREG(st.st_mode);
+}
+
+static int start(struct disk_growth *g)
+{
+	int rc;
+
+	g->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	g->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (g->watch < 0 || g->timer < 0)
+		return -errno;
+	rc = watch_once(g);
+	look(g); /* it may have grown since it was opened */
+	if (!rc)
+		rc = loop_add(g->loop, g->watch, EPOLLIN, on_change, g, &g->watch_source);
+	if (!rc)
+		rc = loop_add(g->loop, g->timer, EPOLLIN, on_second, g, &g->timer_source);
+	return rc;
+}
+
+int disk_growth_start(struct disk_growth *g)
+{
+	int rc;
+
+	g->watch = g->timer = -1;
+	g->watch_source = g->timer_source = LOOP_NONE;
+	if (!can_grow(g->disk))
+		return -ENOTSUP;
+	rc = start(g);
+	if (rc)
+		disk_growth_stop(g);
+	return rc;
+}
+
+void disk_growth_stop(struct disk_growth *g)
+{
+	if (!g->loop)
+		return;
+	loop_remove(g->loop, g->watch_source);
+	loop_remove(g->loop, g->timer_source);
+	if (g->watch >= 0)
+		close(g->watch);
+	if (g->timer >= 0)
+		close(g->timer);
+	g->watch = g->timer = -1;
+	g->loop = NULL;
+}

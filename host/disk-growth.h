@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tells when a raw disk's file becomes longer under a running guest (truncate -s +1G), within a
+ * second or two. Costs nothing while nobody writes to the file, and two wakeups a second otherwise.
+ */
+#ifndef HOST_DISK_GROWTH_H
+#define HOST_DISK_GROWTH_H
+
+#include "host/disk.h"
+#include "util/loop.h"
+
+struct disk_growth {
+	struct disk *disk;
+	struct loop *loop;
+	uint64_t size;	  /* the largest that was told of */
+	int watch, timer; /* -1: not started */
+	loop_id watch_source, timer_source;
+	/* On the loop, or in disk_growth_start(): the disk has `size` bytes now, more than before, a multiple of its blocks. */
+	void (*grown)(void *opaque, uint64_t size);
+	void *opaque;
+};
+
+/*
+ * `disk`, `size`, `loop`, `grown` and `opaque` are filled in. 0, or -errno: -ENOTSUP for a disk that
+ * can't grow: it is no raw file.
+ */
+int disk_growth_start(struct disk_growth *g);
+
+/* May be called when it was not started, and again. */
+void disk_growth_stop(struct disk_growth *g);
+
+#endif
