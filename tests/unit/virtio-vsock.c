@@ -741,7 +741,7 @@ static void fill(struct bulk *b, uint8_t *to, size_t len)
 
 static bool same(struct bulk *b, const uint8_t *data, size_t len)
 {
-	uint8_t wanted[65536];
+	uint8_t wanted[8192];
 
 	if (len > sizeof(wanted) || len > b->left)
 		return false;
@@ -749,66 +749,104 @@ static bool same(struct bulk *b, const uint8_t *data, size_t len)
 	return !memcmp(wanted, data, len);
 }
 
-/* Both ways at the same time, by pieces of odd lengths. */
+#define STREAMS 8
+#define STREAM_BYTES (640 * KIB)
+#define FIRST_PORT 3000
+
+/* One connection's, both ways: what was sent, and what of that was seen at the other end. */
+struct stream {
+	int fd;
+	uint32_t port;
+	struct bulk out, out_seen, in, in_seen;
+	uint32_t sent, fwd;	/* to the host, and what it has taken */
+	uint32_t taken, told;	/* from the host, and what it knows of that */
+	uint8_t pending[40009]; /* for the host's socket */
+	size_t at, had;
+};
+
+/* What the device says. False: something is wrong. */
+static bool stream_packet(struct guest *g, struct stream *s)
+{
+	s->fwd = g->hdr.fwd_cnt;
+	if (g->hdr.op != VIRTIO_VSOCK_OP_RW)
+		return g->hdr.op != VIRTIO_VSOCK_OP_RST;
+	s->taken += g->hdr.len;
+	if (s->taken - s->told > GUEST_ALLOC / 2) {
+		g->fwd = s->told = s->taken;
+		send_op(g, VIRTIO_VSOCK_OP_CREDIT_UPDATE, s->port, PORT);
+	}
+	return same(&s->in_seen, g->data, g->hdr.len);
+}
+
+/* The guest sends while there is room. */
+static bool stream_out(struct guest *g, struct stream *s)
+{
+	static uint8_t data[30011];
+	uint32_t len = MIN(s->out.left, (uint32_t)sizeof(data));
+
+	if (!len || VSOCK_BUFFER - (s->sent - s->fwd) < len)
+		return false;
+	fill(&s->out, data, len);
+	g->fwd = s->told = s->taken;
+	send_data(g, s->port, PORT, data, len);
+	s->sent += len;
+	return true;
+}
+
+/* The host's program reads and writes what it can. */
+static bool stream_host(struct stream *s, bool *good)
+{
+	uint8_t data[7001];
+	ssize_t n = recv(s->fd, data, sizeof(data), 0), m = 0;
+
+	if (n > 0)
+		*good &= same(&s->out_seen, data, (size_t)n);
+	if (s->at == s->had) {
+		s->had = MIN((size_t)s->in.left, sizeof(s->pending));
+		fill(&s->in, s->pending, s->had);
+		s->at = 0;
+	}
+	if (s->at < s->had)
+		m = send(s->fd, s->pending + s->at, s->had - s->at, MSG_NOSIGNAL);
+	s->at += m > 0 ? (size_t)m : 0;
+	return n > 0 || m > 0;
+}
+
+/* Several at a time, both ways, by pieces of odd lengths; each is moved on by nobody but itself. */
 static void test_bulk(struct guest *g, int listener)
 {
-	static uint8_t data[65536];
-	struct bulk out = { 1, 5 * MIB }, out_seen = out, in = { 2, 5 * MIB }, in_seen = in;
-	uint32_t sent = 0, fwd = 0;
-	size_t had = 0, at = 0;
+	static struct stream streams[STREAMS];
+	uint32_t left = 1;
 	bool good = true;
-	static uint8_t pending[65536];
-	int fd;
 
 	start(g, true);
-	fd = guest_connects(g, listener, 1000);
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	for (int idle = 0; good && idle < 20000 && (out_seen.left || in_seen.left);) {
-		bool moved = false;
-		ssize_t n;
+	for (unsigned int i = 0; i < STREAMS; i++) {
+		struct stream *s = &streams[i];
 
-		while (used_idx(g->m, RX) != g->received && receive(g)) {
-			fwd = g->hdr.fwd_cnt;
-			moved = true;
-			if (g->hdr.op != VIRTIO_VSOCK_OP_RW)
-				continue;
-			good &= same(&in_seen, g->data, g->hdr.len);
-			g->fwd += g->hdr.len;
-			if (in_seen.left % 4 == 0)
-				send_op(g, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, PORT);
-		}
-		if (out.left && VSOCK_BUFFER - (sent - fwd) >= 30011) {
-			uint32_t len = MIN(out.left, 30011u);
-
-			fill(&out, data, len);
-			send_data(g, 1000, PORT, data, len);
-			sent += len;
-			moved = true;
-		}
-		n = recv(fd, data, 7001, 0);
-		if (n > 0) {
-			good &= same(&out_seen, data, (size_t)n);
-			moved = true;
-		}
-		if (at == had && in.left) {
-			had = MIN(in.left, 40009u);
-			fill(&in, pending, had);
-			at = 0;
-		}
-		n = at < had ? send(fd, pending + at, had - at, MSG_NOSIGNAL) : 0;
-		if (n > 0) {
-			at += (size_t)n;
-			moved = true;
-		}
-		idle = moved ? 0 : idle + 1;
-		if (!moved)
-			usleep(100);
-		if (idle % 100 == 99)
-			send_op(g, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 1000, PORT);
+		*s = (struct stream){ .port = FIRST_PORT + i };
+		s->out = s->out_seen = (struct bulk){ 2 * i, STREAM_BYTES };
+		s->in = s->in_seen = (struct bulk){ 2 * i + 1, STREAM_BYTES };
+		s->fd = guest_connects(g, listener, s->port);
+		fcntl(s->fd, F_SETFL, O_NONBLOCK);
 	}
-	ok(good && !out_seen.left && !in_seen.left, "5 MiB each way at once (%u, %u left)",
-	   out_seen.left, in_seen.left);
-	close(fd);
+	for (int idle = 0; good && left && idle < 20000; idle++) {
+		while (used_idx(g->m, RX) != g->received && receive(g)) {
+			good &= stream_packet(g, &streams[g->hdr.dst_port - FIRST_PORT]);
+			idle = 0;
+		}
+		left = 0;
+		for (unsigned int i = 0; i < STREAMS; i++) {
+			if (stream_out(g, &streams[i]) || stream_host(&streams[i], &good))
+				idle = 0;
+			left += streams[i].out_seen.left + streams[i].in_seen.left;
+		}
+		if (idle)
+			usleep(100);
+	}
+	ok(good && !left, "5 MiB each way, in %d streams (%u bytes left)", STREAMS, left);
+	for (unsigned int i = 0; i < STREAMS; i++)
+		close(streams[i].fd);
+	g->fwd = 0;
 }
 
 static unsigned int open_fds(void)
