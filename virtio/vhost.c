@@ -25,7 +25,7 @@ static int set(const struct vhost *v, unsigned long request, const void *arg)
 
 static int set_features(const struct vhost *v, uint64_t features)
 {
-	uint64_t wanted = v->dev->st.driver_features & (RING_FEATURES | features), known;
+	uint64_t wanted = v->dev->st.driver_features & (RING_FEATURES | features), known = 0;
 	int rc = set(v, VHOST_GET_FEATURES, &known);
 
 	if (!rc && wanted & ~known)

@@ -4,11 +4,10 @@
  * /dev/vhost-vsock, which is in the lab (tests/lab/x86-vhost-vsock.t).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_vsock.h>
-#include <sys/socket.h> /* before the next one, which wants its types */
+#include <sys/socket.h>
 
-#include <linux/vm_sockets.h>
+#include <linux/vm_sockets.h> /* (in some versions it needs the one before) */
 
 #include "tests/unit/driver.h"
 #include "virtio/vsock.h"
@@ -107,6 +106,12 @@ static bool ends(int fd)
 	return n == 0 || (n < 0 && errno == ECONNRESET);
 }
 
+/* The kernel tells us, and then we the driver. */
+static bool interrupted(struct machine *m, uint32_t before)
+{
+	return atomic_load(&m->interrupts) > before;
+}
+
 static void test_use(struct machine *m, struct virtio_dev *dev)
 {
 	struct device *d = &dev->device;
@@ -123,7 +128,7 @@ static void test_use(struct machine *m, struct virtio_dev *dev)
 	interrupts = atomic_load(&m->interrupts);
 	fd = connected(m);
 	ok(fd >= 0, "a program of the host's reaches the guest");
-	ok(atomic_load(&m->interrupts) > interrupts &&
+	ok(wait_until(interrupted, m, interrupts) &&
 		   reg_read(m, VIRTIO_MMIO_INTERRUPT_STATUS) == VIRTIO_MMIO_INT_VRING,
 	   "which is interrupted, with a status that is true");
 	d->ops->quiesce(d);
