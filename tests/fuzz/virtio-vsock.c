@@ -21,7 +21,7 @@
 
 /* For the life of the process. */
 static struct outside {
-	char dir[32], path[48], port_path[64];
+	char dir[40], path[48], port_path[64];
 	struct uds_listener listener;
 	int programs[PROGRAMS]; /* -1: none */
 	size_t takes;		/* of what the guest sends, bytes at a time */
@@ -55,7 +55,7 @@ static void make_outside(void)
 {
 	if (outside.dir[0])
 		return;
-	strcpy(outside.dir, "/tmp/kindling-fuzz-XXXXXX");
+	strcpy(outside.dir, "/tmp/kindling-fuzz-vsock-XXXXXX");
 	CHECK(mkdtemp(outside.dir));
 	snprintf(outside.path, sizeof(outside.path), "%s/s", outside.dir);
 	snprintf(outside.port_path, sizeof(outside.port_path), "%s_%d", outside.path, PORT);
