@@ -56,7 +56,7 @@ tap()
 	name=$1 acts=$2 keys=$3
 	shift 3
 	serve
-	guest "$name" vmlinuz-cloud "net_up,$acts,poweroff" -c 2 -p net=192.168.33.15/24 -n "mode=tap,$keys" "$@" </dev/null &
+	guest "$name" vmlinuz-cloud "net_up,$acts,poweroff" -p net=192.168.33.15/24 -n "mode=tap,$keys" "$@" </dev/null &
 	guest=$!
 	wait_for "$tmp/$name.out" serving
 	$busybox nc 192.168.33.15 5003 <"$tmp/data" >/dev/null
