@@ -33,9 +33,17 @@ machine()
 	parameters="console=ttyS0 nohz=off highres=off $(tsc_khz)"
 }
 
+# A KVM that is loaded before Linux has measured the TSC well, a second or so after its start, keeps for all its
+# guests the frequency that it first believed in, and says "user requested TSC rate below hardware speed" to
+# each: their timers then come late or never.
 l1_root()
 {
 	cat <<-'END'
+		for i in $(seq 100); do
+			grep -q '^tsc-early' /sys/devices/system/clocksource/*/current_clocksource && usleep 50000
+		done
+		dmesg | grep 'Nested Virtualization\|Refined TSC' | tail -n 1 | grep -q Refined &&
+			rmmod kvm_amd && insmod /lib/modules/kvm-amd.ko
 		share root /mnt ro,cache=loose
 		mount --bind /mnt /host
 	END
