@@ -18,9 +18,6 @@ own_option()
 # imprecise for it; QEMU's software CPU shows the host's own TSC, so its frequency is no secret.
 tsc_khz() { [ -z "$microvm" ] || awk '/MHz/ { printf "tsc_early_khz=%d", $4 * 1000; exit }' /proc/cpuinfo; }
 
-# A one-shot timer whose interrupt QEMU's SVM loses is never set again: L1, or the guests in it, then stand
-# still for half a minute at a time, or for good. A tick that comes anyway has no such end.
-#
 # The unpacked kernel starts by its PVH note: unpacking an XZ image takes the software CPU 2.5 s.
 machine()
 {
@@ -30,7 +27,7 @@ machine()
 		machine=q35 bus=pci
 	fi
 	kernel=$kernels/vmlinux-generic
-	parameters="console=ttyS0 nohz=off highres=off $(tsc_khz)"
+	parameters="console=ttyS0 $(tsc_khz)"
 }
 
 # A KVM that is loaded before Linux has measured the TSC well, a second or so after its start, keeps for all its
