@@ -226,7 +226,10 @@ static const char tail[] =
 	"it says that it reboots.\n"
 	"Say console=ttyS0 console=hvc0 where that matters.\n"
 	"A guest that halts without powering off goes on halting, until it is ended from outside.\n"
-	"Disk files are locked while in use, shared by read-only users only.\n";
+	"Disk files are locked while in use, shared by read-only users only.\n"
+	"A raw file that becomes longer makes the guest's disk larger; one that becomes shorter has errors\n"
+	"there.\n"
+	"A disk's request that waits for its rate holds up those behind it in its queue, reads or writes.\n";
 
 void manual_mdoc(const struct command *table)
 {
