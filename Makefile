@@ -390,7 +390,7 @@ payload-src := guest/payload/$(ARCH)
 payload-obj := $(BUILD)/payload/obj
 payload-common := $(payload-obj)/start.o $(payload-obj)/lib.o
 # A library: a payload is linked with what it calls, and the small ones stay small.
-payload-lib := $(addprefix $(payload-obj)/,machine.o crew.o driver.o)
+payload-lib := $(addprefix $(payload-obj)/,machine.o crew.o driver.o pci.o)
 
 $(obj)/gen/payload-data.o $(musl)/gen/payload-data.o: $(payload-elfs)
 

@@ -115,7 +115,8 @@ static uint32_t read_queue(const struct virtio_dev *dev, uint64_t offset)
 	case VIRTIO_PCI_COMMON_Q_NOFF:
 		return pci->queue_sel;
 	}
-	copy = *q;
+	/* Not its indices, which its loop writes. */
+	copy = (struct queue_state){ .desc = q->desc, .driver = q->driver, .device = q->device };
 	address = ring_address(&copy, offset);
 	return address ? (uint32_t)(*address >> shift_of(offset)) : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/payload/driver.h"
 
+#include "guest/payload/pci.h"
 #include "guest/payload/port.h"
 
 #define MAGIC 0x74726976
@@ -26,12 +27,15 @@ static uint8_t arenas[DEVICES_MAX][ARENA] __attribute__((aligned(4096)));
 
 uint32_t device_read(const struct device *d, uint32_t reg)
 {
-	return (uint32_t)mmio_read(d->base + reg, 4);
+	return d->config ? pci_register_read(d, reg) : (uint32_t)mmio_read(d->base + reg, 4);
 }
 
 void device_write(const struct device *d, uint32_t reg, uint32_t v)
 {
-	mmio_write(d->base + reg, v, 4);
+	if (d->config)
+		pci_register_write(d, reg, v);
+	else
+		mmio_write(d->base + reg, v, 4);
 }
 
 static uint64_t offered_features(const struct device *d)
@@ -314,16 +318,25 @@ static bool learn(struct device *d)
 	return false;
 }
 
+/* The machine's device number `i`. False: there is none. */
+static bool look(struct device *d, unsigned int i)
+{
+	d->base = port_virtio + i * port_virtio_step;
+	if (device_read(d, REG_MAGIC) != MAGIC)
+		return pci_find(d, i);
+	d->id = device_read(d, REG_DEVICE_ID);
+	return true;
+}
+
 struct device *device_find(uint32_t id)
 {
 	struct device *d = &devices[0];
 
 	for (unsigned int i = 0; i < DEVICES_MAX; i++) {
-		d->base = port_virtio + i * port_virtio_step;
 		d->arena = arenas[0];
+		d->config = 0;
 		d->n_queues = id == ID_CONSOLE ? 2 : 1;
-		d->id = device_read(d, REG_DEVICE_ID);
-		if (device_read(d, REG_MAGIC) != MAGIC)
+		if (!look(d, i))
 			return NULL;
 		if (d->id == id)
 			return d;
@@ -338,14 +351,12 @@ volatile uint32_t *disk_data(struct device *d)
 
 bool devices_find(void)
 {
-	for (uint64_t at = port_virtio; n_devices < DEVICES_MAX; at += port_virtio_step) {
+	while (n_devices < DEVICES_MAX) {
 		struct device *d = &devices[n_devices];
 
-		d->base = at;
 		d->arena = arenas[n_devices];
-		if (device_read(d, REG_MAGIC) != MAGIC)
+		if (!look(d, n_devices))
 			break;
-		d->id = device_read(d, REG_DEVICE_ID);
 		if (!learn(d) || !device_works(d)) {
 			put_str("a device doesn't work from the start\r\n");
 			return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A driver of virtio-mmio devices as they should be driven, polled; and what it takes to drive them
- * as they shouldn't. Each device has an arena of RAM for itself: whatever it is told to write lands
+ * A driver of virtio devices as they should be driven, polled; and what it takes to drive them as they
+ * shouldn't. They are virtio-mmio's, or on PCI (pci.h). Each device has an arena of RAM for itself: whatever it is told to write lands
  * there, and two devices never share a byte.
  */
 #ifndef PAYLOAD_DRIVER_H
@@ -65,7 +65,9 @@ struct desc {
 
 struct device {
 	const char *name;
-	uint64_t base;
+	uint64_t base;	 /* of the registers, or of a PCI function's BAR at first */
+	uint64_t config; /* a function's configuration space; 0: it is virtio-mmio's */
+	uint32_t window; /* in there: the capability by which it reaches the BAR */
 	uint32_t id, n_queues;
 	uint8_t *arena;
 	uint64_t sectors; /* of a disk */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writes garbage to every register of every device, in every size, at every alignment, from all
- * CPUs at once; half of the devices were set up as a driver does it before. One device is spared in
+ * CPUs at once, and moves what can be moved, PCI's BARs, onto each other and away; half of the devices were set up as a driver does it before. One device is spared in
  * each round, a different one each time, and must work all the while. After each round all of them
  * must.
  *
@@ -10,6 +10,7 @@
 #include "guest/payload/crew.h"
 #include "guest/payload/driver.h"
 #include "guest/payload/option.h"
+#include "guest/payload/pci.h"
 #include "guest/payload/port.h"
 #include "guest/payload/random.h"
 
@@ -106,6 +107,90 @@ static void torture_registers(struct random *r, const struct device *d)
 		mmio_write(at, v, size);
 }
 
+/* ---- PCI ---- */
+
+/* A message from the table that is no plain interrupt (an NMI, an INIT) would be our end. */
+#define PLAIN_MESSAGE (~0x0000070000000700ull)
+/* The window reaches neither that table nor the addresses of rings. */
+#define WINDOW_OFFSET 8
+#define NO_RINGS 0x20u
+#define NO_TABLE 0x4000u
+
+/*
+ * Onto others: the spared one, which is there; and places behind the BARs that two may want at a
+ * time. Not where another is at home: it would get that one's rings.
+ */
+static uint64_t any_bar(struct random *r, const struct device *d)
+{
+	switch (random_below(r, 8)) {
+	case 0:
+		return (uint64_t)(uintptr_t)d->arena;
+	case 1:
+		return port_ecam + random_below(r, 2) * 0x8000;
+	case 2:
+		return port_places[random_below(r, port_n_places)].base;
+	case 3:
+		return -(uint64_t)PCI_BAR_SIZE * (1 + random_below(r, 2));
+	case 4:
+		return garbage_value(r);
+	case 5:
+		return spared ? spared->base : d->base;
+	case 6:
+		return devices[random_below(r, 2)].base + PCI_BAR_SIZE;
+	default:
+		return d->base;
+	}
+}
+
+static void torture_config(struct random *r, const struct device *d)
+{
+	unsigned int size = any_size(r);
+	uint64_t at = any_place(r, d->config, PCI_CONFIG_SIZE, size);
+	uint64_t v = garbage_value(r), window = d->config + d->window + WINDOW_OFFSET;
+
+	if (random_once(r, 4)) {
+		v = any_bar(r, d);
+		at = d->config + PCI_BAR;
+		size = 8;
+	} else if (random_once(r, 4)) {
+		v |= 2;
+		at = d->config + PCI_COMMAND;
+		size = 2;
+	}
+	for (unsigned int i = 0; i < size; i++) {
+		if (at + i == window)
+			v &= ~((uint64_t)NO_RINGS << 8 * i);
+		if (at + i == window + 1)
+			v &= ~((uint64_t)(NO_TABLE >> 8) << 8 * i);
+	}
+	if (random_once(r, 4))
+		mmio_read(at, size);
+	else
+		mmio_write(at, v, size);
+}
+
+/* Where its BAR was at first: nobody may be there now, but no RAM either. */
+static void torture_bar(struct random *r, const struct device *d)
+{
+	unsigned int size = any_size(r);
+	uint32_t at = random_below(r, 8) * 0x1000 + random_below(r, PCI_COMMON_SIZE);
+	uint64_t v = garbage_value(r) & PLAIN_MESSAGE;
+
+	if (random_once(r, 2)) {
+		at = random_below(r, PCI_COMMON_SIZE / 2) * 2;
+		size = at < 0x10 || at >= PCI_RINGS ? 4 : at == 0x14 ? 1 : 2;
+	}
+	if (random_once(r, 8))
+		at = random_below(r, PCI_BAR_SIZE);
+	at &= ~(port_aligned ? size - 1 : 0);
+	if (size == 4 && at % 8 == 0 && at >= PCI_RINGS && at < PCI_RINGS_END)
+		v = ring_address(r, d, REG_QUEUE_DESC + (at - PCI_RINGS) * 2);
+	if (random_once(r, 4))
+		mmio_read(d->base + at, size);
+	else
+		mmio_write(d->base + at, v, size);
+}
+
 /* A driver's own moves, at the wrong moment perhaps. */
 static void drive(struct random *r, struct device *d)
 {
@@ -148,8 +233,12 @@ static void torture(struct random *r, uint8_t *buffer)
 		return;
 	else if (random_once(r, 4))
 		drive(r, &devices[i]);
-	else
+	else if (!devices[i].config)
 		torture_registers(r, &devices[i]);
+	else if (random_once(r, 2))
+		torture_config(r, &devices[i]);
+	else
+		torture_bar(r, &devices[i]);
 }
 
 static void round_of(unsigned int cpu)
@@ -161,6 +250,14 @@ static void round_of(unsigned int cpu)
 		if (!device_request(spared))
 			spared_failed = true;
 	}
+}
+
+/* All at once: one may be in the place of another. */
+static void go_home(void)
+{
+	for (unsigned int i = 0; i < n_devices; i++)
+		if (devices[i].config)
+			pci_go_home(&devices[i]);
 }
 
 static void set_up(struct random *r)
@@ -192,6 +289,7 @@ static bool do_round(uint32_t number)
 	spared_failed = false;
 	set_up(&randoms[0]);
 	crew_run(round_of);
+	go_home();
 	port_repair();
 	put_str("\r\nround ");
 	put_hex(number);

@@ -58,8 +58,8 @@ void place_burst(const struct place *p, uint64_t at, unsigned int size, void *bu
 extern const struct place port_places[];
 extern const unsigned int port_n_places;
 
-/* Where virtio-mmio slots lie; RAM ends below PORT_NO_RAM, and nothing above it is RAM (-m 64). */
-extern const uint64_t port_virtio, port_virtio_step;
+/* Where virtio-mmio slots lie, and PCI's configuration space, if there is any of them; RAM ends below PORT_NO_RAM, and nothing above it is RAM (-m 64). */
+extern const uint64_t port_virtio, port_virtio_step, port_ecam;
 #define PORT_NO_RAM 0x80000000u
 uint64_t port_ram_end(const void *boot);
 

@@ -19,7 +19,8 @@ const struct place port_places[] = {
 const unsigned int port_n_places = sizeof(port_places) / sizeof(port_places[0]);
 
 /* Slots are neighbours, and an unaligned access to a device faults in the guest. */
-const uint64_t port_virtio = ARM_VIRTIO_MMIO, port_virtio_step = ARM_VIRTIO_MMIO_STEP;
+const uint64_t port_virtio = ARM_VIRTIO_MMIO, port_virtio_step = ARM_VIRTIO_MMIO_STEP,
+	       port_ecam = ARM_PCI_ECAM;
 const unsigned int port_margin = 0;
 const bool port_aligned = true;
 

@@ -27,7 +27,8 @@ const struct place port_places[] = {
 };
 const unsigned int port_n_places = sizeof(port_places) / sizeof(port_places[0]);
 
-const uint64_t port_virtio = X86_VIRTIO_MMIO, port_virtio_step = X86_VIRTIO_MMIO_STEP;
+const uint64_t port_virtio = X86_VIRTIO_MMIO, port_virtio_step = X86_VIRTIO_MMIO_STEP,
+	       port_ecam = X86_PCI_ECAM;
 const unsigned int port_margin = 8;
 const bool port_aligned = false;
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Guests that mean harm: the payloads `garbage` (registers) and `rings` (virtqueues) on all CPUs. The
+# Guests that mean harm: the payloads `garbage` (registers, PCI's configuration) and `rings` (virtqueues) on all CPUs. The
 # VMM must live, without a word from a sanitizer; whatever was done to a device, it must work after a
 # reset, and the others all the while: the payloads check that and end with 0 only then. A read-only
 # disk keeps every byte, a disk its size.
@@ -80,9 +80,10 @@ long()
 	while [ "$(date +%s)" -lt $end ]; do
 		attack garbage 2 $seed 20 $disks --rng &&
 			attack rings 2 $seed 4 $disks --rng &&
+			attack garbage 3 $seed 20 $disks --rng --virtio-transport pci &&
 			attack garbage 2 $seed 20 $disks --rng --console virtio &&
 			attack rings 2 $seed 4 $disks --rng --console virtio || break
-		runs=$((runs + 4)) seed=$((seed + 1))
+		runs=$((runs + 5)) seed=$((seed + 1))
 	done
 	[ "$(date +%s)" -ge $end ]
 	report $? "$runs runs in $seconds s: no report, and the VMM lives"
@@ -99,6 +100,10 @@ short()
 	stands "rings" rings 1 1 4 $disks --rng
 	stands "rings on two CPUs" rings 2 2 4 $disks --rng
 	stands "with a virtio console" rings 2 3 3 $disks --rng --console virtio
+	stands "PCI: to configuration spaces and BARs too, which are moved" \
+		garbage 2 1 10 $disks --rng --virtio-transport pci
+	stands "on three CPUs" garbage 3 2 10 $disks --rng --console virtio --virtio-transport pci
+	stands "rings on PCI" rings 2 1 4 $disks --rng --virtio-transport pci
 	# A program that lets its guests wait, and sends them away.
 	perl -MIO::Socket::UNIX -e '$l = IO::Socket::UNIX->new(Local => shift, Listen => 64) or die;
 		while ($c = $l->accept) { $c->send("hello" x 10000, 64); push @c, $c; shift @c if @c > 30 }' "$tmp/vsock_9" &
