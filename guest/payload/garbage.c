@@ -115,6 +115,8 @@ static void torture_registers(struct random *r, const struct device *d)
 #define WINDOW_OFFSET 8
 #define NO_RINGS 0x20u
 #define NO_TABLE 0x4000u
+/* In the third byte of an address: where no BAR was at first, as there are few. */
+#define NO_HOME 0x80u
 
 /*
  * Onto others: the spared one, which is there; and places behind the BARs that two may want at a
@@ -147,8 +149,9 @@ static void torture_config(struct random *r, const struct device *d)
 	unsigned int size = any_size(r);
 	uint64_t at = any_place(r, d->config, PCI_CONFIG_SIZE, size);
 	uint64_t v = garbage_value(r), window = d->config + d->window + WINDOW_OFFSET;
+	bool moves = random_once(r, 4);
 
-	if (random_once(r, 4)) {
+	if (moves) {
 		v = any_bar(r, d);
 		at = d->config + PCI_BAR;
 		size = 8;
@@ -158,6 +161,8 @@ static void torture_config(struct random *r, const struct device *d)
 		size = 2;
 	}
 	for (unsigned int i = 0; i < size; i++) {
+		if (!moves && at + i == d->config + PCI_BAR + 2)
+			v |= (uint64_t)NO_HOME << 8 * i;
 		if (at + i == window)
 			v &= ~((uint64_t)NO_RINGS << 8 * i);
 		if (at + i == window + 1)

@@ -96,8 +96,8 @@ bool pci_find(struct device *d, unsigned int i)
 		return false;
 	d->config = config;
 	d->id = (name >> 16) - FIRST_ID;
-	d->base = (mmio_read(config + PCI_BAR, 4) & ~15ull) |
-		  mmio_read(config + PCI_BAR + 4, 4) << 32;
+	d->base = (mmio_read(config + PCI_BAR, 4) & ~15ull) | mmio_read(config + PCI_BAR + 4, 4)
+								      << 32;
 	d->window = find_window(d);
 	pci_go_home(d);
 	return true;
