@@ -211,7 +211,7 @@ int disk_open_cow(const char *path, struct disk *base, struct disk **out, struct
 	}
 	cow->disk = (struct disk){ .ops = &cow_ops,
 				   .fd = -1,
-				   .block = DISK_SECTOR,
+				   .block = base->block,
 				   .size = base->size,
 				   .physical = base->physical };
 	cow->base = base;

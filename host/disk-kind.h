@@ -40,8 +40,7 @@ struct disk_source {
 int disk_open_raw(const struct disk_source *source, struct disk **out, struct err *err);
 
 /*
- * Over `base`, which belongs to it from now on, even if it fails. `path` is for the error. For
- * disks with blocks of DISK_SECTOR.
+ * Over `base`, which belongs to it from now on, even if it fails. `path` is for the error.
  */
 int disk_open_cow(const char *path, struct disk *base, struct disk **out, struct err *err);
 

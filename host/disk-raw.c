@@ -65,6 +65,17 @@ static bool is_block(blksize_t size)
 	       !(size & (size - 1));
 }
 
+/* Of a device: what is on it goes by its sectors, so a guest must see the same. */
+static void find_blocks(struct disk *disk)
+{
+	int sector;
+
+	if (!ioctl(disk->fd, BLKSSZGET, &sector) && is_block(sector))
+		disk->block = (uint32_t)sector;
+	if (ioctl(disk->fd, BLKPBSZGET, &disk->physical) || !is_block(disk->physical))
+		disk->physical = 0;
+}
+
 static int find_size(struct disk *disk, const struct disk_source *source, struct err *err)
 {
 	const char *path = source->path;
@@ -82,10 +93,9 @@ static int find_size(struct disk *disk, const struct disk_source *source, struct
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return err_set(err, EINVAL, "disk %s: neither a regular file nor a block device",
 			       path);
+	if (S_ISBLK(st.st_mode))
+		find_blocks(disk);
 	/* Such a device opens for writing all the same. */
-	if (S_ISBLK(st.st_mode) &&
-	    (ioctl(disk->fd, BLKPBSZGET, &disk->physical) || !is_block(disk->physical)))
-		disk->physical = 0;
 	if (S_ISBLK(st.st_mode) && !disk->read_only && !ioctl(disk->fd, BLKROGET, &locked) &&
 	    locked)
 		return err_set(err, EROFS, "disk %s: a read-only device; add ,ro or ,cow", path);
@@ -135,7 +145,7 @@ static int find_direct_block(struct raw *raw, const char *path, struct err *err)
 		raw->bounce = NULL;
 		return err_set(err, ENOMEM, "disk %s: no memory for direct I/O", path);
 	}
-	for (uint32_t block = DISK_SECTOR; block <= MAX_BLOCK; block *= 2) {
+	for (uint32_t block = disk->block; block <= MAX_BLOCK; block *= 2) {
 		/* At an address that is aligned to the block and to no more. */
 		if (pread(disk->fd, raw->bounce + block % MAX_BLOCK, block, 0) >= 0) {
 			disk->block = block;

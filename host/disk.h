@@ -43,7 +43,7 @@ uint64_t disk_size(const struct disk *disk);
 
 bool disk_read_only(const struct disk *disk);
 
-/* What offsets and lengths must be multiples of: DISK_SECTOR; more where direct I/O needs it. */
+/* What offsets and lengths must be multiples of: DISK_SECTOR; more where the device has it so. */
 uint32_t disk_block_size(const struct disk *disk);
 
 /* What is written in one go below it, for a guest that wants to align: bytes, a power of two. */

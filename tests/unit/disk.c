@@ -203,6 +203,47 @@ static void test_direct(void)
 	disk_close(disk);
 }
 
+/* A loop device of `sector` bytes over `file`, by losetup; where that can't be: "". */
+static void attach_loop(const char *file, unsigned int sector, char path[64])
+{
+	char command[256];
+	FILE *said;
+
+	snprintf(command, sizeof(command), "losetup -f --show -b %u %s 2>/dev/null", sector, file);
+	said = popen(command, "r");
+	if (!said || !fgets(path, 64, said))
+		path[0] = 0;
+	path[strcspn(path, "\n")] = 0;
+	if (said)
+		pclose(said);
+}
+
+/* Its guest must see 4 KiB, too, or its partition table is somewhere else; so with cow. */
+static void test_large_sectors(void)
+{
+	struct disk_config config = { .cow = true };
+	char path[64], command[128];
+	struct err err = { "" };
+	struct disk *disk;
+
+	make_file("disk", 1 << 20);
+	attach_loop("disk", 4096, path);
+	if (!path[0]) {
+		ok(true, "# SKIP no loop devices here");
+		return;
+	}
+	disk = opened(path, false, false);
+	ok(disk && disk_block_size(disk) == 4096, "a device of 4 KiB sectors: that is its block");
+	ok(!disk_clear(disk, 4096, 4096, false), "of which one can be cleared");
+	disk_close(disk);
+	config.path = path;
+	ok(!disk_open(&config, &disk, &err) && disk_block_size(disk) == 4096,
+	   "and of what lies over it %s", err.text);
+	disk_close(disk);
+	snprintf(command, sizeof(command), "losetup -d %s", path);
+	ok(!system(command), "the device is gone");
+}
+
 int main(void)
 {
 	char folder[] = "/var/tmp/kindling-disk-XXXXXX";
@@ -216,6 +257,7 @@ int main(void)
 	test_locks();
 	test_transfers();
 	test_direct();
+	test_large_sectors();
 	unlink("empty");
 	unlink("odd");
 	unlink("fifo");
