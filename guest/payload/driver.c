@@ -219,6 +219,17 @@ static bool console_request(struct device *d)
 	return do_request(d, CONSOLE_TX);
 }
 
+/* To all stations, of a protocol that nobody speaks. */
+static bool net_request(struct device *d)
+{
+	volatile uint8_t *data = d->arena + DATA;
+
+	for (unsigned int i = 0; i < NET_HEADER + 60; i++)
+		data[i] = i < NET_HEADER ? 0 : i < NET_HEADER + 6 ? 0xff : 0x88;
+	put_desc(d, NET_TX, 0, DATA, NET_HEADER + 60, 0);
+	return do_request(d, NET_TX);
+}
+
 void vsock_header(struct device *d, uint16_t op, uint32_t guest_port, uint32_t host_port)
 {
 	volatile uint32_t *header = (volatile uint32_t *)(d->arena + DATA);
@@ -251,6 +262,8 @@ bool device_request(struct device *d)
 {
 	d->requests++;
 	switch (d->id) {
+	case ID_NET:
+		return net_request(d);
 	case ID_BLOCK:
 		return blk_request(d);
 	case ID_CONSOLE:
@@ -299,6 +312,11 @@ static bool learn(struct device *d)
 {
 	d->n_queues = 1;
 	switch (d->id) {
+	case ID_NET:
+		d->name = "network";
+		d->n_queues = 3;
+		d->offers = offered_features(d);
+		return true;
 	case ID_BLOCK:
 		d->name = "disk";
 		return learn_disk(d);

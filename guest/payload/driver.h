@@ -72,13 +72,15 @@ struct device {
 	uint8_t *arena;
 	uint64_t sectors; /* of a disk */
 	bool read_only;
-	uint64_t print; /* of the first sectors of a read-only disk */
-	uint32_t cid;	/* ours, by a socket device */
+	uint64_t print;	 /* of the first sectors of a read-only disk */
+	uint32_t cid;	 /* ours, by a socket device */
+	uint64_t offers; /* a network's features */
 	uint32_t queue_size;
 	uint16_t offered[DEVICE_QUEUES]; /* avail.idx */
 	uint32_t requests;
 };
 
+#define ID_NET 1
 #define ID_BLOCK 2
 #define ID_CONSOLE 3
 #define ID_RNG 4
@@ -90,6 +92,10 @@ struct device {
 #define PACKET_REQUEST 1
 #define PACKET_RST 3
 #define PACKET_HOST 2
+
+/* What is before a frame (virtio 1.2, section 5.1.6). */
+#define NET_HEADER 12
+#define NET_TX 1
 
 #define DISK_IN 0
 #define DISK_OUT 1

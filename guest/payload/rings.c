@@ -172,6 +172,18 @@ static void any_packet(struct random *r, struct device *d)
 		header[random_below(r, PACKET_HEADER / 4)] = (uint32_t)random_next(r);
 }
 
+/* A frame that says of itself what is so, or not: flags, kind, lengths. */
+static void any_frame(struct random *r, struct device *d)
+{
+	volatile uint16_t *header = (volatile uint16_t *)(d->arena + ARENA_DATA);
+
+	for (unsigned int i = 0; i < NET_HEADER / 2; i++)
+		header[i] = random_once(r, 4) ? random_next(r) : random_below(r, 64);
+	header[0] = (uint16_t)(random_below(r, 3) | random_below(r, 6) << 8);
+	if (random_once(r, 4))
+		header[0] |= 0x8000;
+}
+
 static void any_chain(struct random *r, struct device *d, unsigned int q)
 {
 	volatile struct desc *table = queue_desc(d, q);
@@ -193,6 +205,11 @@ static void any_chain(struct random *r, struct device *d, unsigned int q)
 		    q == VSOCK_TX ? DESC_NEXT : DESC_WRITE, 1);
 		any_desc(r, d, table, 1, 2, false);
 	}
+	if (d->id == ID_NET && random_once(r, 2)) {
+		any_frame(r, d);
+		table = queue_desc(d, q);
+		put(&table[0], arena_at(d, ARENA_DATA), NET_HEADER + random_below(r, 0x1000), 0, 0);
+	}
 	if (!d->sectors)
 		return;
 	/* Half of what disks get begins with a header and ends with a status. */
@@ -210,7 +227,11 @@ static void any_chain(struct random *r, struct device *d, unsigned int q)
 
 static bool start_any(struct random *r, struct device *d)
 {
-	return device_start(d, (random_next(r) & 3) * FEATURE_INDIRECT, SIZE);
+	uint64_t features = (random_next(r) & 3) * FEATURE_INDIRECT;
+
+	if (random_once(r, 2))
+		features |= d->offers & random_next(r);
+	return device_start(d, features, SIZE);
 }
 
 /* Receive queues wait for input that never comes. */
@@ -218,6 +239,8 @@ static unsigned int some_queue(struct random *r, const struct device *d)
 {
 	if (d->id == ID_VSOCK)
 		return VSOCK_TX;
+	if (d->id == ID_NET)
+		return NET_TX;
 	return d->id == ID_CONSOLE ? CONSOLE_RX + 1 : random_below(r, d->n_queues);
 }
 

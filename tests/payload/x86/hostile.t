@@ -104,6 +104,10 @@ short()
 		garbage 2 1 10 $disks --rng --virtio-transport pci
 	stands "on three CPUs" garbage 3 2 10 $disks --rng --console virtio --virtio-transport pci
 	stands "rings on PCI" rings 2 1 4 $disks --rng --virtio-transport pci
+	if command -v passt >/dev/null; then
+		stands "with a network" rings 2 5 4 --rng -n mode=user
+		stands "on PCI" garbage 2 5 6 --rng -n mode=user --virtio-transport pci
+	fi
 	# A program that lets its guests wait, and sends them away.
 	perl -MIO::Socket::UNIX -e '$l = IO::Socket::UNIX->new(Local => shift, Listen => 64) or die;
 		while ($c = $l->accept) { $c->send("hello" x 10000, 64); push @c, $c; shift @c if @c > 30 }' "$tmp/vsock_9" &
