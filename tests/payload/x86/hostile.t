@@ -101,12 +101,12 @@ short()
 	stands "rings on two CPUs" rings 2 2 4 $disks --rng
 	stands "with a virtio console" rings 2 3 3 $disks --rng --console virtio
 	stands "PCI: to configuration spaces and BARs too, which are moved" \
-		garbage 2 1 10 $disks --rng --virtio-transport pci
-	stands "on three CPUs" garbage 3 2 10 $disks --rng --console virtio --virtio-transport pci
-	stands "rings on PCI" rings 2 1 4 $disks --rng --virtio-transport pci
+		garbage 2 1 5 $disks --rng --virtio-transport pci
+	stands "on three CPUs" garbage 3 2 4 $disks --rng --console virtio --virtio-transport pci
+	stands "rings on PCI" rings 2 1 2 $disks --rng --virtio-transport pci
 	if command -v passt >/dev/null; then
-		stands "with a network" rings 2 5 4 --rng -n mode=user
-		stands "on PCI" garbage 2 5 6 --rng -n mode=user --virtio-transport pci
+		stands "with a network" rings 2 5 3 --rng -n mode=user
+		stands "on PCI" garbage 2 5 3 --rng -n mode=user --virtio-transport pci
 	fi
 	# A program that lets its guests wait, and sends them away.
 	perl -MIO::Socket::UNIX -e '$l = IO::Socket::UNIX->new(Local => shift, Listen => 64) or die;
