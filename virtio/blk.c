@@ -30,8 +30,12 @@
  */
 #define MAX_BYTES (16 * MIB)
 
-/* Cleared at a time: what has no holes must be written, on the queue's loop. */
+/*
+ * Cleared at a time. Most hosts make a hole at once, some must write zeros: so a part of it counts as
+ * bytes on their way.
+ */
 #define CLEAR_SECTORS (32 * MIB / SECTOR)
+#define CLEAR_PART 8
 
 /* Up to what the features offered speak of. */
 #define CONFIG_SIZE offsetof(struct virtio_blk_config, unused1)
@@ -138,7 +142,7 @@ static void put_free(struct blk_queue *q, struct request *r)
  * Has this request to wait for its turn? Then so do all behind it in its queue, and the timer will
  * go on with them.
  */
-static bool is_limited(struct blk_queue *q, enum disk_op op, uint64_t bytes)
+static bool is_limited(struct blk_queue *q, enum disk_op op, uint32_t len)
 {
 	struct limit *limit = op == DISK_READ ? &q->blk->reads : &q->blk->writes;
 	uint64_t wait = limit_wait(limit);
@@ -146,7 +150,7 @@ static bool is_limited(struct blk_queue *q, enum disk_op op, uint64_t bytes)
 	if (wait)
 		limit_timer_set(q->timer, wait);
 	else
-		limit_charge(limit, bytes);
+		limit_charge(limit, op == DISK_READ || op == DISK_WRITE ? len : 0);
 	return wait;
 }
 
@@ -218,7 +222,7 @@ static int64_t clear_sectors(struct blk_queue *q, enum disk_op op, uint32_t out_
 		return answer(&q->chain, VIRTIO_BLK_S_IOERR);
 	if (!range.num_sectors)
 		return answer(&q->chain, VIRTIO_BLK_S_OK);
-	r = begin(q, op, range.sector, 0);
+	r = begin(q, op, range.sector, range.num_sectors * SECTOR / CLEAR_PART);
 	if (!r)
 		return VIRTIO_LATER;
 	r->io.len = (uint64_t)range.num_sectors * SECTOR;

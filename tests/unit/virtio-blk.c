@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "host/disk-kind.h"
 #include "tests/unit/driver.h"
 
 #define SIZE 16
@@ -581,6 +582,69 @@ static void test_limits(struct machine *m, const char *path)
 	}
 }
 
+/* ---- A disk without holes, which takes its time ---- */
+
+static _Atomic unsigned int cleared;
+
+static int slow_clear(struct disk *disk, uint64_t offset, uint64_t len, bool discard)
+{
+	(void)disk;
+	(void)offset;
+	(void)len;
+	(void)discard;
+	usleep(20000);
+	atomic_fetch_add(&cleared, 1);
+	return 0;
+}
+
+static int slow_flush(struct disk *disk)
+{
+	(void)disk;
+	return 0;
+}
+
+static void slow_close(struct disk *disk)
+{
+	(void)disk;
+}
+
+#define MANY 64
+
+static void offer_clears(struct machine *m)
+{
+	struct virtio_blk_discard_write_zeroes range = { .num_sectors = 32 * MIB / 512 };
+
+	driver_start(m, 0, 1, MANY);
+	put_header(m, VIRTIO_BLK_T_WRITE_ZEROES, 0);
+	memcpy(mem_at(&m->mem, BUFFER, sizeof(range), MEM_W), &range, sizeof(range));
+	driver_desc(m, 0, 0, HEADER, sizeof(struct virtio_blk_outhdr), false, true);
+	driver_desc(m, 0, 1, BUFFER, sizeof(range), false, true);
+	driver_desc(m, 0, 2, STATUS, 1, true, false);
+	for (unsigned int i = 0; i < MANY; i++)
+		driver_offer(m, 0, MANY, 0);
+	driver_kick(m, 0);
+}
+
+/* A reset waits for what is on its way: that may not be gigabytes of zeros. */
+static void test_many_clears(struct machine *m)
+{
+	static const struct disk_ops ops = { .clear = slow_clear,
+					     .flush = slow_flush,
+					     .close = slow_close };
+	struct disk disk = { .ops = &ops, .fd = -1, .block = 512, .size = 64 * GIB };
+	struct blk_config config = { .name = "blk", .disk = &disk };
+	struct virtio_dev *dev = machine_plug(m, &virtio_blk_type, &config);
+
+	offer_clears(m);
+	driver_wait_used(m, 0, 1);
+	reg_write(m, VIRTIO_MMIO_STATUS, 0);
+	ok(atomic_load(&cleared) < MANY / 2, "a reset waits for few of %u long clears (%u)", MANY,
+	   atomic_load(&cleared));
+	offer_clears(m);
+	ok(driver_wait_used(m, 0, MANY), "and all are done in turn");
+	device_unplug(dev);
+}
+
 int main(void)
 {
 	char path[] = "/tmp/kindling-blk-XXXXXX", log_path[] = "/tmp/kindling-log-XXXXXX";
@@ -604,6 +668,7 @@ int main(void)
 	test_limits(&m, path);
 	test_growth(&m, path, fd);
 	test_read_only(&m, path, log_fd);
+	test_many_clears(&m);
 	machine_tear_down(&m);
 	unlink(path);
 	close(fd);
