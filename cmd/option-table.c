@@ -118,6 +118,81 @@ static int set_params(struct run_options *o, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_queues(struct machine_disk *d, const char *text, const char *value, struct err *err)
+{
+	const char *end;
+	uint64_t n;
+
+	if (number_parse(text, &n, &end) || *end || !n || n > MACHINE_DISK_QUEUES)
+		return err_set(err, EINVAL, "--disk %s: queues is 1 to %u", value,
+			       MACHINE_DISK_QUEUES);
+	d->queues = (unsigned int)n;
+	return 0;
+}
+
+static int set_disk_word(struct machine_disk *d, const char *word, const char *value,
+			 struct err *err)
+{
+	if (!strcmp(word, "ro"))
+		d->ro = true;
+	else if (!strcmp(word, "cow"))
+		d->cow = true;
+	else if (!strcmp(word, "direct"))
+		d->direct = true;
+	else if (!strcmp(word, "backing=any"))
+		d->backing_any = true;
+	else if (!strncmp(word, "format=", 7) && word[7])
+		d->format = word + 7;
+	else if (!strcmp(word, "io=uring") || !strcmp(word, "io=threads"))
+		d->engine = word + 3;
+	else if (!strncmp(word, "queues=", 7))
+		return set_queues(d, word + 7, value, err);
+	else if (!strncmp(word, "serial=", 7) && strlen(word + 7) <= 20)
+		d->serial = word + 7;
+	else if (!strncmp(word, "backing=", 8))
+		return err_set(err, EINVAL, "--disk %s: backing is any, or not given", value);
+	else if (!strncmp(word, "snapshot=", 9))
+		return err_set(err, ENOTSUP,
+			       "--disk %s: a snapshot inside an image is not opened here; "
+			       "qemu-img convert -l %s makes an image of it",
+			       value, word + 9);
+	else if (!strncmp(word, "io=", 3))
+		return err_set(err, EINVAL, "--disk %s: io is uring or threads", value);
+	else if (!strncmp(word, "serial=", 7))
+		return err_set(err, EINVAL, "--disk %s: a serial has at most 20 characters", value);
+	else
+		return err_set(
+			err, ENOTSUP,
+			"--disk %s: '%s' is not built yet or no such thing; format=raw or qcow2, ro, cow, "
+			"backing=any, direct, "
+			"queues=N, serial=NAME, io=uring and io=threads are there",
+			value, word);
+	return 0;
+}
+
+static int set_disk(struct run_options *o, const char *value, struct err *err)
+{
+	struct machine_disk *d = &o->machine.disks[o->machine.n_disks];
+	char *rest, *word;
+	int rc = 0;
+
+	if (o->machine.n_disks == MACHINE_DISKS)
+		return err_set(err, ENOSPC, "--disk: more than %u disks", MACHINE_DISKS);
+	rest = strdup(value);
+	if (!rest)
+		return err_set(err, ENOMEM, "no memory");
+	o->disk_text[o->machine.n_disks] = rest;
+	d->path = strsep(&rest, ",");
+	if (!*d->path)
+		rc = err_set(err, EINVAL, "--disk %s: a file's name comes first", value);
+	while (!rc && (word = strsep(&rest, ",")))
+		rc = set_disk_word(d, word, value, err);
+	if (!rc && d->ro && d->cow)
+		rc = err_set(err, EINVAL, "--disk %s: ro and cow don't go together", value);
+	o->machine.n_disks++;
+	return rc;
+}
+
 static int set_console(struct run_options *o, const char *value, struct err *err)
 {
 	if (!strcmp(value, "serial"))
