@@ -141,6 +141,8 @@ int option_set_disk(struct run_options *o, const char *value, struct err *err)
 		rc = err_set(err, EINVAL, "--disk %s: a file's name comes first", value);
 	while (!rc && (word = strsep(&rest, ",")))
 		rc = set_word(&g, word, err);
+	if (!rc && g.disk->ro && g.disk->cow)
+		rc = err_set(err, EINVAL, "--disk %s: ro and cow don't go together", value);
 	o->machine.n_disks++;
 	return rc;
 }
