@@ -95,7 +95,7 @@ obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/g
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
-obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o
+obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o virtio/blk-queue.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o virtio/net-vhost.o virtio/vhost.o
 obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock.o virtio/vsock-unix.o virtio/vsock-table.o virtio/vsock-conn.o
