@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -223,11 +224,14 @@ static int not_installed(struct err *err)
 		       "see https://passt.top");
 }
 
-/* Its parent process ends when it has gone to the background, and what it says ends with that. */
+/*
+ * Its parent process ends when it has gone to the background. What it says meanwhile is in a file, so
+ * that it never waits for us; of that the end matters.
+ */
 static int wait_until_ready(pid_t pid, int said, struct err *err)
 {
 	char text[2048];
-	size_t len = 0;
+	off_t end;
 	ssize_t n;
 	int status = -1;
 
@@ -238,9 +242,9 @@ static int wait_until_ready(pid_t pid, int said, struct err *err)
 	/* How a shell, and posix_spawn() where it can't tell, say that there is no such program. */
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return not_installed(err);
-	while (len < sizeof(text) - 1 && (n = read(said, text + len, sizeof(text) - 1 - len)) > 0)
-		len += (size_t)n;
-	text[len] = 0;
+	end = lseek(said, 0, SEEK_END);
+	n = pread(said, text, sizeof(text) - 1, MAX(end - (off_t)sizeof(text) + 1, (off_t)0));
+	text[MAX(n, 0)] = 0;
 	return err_set(err, ECONNREFUSED, "passt could not start: %s", last_words(text));
 }
 
@@ -315,21 +319,20 @@ static void put_words(struct words *w, const struct net_config *c)
 static int start(const struct net_config *c, int socket, struct err *err)
 {
 	struct words w = { 0 };
-	int said[2], rc;
+	int said = memfd_create("passt says", MFD_CLOEXEC), rc;
 	pid_t pid;
 
 	put_words(&w, c);
-	if (pipe2(said, O_CLOEXEC))
-		return err_set(err, errno, "no pipe: %s", strerror(errno));
-	rc = spawn(w.argv, socket, said[1], &pid);
-	close(said[1]);
+	if (said < 0)
+		return err_set(err, errno, "no memory for passt's words: %s", strerror(errno));
+	rc = spawn(w.argv, socket, said, &pid);
 	if (rc == -ENOENT)
 		not_installed(err);
 	else if (rc)
 		err_set(err, -rc, "cannot start passt: %s", strerror(-rc));
 	else
-		rc = wait_until_ready(pid, said[0], err);
-	close(said[0]);
+		rc = wait_until_ready(pid, said, err);
+	close(said);
 	return rc;
 }
 

@@ -307,7 +307,7 @@ static int set_up(struct interface *in, const struct net_config *c, struct err *
 	if (!rc && c->script) {
 		rc = tap_run_script(c->script, in->name);
 		if (rc)
-			return err_set(err, -rc, "%s %s: %s", c->script, in->name,
+			return err_set(err, -rc, "--network script: %s %s: %s", c->script, in->name,
 				       rc == -ECANCELED ? "it failed" : strerror(-rc));
 	}
 	if (!rc && c->mode == NET_MODE_TAP && !c->tap_name)

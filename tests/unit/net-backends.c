@@ -64,7 +64,9 @@ static int as_passt(int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		fprintf(said, "%s\n", argv[i]);
 	fclose(said);
-	if (!strcmp(act, "fail")) {
+	for (int i = 0; !strcmp(act, "chatty") && i < 10000; i++)
+		fprintf(stderr, "something that is no matter\n");
+	if (!strcmp(act, "fail") || !strcmp(act, "chatty")) {
 		fprintf(stderr,
 			"Don't run as root\nFailed to bind port 22\nFailed to send 3 bytes\n");
 		return 1;
@@ -281,6 +283,10 @@ static void test_refusals(void)
 	ok(net_open(&config, &net, &err) == -ECONNREFUSED &&
 		   !strcmp(err.text, "passt could not start: Failed to bind port 22"),
 	   "a passt that fails: %s", err.text);
+	setenv("PASST_ACT", "chatty", 1);
+	ok(net_open(&config, &net, &err) == -ECONNREFUSED &&
+		   !strcmp(err.text, "passt could not start: Failed to bind port 22"),
+	   "and one that says much before: %s", err.text);
 	setenv("PATH", "/nothing/here", 1);
 	ok(net_open(&config, &net, &err) == -ENOENT && strstr(err.text, "apt install passt"),
 	   "none: %s", err.text);
