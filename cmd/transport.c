@@ -160,7 +160,7 @@ static void look_by_release(struct kernel *k, const struct file_map *image)
 
 	if (dash && look_for_release(k, dash + 1))
 		return;
-	if (image_sniff(image->data, image->size) != IMAGE_BZIMAGE)
+	if (image->size < 0x210 || image_sniff(image->data, image->size) != IMAGE_BZIMAGE)
 		return;
 	at = get_le16(image->data + 0x20e) + 0x200u;
 	if (!range_in(at, RELEASE_MAX, image->size))
