@@ -113,7 +113,7 @@ lab_run()
 		if [ "$left" -gt 0 ]; then
 			set -- "$@" "$word"
 		else
-			set -- "$@" --timeout "${LAB_TIMEOUT:-170}" -- sh "tests/lab/$word"
+			set -- "$@" --timeout "${LAB_TIMEOUT:-300}" -- sh "tests/lab/$word"
 		fi
 	done
 	for try in 1 2; do
