@@ -146,6 +146,14 @@ void virtio_config_write(struct virtio_dev *dev, uint64_t offset, const void *da
 		dev->ops->config_write(dev, (uint32_t)offset, data, len);
 }
 
+void virtio_hold(struct virtio_dev *dev, bool hold)
+{
+	if (hold)
+		virtio_stop(dev);
+	else if (dev->st.status & VIRTIO_CONFIG_S_DRIVER_OK && !atomic_load(&dev->running))
+		virtio_start(dev);
+}
+
 /* The machine's side: struct device_ops. */
 
 static void device_reset(struct device *device)
@@ -174,8 +182,7 @@ static void device_resume(struct device *device)
 	struct virtio_dev *dev = virtio_from_device(device);
 
 	pthread_mutex_lock(&dev->lock);
-	if (dev->st.status & VIRTIO_CONFIG_S_DRIVER_OK && !atomic_load(&dev->running))
-		virtio_start(dev);
+	virtio_hold(dev, false);
 	pthread_mutex_unlock(&dev->lock);
 }
 

@@ -221,6 +221,12 @@ void virtio_config_write(struct virtio_dev *dev, uint64_t offset, const void *da
 /* The driver has notified queue `i`, any number, by an exit of its vCPU. Without `lock`. */
 void virtio_driver_notified(struct virtio_dev *dev, uint32_t i);
 
+/*
+ * The device may not touch memory any more, until it may again: its queues stop where they are, and
+ * go on there.
+ */
+void virtio_hold(struct virtio_dev *dev, bool hold);
+
 /* What virtio_driver_notified() asked of KVM is undone: the registers are going elsewhere. */
 void virtio_forget_signals(struct virtio_dev *dev);
 

@@ -39,6 +39,7 @@ struct virtio_pci {
 	uint32_t window; /* offset of the capability by which configuration space reaches the BAR */
 	uint32_t device_features_sel, driver_features_sel;
 	uint16_t queue_sel;
+	bool master; /* the bus's command register, as it was; under the bus's lock */
 	/* What loops read while the driver may write. */
 	_Atomic uint16_t config_vector, queue_vectors[VIRTIO_QUEUES];
 };
@@ -294,8 +295,28 @@ static void config_read(struct pci_function *fn, uint32_t offset, uint32_t len)
 	through_window(fn, offset, len, false);
 }
 
+/*
+ * A guest that starts another kernel takes back the leave to master the bus, so that no device writes
+ * to that one's memory. Who never gave it is served all the same.
+ */
+static void update_master(struct pci_function *fn)
+{
+	struct virtio_pci *pci = container_of(fn, struct virtio_pci, fn);
+	struct virtio_dev *dev = fn->opaque;
+	bool master = get_le16(fn->config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+
+	if (master == pci->master)
+		return;
+	pci->master = master;
+	pthread_mutex_lock(&dev->lock);
+	virtio_hold(dev, !master);
+	pthread_mutex_unlock(&dev->lock);
+}
+
 static void config_written(struct pci_function *fn, uint32_t offset, uint32_t len)
 {
+	if (range_overlap(offset, len, PCI_COMMAND, sizeof(uint16_t)))
+		update_master(fn);
 	through_window(fn, offset, len, true);
 }
 

@@ -289,6 +289,8 @@ static void apply(struct pci_function *fn, const uint8_t config[PCI_CONFIG])
 	memcpy(fn->config, config, PCI_CONFIG);
 	forget_bar(fn);
 	update_interrupts(fn);
+	if (fn->ops)
+		fn->ops->config_written(fn, PCI_COMMAND, sizeof(uint16_t));
 }
 
 static void reset(struct device *device)

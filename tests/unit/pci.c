@@ -328,6 +328,31 @@ static void test_msix(struct machine *m, uint64_t config, const struct parts *p,
 	   "there is nothing behind the table, nor at odd places");
 }
 
+/* A kernel that starts another takes back the leave to write memory first. */
+static void test_master(struct machine *m, uint64_t config, const struct parts *p)
+{
+	uint16_t used;
+
+	start(m, p);
+	ok(request(m, p), "a driver that gave no leave to master the bus is served");
+	wr(m, config + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	ok(request(m, p), "with leave, too");
+	wr(m, config + PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	used = ring_used(m, p->rings)->idx;
+	driver_offer(m, p->rings, SIZE, 0);
+	wr(m, p->notify, 0, 2);
+	usleep(20000);
+	ok(ring_used(m, p->rings)->idx == used, "taken back: memory is not touched");
+	wr(m, config + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	ok(driver_wait_used(m, p->rings, (uint16_t)(used + 1)) && request(m, p),
+	   "given again: what waited is served");
+	wr(m, config + PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	start(m, p);
+	wr(m, p->common + VIRTIO_PCI_COMMON_STATUS, 0, 1);
+	wr(m, config + PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+	ok(rd(m, p->common + VIRTIO_PCI_COMMON_STATUS, 1) == 0, "leave starts nothing by itself");
+}
+
 static void test_common(struct machine *m, const struct parts *p)
 {
 	uint64_t common = p->common;
@@ -505,6 +530,7 @@ int main(void)
 	test_config_writes(&m, bus, 32 * KIB);
 	test_msix(&m, CONFIG(0), &p, devs[0]);
 	test_common(&m, &p);
+	test_master(&m, CONFIG(0), &p);
 	test_window(&m, CONFIG(0), &p, BAR(0));
 	test_save(&m, bus, &p, devs[0]);
 	devs[1] = plug(&m, bus, 1);
