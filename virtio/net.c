@@ -118,7 +118,7 @@ static bool set_filter(struct virtio_net *nic, uint8_t class, uint8_t cmd, const
 		return false;
 	if (class == VIRTIO_NET_CTRL_RX)
 		return cmd <= VIRTIO_NET_CTRL_RX_ALLMULTI && left == 1;
-	if (!chain_read(c, at, &unicast, sizeof(unicast)) || unicast > left / 6 ||
+	if (!chain_read(c, at, &unicast, sizeof(unicast)) ||
 	    !chain_read(c, at + 4 + 6 * unicast, &multicast, sizeof(multicast)))
 		return false;
 	return (uint64_t)left == 8 + 6ull * unicast + 6ull * multicast;

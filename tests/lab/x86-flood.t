@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A minute of more frames than anybody can take, both ways, while the link goes down and up. LONG=1: ten minutes.
+# A minute of more frames than anybody can take, both ways, while the link goes down and up. LONG=1: ten minutes,
+# and one by vhost-net.
 here=$(dirname "$0")
 . "$here/../lib.sh"
 . "$here/host.sh"
