@@ -195,6 +195,23 @@ static void test_together(struct guest *g)
 	ok(g->used->idx == 3 && g->used->ring[2].id == 1, "is pushed behind them");
 }
 
+/* Somebody else has taken two and given back one. */
+static void test_go_on(struct guest *g)
+{
+	set_up(g, false, false);
+	for (uint16_t i = 0; i < 4; i++) {
+		g->desc[i] = in(DATA, 100, -1);
+		offer(g, i);
+	}
+	g->used->idx = 1;
+	queue_go_on(&g->q, 2);
+	ok(g->st.next_avail == 2 && g->st.next_used == 1 && queue_pop(&g->q, &g->c) == 1 &&
+		   g->c.head == 2,
+	   "the queue goes on where he stopped");
+	queue_push(&g->q, &g->c, 0);
+	ok(g->used->idx == 2 && g->used->ring[1].id == 2, "and gives back behind what he did");
+}
+
 static void test_indirect(struct guest *g)
 {
 	set_up(g, false, true);
@@ -569,6 +586,7 @@ int main(void)
 	test_used_pages(g);
 	test_unpop(g);
 	test_together(g);
+	test_go_on(g);
 	test_indirect(g);
 	test_largest_chain(g);
 	test_broken(g);

@@ -12,6 +12,18 @@
 #include "vm/mem.h"
 #include "vm/verdict.h"
 
+/* From which page to which of the slot at 0, and neither more nor less. */
+static bool marks(struct mem *mem, uint64_t first, uint64_t last)
+{
+	bool right = true;
+
+	mem_dirty(mem, first * MEM_PAGE + 4095, (last - first) * MEM_PAGE + 1);
+	for (uint64_t page = 0; page < 4 * MIB / MEM_PAGE; page++)
+		right &= mem_test_dirty(mem, page * MEM_PAGE, true) ==
+			 (page >= first && page <= last);
+	return right && !mem_test_dirty(mem, GIB, false);
+}
+
 static void memory(void)
 {
 	struct mem mem;
@@ -31,6 +43,9 @@ static void memory(void)
 	ok(!mem_at(&mem, 4 * MIB, 1, MEM_R) && !mem_at(&mem, 0, 0, MEM_R),
 	   "nor begin outside, nor be empty");
 	ok(!mem_at(&mem, UINT64_MAX, 2, MEM_R) && !mem_at(&mem, 1, UINT64_MAX, MEM_R), "nor wrap");
+	ok(marks(&mem, 0, 63) && marks(&mem, 0, 64) && marks(&mem, 1, 64) && marks(&mem, 63, 128) &&
+		   marks(&mem, 64, 126) && marks(&mem, 130, 800) && marks(&mem, 0, 1023),
+	   "many pages are marked, each");
 	mem_dirty(&mem, GIB + 4095, 2);
 	ok(mem_test_dirty(&mem, GIB, false) && mem_test_dirty(&mem, GIB + 4096, false) &&
 		   !mem_test_dirty(&mem, GIB + 8192, false) && !mem_test_dirty(&mem, 0, false),
