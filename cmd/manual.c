@@ -232,6 +232,8 @@ static const char tail[] =
 	"Disk files are locked while in use, shared by read-only users only.\n"
 	"A raw file that becomes longer makes the guest's disk larger; one that becomes shorter has errors\n"
 	"there.\n"
+	"A guest that is told pci=nomsi has no interrupts of its virtio devices on PCI, but where the\n"
+	"interrupt controller has none of these messages either (GICv2 unless gicv2m is asked for).\n"
 	"A disk's request that waits for its rate holds up those behind it in its queue, reads or writes.\n";
 
 void manual_mdoc(const struct command *table)
