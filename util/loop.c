@@ -5,11 +5,19 @@
  * is dropped. `running` names the source whose handler runs now: loop_remove() waits for it.
  *
  * One lock guards the table; it is not held while a handler runs, so handlers may call back.
+ *
+ * Patience. Where no CPU is idle, a thread that mostly sleeps takes one from whoever wakes it: a vCPU
+ * that has asked for one thing, was about to ask for more, and is then interrupted for the first alone.
+ * By SCHED_BATCH the thread waits until the vCPU sleeps or has had its turn, and may find thirty. But
+ * where each request is waited for, there is never more than one, and others' turns would come in
+ * between. Nobody tells a loop which it is. So it tries, for a few wake-ups, and stays with it where it
+ * finds crowds; else it tries again ever more rarely.
  */
 #include "util/loop.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -18,6 +26,12 @@
 #include <unistd.h>
 
 #include "util/util.h"
+
+/* In wake-ups: a trial, and how long there is none after one. */
+#define TRIAL 16u
+#define FIRST_PAUSE 64u
+#define LAST_PAUSE 8192u
+#define CROWD 4u /* pieces of work at a wake-up, on average */
 
 struct source {
 	loop_id id; /* LOOP_NONE: free */
@@ -44,6 +58,9 @@ struct loop {
 		struct call *next;
 		bool done;
 	} * calls;
+	/* Its thread's own. Both counts are since the last decision. */
+	bool patient;
+	unsigned int wakes, found, pause;
 	struct source sources[LOOP_SOURCES];
 };
 
@@ -56,6 +73,7 @@ struct loop *loop_create(const char *name)
 	loop->name = name;
 	loop->epoll_fd = -1;
 	loop->wake_fd = -1;
+	loop->pause = FIRST_PAUSE;
 	pthread_mutex_init(&loop->lock, NULL);
 	pthread_cond_init(&loop->done, NULL);
 	return loop;
@@ -282,6 +300,38 @@ void loop_remove(struct loop *loop, loop_id id)
 	       !pthread_equal(pthread_self(), loop->thread))
 		pthread_cond_wait(&loop->done, &loop->lock);
 	pthread_mutex_unlock(&loop->lock);
+}
+
+/* A policy that somebody chose for us stays. */
+static void set_patient(struct loop *loop, bool on)
+{
+	struct sched_param param = { 0 };
+	int policy;
+
+	if (!pthread_getschedparam(loop->thread, &policy, &param) &&
+	    policy == (on ? SCHED_OTHER : SCHED_BATCH) &&
+	    !pthread_setschedparam(loop->thread, on ? SCHED_BATCH : SCHED_OTHER, &param))
+		loop->patient = on;
+}
+
+void loop_found(struct loop *loop, unsigned int n)
+{
+	bool crowds;
+
+	loop->wakes++;
+	loop->found += n;
+	if (loop->wakes < (loop->patient ? TRIAL : loop->pause))
+		return;
+	crowds = loop->found >= CROWD * loop->wakes;
+	loop->wakes = loop->found = 0;
+	if (!loop->patient) {
+		set_patient(loop, true);
+	} else if (crowds) {
+		loop->pause = FIRST_PAUSE;
+	} else {
+		set_patient(loop, false);
+		loop->pause = MIN(2 * loop->pause, LAST_PAUSE);
+	}
 }
 
 void loop_call(struct loop *loop, void (*fn)(void *opaque), void *opaque)

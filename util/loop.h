@@ -39,6 +39,12 @@ void loop_set_events(struct loop *loop, loop_id id, uint32_t events);
  */
 void loop_remove(struct loop *loop, loop_id id);
 
+/*
+ * For a handler, on the loop's thread: it was woken for work, and has found `n` pieces. From that the
+ * loop learns whether it pays to be slow to wake (loop.c).
+ */
+void loop_found(struct loop *loop, unsigned int n);
+
 /* Runs fn on the loop's thread and waits until it has run; at once if there is no thread. */
 void loop_call(struct loop *loop, void (*fn)(void *opaque), void *opaque);
 

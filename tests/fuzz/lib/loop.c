@@ -81,6 +81,12 @@ void loop_remove(struct loop *loop, loop_id id)
 	}
 }
 
+void loop_found(struct loop *loop, unsigned int n)
+{
+	(void)loop;
+	(void)n;
+}
+
 void loop_call(struct loop *loop, void (*fn)(void *opaque), void *opaque)
 {
 	(void)loop;
