@@ -67,11 +67,15 @@ static void on_kick(void *opaque, uint32_t events)
 {
 	struct virtio_queue *vq = opaque;
 	struct virtio_dev *dev = vq->dev;
+	uint16_t before = vq->ring.st->next_avail;
 
 	(void)events;
 	clear_notify(vq);
-	if (!atomic_load(&dev->st.needs_reset))
-		dev->ops->kick(dev, vq->index);
+	if (atomic_load(&dev->st.needs_reset))
+		return;
+	dev->ops->kick(dev, vq->index);
+	if (dev->often)
+		loop_found(vq->loop, (uint16_t)(vq->ring.st->next_avail - before));
 }
 
 bool virtio_wait_notify(struct virtio_dev *dev, unsigned int i, int timeout_ms)
@@ -144,7 +148,7 @@ void virtio_serve(struct virtio_dev *dev, unsigned int i, struct chain *c,
  * An ioeventfd spares an exit a notification, and costs up to some ten milliseconds once, as the
  * host waits for grace periods: as much as so many exits.
  */
-#define EXITS_WORTH_A_SIGNAL 4096
+#define EXITS_WORTH_A_SIGNAL 512
 
 static void bind_signal(struct virtio_queue *vq)
 {
