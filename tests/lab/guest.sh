@@ -89,9 +89,11 @@ requests()
 	dd if=/dev/vda of=/dev/null bs=4k count=10000 iflag=direct 2>/dev/null && say "10000 requests"
 }
 
-# For who counts what WORK costs: it begins and ends when it has said a line, and says of how many requests it was.
+# counted WHAT FILE WORK: for who counts what that costs: it begins when he has sent a line, and ends with one that
+# says of how many requests it was, by FILE's first number; then it waits for him again.
 counted()
 {
+	n=$(sed -n 's/.*\bn=\([^ ]*\).*/\1/p' /proc/cmdline)
 	say "ready for $1"
 	read -r line
 	before=$(awk '{ print $1 }' "$2")
@@ -100,26 +102,33 @@ counted()
 	read -r line
 }
 
-# n=N requests at depth 32 to vdb; the tools are in memory.
+# n=N reads at depth 32 from vdb.
+deep_reads()
+{
+	tool fio --name=read --filename=/dev/vdb --rw=randread --bs=4k --iodepth=32 --direct=1 --norandommap \
+		--io_size=$((n * 4))k --ioengine=libaio --thread >/tmp/fio 2>&1 || cat /tmp/fio
+}
+
 counted_disk()
 {
 	say begun
-	n=$(sed -n 's/.*\bn=\([^ ]*\).*/\1/p' /proc/cmdline)
-	deep() { tool fio --name=read --filename=/dev/vdb --rw=randread --bs=4k --iodepth=32 --direct=1 --norandommap \
-		--io_size=$((n * 4))k --ioengine=libaio --thread >/tmp/fio 2>&1 || cat /tmp/fio; }
-	tool fio --parse-only --name=read --ioengine=libaio >/dev/null 2>&1
-	counted disk /sys/block/vdb/stat deep
+	tool fio --parse-only --name=read --ioengine=libaio >/dev/null 2>&1 # which is in memory then
+	counted disk /sys/block/vdb/stat deep_reads
 }
 
 # n=N datagrams of 64 bytes to who is not there.
+small_packets()
+{
+	perl -e 'socket(S, 2, 2, 17) && connect(S, pack("S n C4 x8", 2, 9, 192, 168, 44, 9)) or die;
+		my $it = "x" x 64; send(S, $it, 0) // die $! for 1 .. shift' "$n"
+}
+
 counted_net()
 {
 	ip link set eth0 up
 	ip addr add 192.168.44.2/24 dev eth0
 	arp -s 192.168.44.9 02:00:00:00:00:09
-	small() { perl -e 'socket(S, 2, 2, 17) && connect(S, pack("S n C4 x8", 2, 9, 192, 168, 44, 9)) or die;
-		my $it = "x" x 64; send(S, $it, 0) // die $! for 1 .. shift' "$n"; }
-	counted net /sys/class/net/eth0/statistics/tx_packets small
+	counted net /sys/class/net/eth0/statistics/tx_packets small_packets
 }
 
 many()
