@@ -252,7 +252,7 @@ net_up()
 # Small ones, and such as take several frames.
 net_ping()
 {
-	ping -c 2 -w 20 "$router" >/dev/null && ping -c 2 -w 20 -s 8000 "$router" >/dev/null && say "ping works"
+	ping -c 3 -w 30 "$router" >/dev/null && ping -c 3 -w 30 -s 8000 "$router" >/dev/null && say "ping works"
 }
 
 # One of each length goes to the host's port 5004, which sends it back; it may get lost a few times. $1: the longest.
@@ -295,9 +295,9 @@ net_iperf()
 {
 	cd /sys/class/net/eth0/statistics
 	bytes=$(cat tx_bytes) frames=$(cat tx_packets)
-	iperf3 -c "$router" -t 2 >/tmp/iperf 2>&1 && say "iperf3 works" || cat /tmp/iperf
+	iperf3 -c "$router" -t 1 >/tmp/iperf 2>&1 && say "iperf3 works" || cat /tmp/iperf
 	say "bytes a frame $((($(cat tx_bytes) - bytes) / ($(cat tx_packets) - frames)))"
-	iperf3 -c "$router" -t 2 -R >/tmp/iperf 2>&1 && say "iperf3 -R works" || cat /tmp/iperf
+	iperf3 -c "$router" -t 1 -R >/tmp/iperf 2>&1 && say "iperf3 -R works" || cat /tmp/iperf
 }
 
 # Our port 5003.
