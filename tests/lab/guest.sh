@@ -211,6 +211,8 @@ fill_one()
 	head -c 8000000 /dev/urandom >/mnt/large
 	sync
 	rm /mnt/small*[0-4] /mnt/large
+	# XFS frees deleted files in the background: only unmounting waits for it.
+	umount /mnt && mount /dev/$disk /mnt
 	fstrim /mnt && say "trimmed $disk"
 	umount /mnt
 	tool "$@" /dev/$disk >/tmp/fsck 2>&1 && say "checked $disk" || cat /tmp/fsck
