@@ -8,5 +8,5 @@ lab_dir=$(cd "$here/../lab" && pwd -P)
 
 lab_needs x86
 lab_initrd plain cloud
-LAB_TIMEOUT=${LAB_TIMEOUT:-600}
+LAB_TIMEOUT=${LAB_TIMEOUT:-600} LAB_SILENCE=0
 lab_run ../bench/boot.l1

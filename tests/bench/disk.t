@@ -10,5 +10,5 @@ lab_dir=$(cd "$here/../lab" && pwd -P)
 
 lab_needs x86
 lab_initrd devices cloud virtio_mmio,virtio_blk,virtio_rng,virtio_console,ext4
-LAB_TIMEOUT=${LAB_TIMEOUT:-900}
+LAB_TIMEOUT=${LAB_TIMEOUT:-900} LAB_SILENCE=0
 lab_run ../bench/disk.l1

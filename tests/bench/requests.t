@@ -14,5 +14,5 @@ lab_tools
 set -- "$(command -v perl):/bin/perl" || skip_all "perl is not installed"
 for library in $(ldd "$(command -v perl)" | grep -o '/[^ ]*'); do set -- "$@" "$library:$library"; done
 lab_initrd requests cloud virtio_pci,virtio_mmio,virtio_blk,virtio_net,ext4 "$@"
-LAB_TIMEOUT=${LAB_TIMEOUT:-1500}
+LAB_TIMEOUT=${LAB_TIMEOUT:-1500} LAB_SILENCE=0
 lab_run ../bench/requests.l1

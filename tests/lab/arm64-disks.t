@@ -10,4 +10,6 @@ lab_tools
 lab_initrd disks cloud virtio_pci,virtio_mmio,virtio_blk,ext4,xfs
 LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+1800}}
 LAB_TIMEOUT=${LAB_TIMEOUT:-280}
+LAB_SILENCE=${LAB_SILENCE:-${LONG:+0}}
+LAB_SILENCE=${LAB_SILENCE:-170}
 lab_run arm64 disks.l1

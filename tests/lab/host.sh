@@ -105,6 +105,8 @@ lab_run()
 {
 	cd "$top" || exit 1
 	[ $# -gt 1 ] || set -- "$lab_arch" "$1"
+	silence=${LONG:+0}
+	silence=${LAB_SILENCE:-${silence:-120}}
 	# sh and so on go before the last word.
 	left=$#
 	for word; do
@@ -113,7 +115,7 @@ lab_run()
 		if [ "$left" -gt 0 ]; then
 			set -- "$@" "$word"
 		else
-			set -- "$@" --timeout "${LAB_TIMEOUT:-300}" -- sh "tests/lab/$word"
+			set -- "$@" --timeout "${LAB_TIMEOUT:-300}" --silence "$silence" -- sh "tests/lab/$word"
 		fi
 	done
 	for try in 1 2; do

@@ -55,5 +55,7 @@ lab_ends()
 	lab 124 "a command that hangs ends with 124" --timeout "$1" -- sleep 1000
 	lab 125 "an L1 that dies without a status ends with 125" --timeout 120 -- sh -c 'echo b >/proc/sysrq-trigger'
 	like "$tmp/stderr" "without a status" "and says so"
+	lab 125 "an L1 that says nothing more ends with 125" --silence 10 -- sh -c 'echo word; sleep 1000'
+	like "$tmp/stderr" "nothing was said for 10 s" "and it is said"
 	lab 125 "a bad option is the host's fault" --no-such-option -- true
 }
