@@ -226,7 +226,7 @@ payload-flags := -std=gnu17 $(warnings) -I. -Os -ffreestanding -fno-pic -fno-sta
 	-fno-asynchronous-unwind-tables $(payload-flags-$(ARCH))
 # (-static is no PIE already; clang warns of a -no-pie beside it)
 payload-ld-flags := -nostdlib -static -s -Wl,--build-id=none -Wl,-z,norelro \
-	-Wl,-z,noexecstack,-z,max-page-size=4096
+	-Wl,-z,noexecstack,-z,max-page-size=16
 
 # Only cmd/version.o knows the version: a commit must not rebuild everything.
 commit := $(if $(wildcard .git),$(shell git rev-parse --short HEAD 2>/dev/null))

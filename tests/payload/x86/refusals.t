@@ -38,7 +38,7 @@ printf '\177ELF\002\001\001' >tiny-elf
 { head -c 497 /dev/zero; printf '\004'; head -c 16 /dev/zero; printf 'HdrS\014\002'; head -c 40 /dev/zero; } >cut-bzimage
 { head -c 497 /dev/zero; printf '\004'; head -c 16 /dev/zero; printf 'HdrS\000\002'; head -c 9000 /dev/zero; } >old-bzimage
 echo 070701 >cpio
-head -c 3000 elf | gzip >packed-cut-elf
+head -c 300 elf | gzip >packed-cut-elf
 gzip <noise | head -c 50000 >cut-gzip
 printf '\004\042\115\030abcdefg' >frames.lz4
 mkfifo fifo
