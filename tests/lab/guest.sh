@@ -350,7 +350,13 @@ net_flood()
 	sleep 5 # what is on its way may get lost
 }
 
-net_queues() { say "queues $(ls /sys/class/net/eth0/queues | tr '\n' ' ')"; }
+# As they are; and after a change to one pair and back, which is the driver's wish to the device.
+net_queues()
+{
+	say "queues $(ls /sys/class/net/eth0/queues | tr '\n' ' ')"
+	ethtool -L eth0 combined 1 && ethtool -L eth0 combined 2
+	say "pairs $(ethtool -l eth0 | sed -n 's/^Combined:[^0-9]*//p' | tr '\n' ' ')"
+}
 
 # Streams both ways: to the host first, then whatever the host asks for, until it comes to port 99.
 # Streams both ways, streams=N at a time: to the host, and whatever the host asks for, until it comes to port 99.

@@ -74,12 +74,13 @@ lab_tools()
 # lab_network [TOOL...]: what labs with networks need, TOOLs too; and their guests' initrd, net.
 lab_network()
 {
-	for tool in iperf3 ip perl "$@"; do
+	PATH=$PATH:/usr/sbin
+	for tool in iperf3 ip perl ethtool "$@"; do
 		command -v "$tool" >/dev/null || skip_all "$tool is not installed"
 	done
 	# With all their libraries, at their own paths: L1's root is this host's.
 	set --
-	for tool in iperf3 perl; do
+	for tool in iperf3 perl ethtool; do
 		set -- "$@" --add "$(command -v $tool):/bin/$tool"
 		for library in $(ldd "$(command -v $tool)" | grep -o '/[^ ]*'); do
 			set -- "$@" --add "$library:$library"
