@@ -78,6 +78,7 @@ obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
+obj-y += host/stream.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
@@ -87,6 +88,7 @@ obj-arm64 += term/pl011.o
 obj-arm64 += platform/pl031.o
 
 obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/kconfig.o guest/payloads.o
+obj-y += guest/exec.o
 obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
@@ -94,7 +96,7 @@ obj-x86 += x86/port.o x86/load.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86
 obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/v2m.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
-obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o
+obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o virtio/ports.o
 obj-$(CONFIG_VIRTIO_BLK) += virtio/blk.o virtio/blk-queue.o
 obj-$(CONFIG_VIRTIO_RNG) += virtio/rng.o
 obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o virtio/net-header.o virtio/net-vhost.o virtio/vhost.o
@@ -111,6 +113,7 @@ obj-y += main.o
 device-y += uart16550
 device-arm64 += pl011 pl031
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
+device-$(CONFIG_VIRTIO_CONSOLE) += virtio_ports
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk
 device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 device-$(CONFIG_VIRTIO_NET) += virtio_net

@@ -198,6 +198,11 @@ int queue_pop(struct queue *q, struct chain *c)
 	return 1;
 }
 
+bool queue_empty(const struct queue *q)
+{
+	return __atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE) == q->st->next_avail;
+}
+
 void queue_unpop(struct queue *q)
 {
 	q->st->next_avail--;

@@ -81,6 +81,9 @@ void queue_go_on(struct queue *q, uint16_t next_avail);
  */
 int queue_pop(struct queue *q, struct chain *c);
 
+/* Is there nothing to pop now? */
+bool queue_empty(const struct queue *q);
+
 /* Undoes the last queue_pop(): it will be popped again (no room for its data now). */
 void queue_unpop(struct queue *q);
 
