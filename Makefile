@@ -83,6 +83,7 @@ obj-y += host/stream.o
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
 obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
+obj-y += term/tty-stream.o
 obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
@@ -135,7 +136,7 @@ obj-$(CONFIG_QCOW2) += host/qcow2.o host/qcow2-header.o host/qcow2-files.o host/
 obj-$(CONFIG_QCOW2) += $(qcow2-codec-y:%=host/qcow2-%.o)
 obj-y += gen/disk-formats.o
 
-payload-y += garbage rings disk
+payload-y += garbage rings disk exec
 payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
 

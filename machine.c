@@ -15,12 +15,15 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "guest/exec.h"
 #include "guest/payloads.h"
 #include "host/disk-queue.h"
 #include "host/disk.h"
 #include "host/net.h"
+#include "host/stream.h"
 #include "platform/pl031.h"
 #include "term/scan.h"
+#include "term/tty-stream.h"
 #include "term/tty.h"
 #include "term/uart.h"
 #include "util/file.h"
@@ -32,6 +35,7 @@
 #include "virtio/mmio.h"
 #include "virtio/net.h"
 #include "virtio/pci.h"
+#include "virtio/ports.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 
@@ -40,6 +44,10 @@ struct machine {
 	struct vm *vm;
 	struct loop *loop;
 	struct tty *tty;
+	struct exec *exec;	   /* NULL: there is no command in the guest */
+	struct stream *streams[3]; /* its stdin, stdout, stderr */
+	struct tty *exec_tty;	   /* or its terminal */
+	struct stream *exec_tty_stream;
 	struct device_env env;
 	struct device_list devices;
 	struct pci_bus *pci; /* NULL: none is needed */
@@ -392,6 +400,125 @@ static int add_balloon(struct machine *m, struct err *err)
 	return add_virtio(m, "virtio_balloon", config.name, &config, err);
 }
 
+/* ---- The command in the guest ---- */
+
+static void stream_failed(void *opaque)
+{
+	struct machine *m = opaque;
+
+	vm_end(m->vm, VERDICT_HOST, 0);
+}
+
+static void command_ended(void *opaque, enum exec_end how, int value)
+{
+	static const enum verdict_reason reasons[] = {
+		[EXEC_END_STATUS] = VERDICT_COMMAND,
+		[EXEC_END_FAILED] = VERDICT_NO_COMMAND,
+		[EXEC_END_LOST] = VERDICT_LOST,
+	};
+	struct machine *m = opaque;
+
+	vm_end(m->vm, reasons[how], value);
+}
+
+static void window_changed(void *opaque)
+{
+	struct machine *m = opaque;
+	unsigned int columns, rows;
+
+	if (tty_size(m->exec_tty, &columns, &rows))
+		exec_window(m->exec, rows, columns);
+}
+
+/* What a command prints is no kernel's word. */
+static void ignore_found(void *opaque, int what)
+{
+	(void)opaque, (void)what;
+}
+
+static int open_terminal(struct machine *m, struct err *err)
+{
+	struct tty_config config = {
+		.in = m->config->exec->in,
+		.out = m->config->exec->out,
+		.log_fd = -1,
+		.leave = console_leave,
+		.found = ignore_found,
+		.opaque = m,
+	};
+	int rc = tty_create(&config, m->loop, &m->vm->config.log, &m->exec_tty, err);
+
+	return rc ? rc : tty_stream_open(m->exec_tty, window_changed, m, &m->exec_tty_stream, err);
+}
+
+static int open_streams(struct machine *m, struct err *err)
+{
+	static const char *const names[] = { "standard input", "standard output",
+					     "standard error" };
+	const struct machine_exec *e = m->config->exec;
+	const int fds[] = { e->in, e->out, e->err };
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(fds); i++) {
+		struct stream_config config = {
+			.fd = fds[i],
+			.is_output = i > 0,
+			.what = names[i],
+			.failed = stream_failed,
+			.opaque = m,
+		};
+
+		rc = stream_open(&config, m->loop, &m->vm->config.log, &m->streams[i], err);
+	}
+	return rc;
+}
+
+static int open_exec(struct machine *m, struct err *err)
+{
+	struct exec_config config = { .ended = command_ended, .opaque = m };
+	int rc = m->config->exec->tty ? open_terminal(m, err) : open_streams(m, err);
+
+	config.in = m->streams[0];
+	config.out = m->streams[1];
+	config.err = m->streams[2];
+	config.tty = m->exec_tty_stream;
+	return rc ? rc : exec_create(&config, m->loop, &m->exec, err);
+}
+
+static int add_exec(struct machine *m, struct err *err)
+{
+	struct ports_config config = { .name = "virtio-ports.0" };
+	int rc;
+
+	_Static_assert(EXEC_PORTS <= PORTS_MAX, "a device for all of them");
+	if (!m->config->exec)
+		return 0;
+	rc = open_exec(m, err);
+	if (rc)
+		return rc;
+	config.n = exec_ports(m->exec, config.ports);
+	return add_virtio(m, "virtio_ports", config.name, &config, err);
+}
+
+/* Those that no stream has got are still to be closed. */
+static void close_exec(struct machine *m)
+{
+	const struct machine_exec *e = m->config->exec;
+	const int fds[] = { e->in, e->out, e->err };
+
+	exec_destroy(m->exec);
+	tty_stream_close(m->exec_tty_stream);
+	if (m->exec_tty)
+		tty_destroy(m->exec_tty);
+	for (unsigned int i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (!e->tty && !m->streams[i] && fds[i] >= 0)
+			close(fds[i]);
+		stream_close(m->streams[i]);
+	}
+}
+
+/* ---- Ends ---- */
+
 /* Where built-in payloads leave their exit status. */
 static void debug_exit(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
 {
@@ -459,7 +586,7 @@ static int load_image(struct machine *m, struct err *err)
 
 unsigned int machine_virtio_devices(const struct machine_config *c)
 {
-	return c->n_disks + c->n_nets + c->rng + c->balloon + !!c->vsock_cid +
+	return c->n_disks + c->n_nets + c->rng + c->balloon + !!c->vsock_cid + !!c->exec +
 	       (c->console == CONSOLE_VIRTIO);
 }
 
@@ -486,8 +613,8 @@ static int create_vm(struct machine *m, struct err *err)
 
 /* In this order: it is that of addresses, and of the names that guests give. */
 static int (*const parts[])(struct machine *m, struct err *err) = {
-	load_image, add_tty, add_uarts, add_rtc,     add_pci,	     add_virtio_console, add_disks,
-	add_nets,   add_rng, add_vsock, add_balloon, add_debug_exit, add_timeout,
+	load_image, add_tty, add_uarts, add_rtc,     add_pci,  add_virtio_console, add_disks,
+	add_nets,   add_rng, add_vsock, add_balloon, add_exec, add_debug_exit,	   add_timeout,
 };
 
 static int build(struct machine *m, struct err *err)
@@ -550,11 +677,24 @@ int machine_run(struct machine *m, struct err *err)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
 	device_list_quiesce(&m->devices);
+	if (m->exec)
+		exec_stopped(m->exec);
+	return final_status(m);
+}
+
+int machine_finish(struct machine *m)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(m->streams); i++) {
+		if (m->streams[i])
+			stream_finish(m->streams[i]);
+	}
 	return final_status(m);
 }
 
 const char *machine_why(const struct machine *m)
 {
+	if (m->exec && verdict_is_commands(&m->vm->verdict))
+		return exec_why(m->exec);
 	return verdict_text(&m->vm->verdict);
 }
 
@@ -568,9 +708,16 @@ void machine_stop(struct machine *m, int signal)
 	vm_end(m->vm, VERDICT_SIGNAL, signal);
 }
 
+bool machine_interrupt(struct machine *m)
+{
+	return m->exec && exec_signal(m->exec, SIGINT);
+}
+
 void machine_poke(struct machine *m)
 {
 	tty_poke(m->tty);
+	if (m->exec_tty)
+		tty_poke(m->exec_tty);
 }
 
 struct vm *machine_vm(struct machine *m)
@@ -590,6 +737,8 @@ void machine_destroy(struct machine *m)
 	if (m->timeout_fd >= 0)
 		close(m->timeout_fd);
 	device_list_destroy(&m->devices);
+	if (m->config->exec)
+		close_exec(m);
 	if (m->tty)
 		tty_destroy(m->tty);
 	else if (m->config->log_fd >= 0)

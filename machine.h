@@ -38,13 +38,21 @@ struct machine_net {
 	struct limit_config limit;
 };
 
+/* The command in the guest (guest/exec.h), as the host sees it. */
+struct machine_exec {
+	bool tty; /* it has a terminal, which is `in` and `out`; these are borrowed then */
+	/* Else its streams, -1 for none: the machine's from machine_create() on. */
+	int in, out, err;
+};
+
 struct machine_config {
 	struct vm_config vm; /* irq_lines is filled in by machine_create() */
 	struct arch_image image;
 	const char *payload; /* a built-in guest, instead of image.kernel */
 	enum console_kind console;
-	int in, out;	 /* the console's fds, -1 for none; borrowed */
-	int log_fd;	 /* --console-log, or -1; owned by the machine from machine_create() on */
+	int in, out; /* the console's fds, -1 for none; borrowed */
+	int log_fd;  /* --console-log, or -1; owned by the machine from machine_create() on */
+	const struct machine_exec *exec; /* NULL: there is no command */
 	bool virtio_pci; /* virtio devices are on a PCI bus, else at virtio-mmio's places */
 	bool rng;
 	uint32_t vsock_cid;	/* the guest's address, 0: no socket device */
@@ -76,7 +84,13 @@ int machine_create(const struct machine_config *config, struct machine **out, st
  */
 int machine_run(struct machine *m, struct err *err);
 
-/* Why it ended, for people; valid after machine_run(). */
+/*
+ * Then: waits until the command's output is written, for as long as its reader takes. The exit status,
+ * which may have become another by that.
+ */
+int machine_finish(struct machine *m);
+
+/* Why it ended, for people; valid after machine_run(), or machine_finish(). */
 const char *machine_why(const struct machine *m);
 
 /* The status is the image's own word, not our judgement. */
@@ -84,6 +98,9 @@ bool machine_own_status(const struct machine *m);
 
 /* Ends it from outside with 128 + signal. Any thread; async-signal-safe. */
 void machine_stop(struct machine *m, int signal);
+
+/* SIGINT to the command in the guest. False: there is none now. Any thread; async-signal-safe. */
+bool machine_interrupt(struct machine *m);
 
 /* The window changed or we were continued. Async-signal-safe. */
 void machine_poke(struct machine *m);

@@ -159,8 +159,10 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 	for (int i = 1; !rc && i < argc; i++) {
 		const char *arg = argv[i];
 
-		if (!strcmp(arg, "--"))
-			return err_set(err, ENOTSUP, "a command after -- is not built yet");
+		if (!strcmp(arg, "--")) {
+			o->command = argv + i + 1;
+			break;
+		}
 		if (!strncmp(arg, "--", 2))
 			rc = parse_long(argc, argv, &i, o, err);
 		else if (arg[0] == '-' && arg[1])
@@ -168,6 +170,8 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 		else
 			rc = option_set_kernel(o, arg, err);
 	}
+	if (!rc && o->command && !o->command[0])
+		rc = err_set(err, EINVAL, "there is no command behind --");
 	if (!rc && o->machine.payload && o->machine.image.kernel)
 		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
 			     o->machine.payload, o->machine.image.kernel);

@@ -24,15 +24,20 @@
  */
 static struct {
 	struct machine *_Atomic machine;
-	atomic_int ending;
+	atomic_int interrupted, ending;
 } process;
 
-/* To end: once politely, then at once. */
+/* To end: once politely, then at once. But the first Ctrl-C is for the command in the guest. */
 static void on_end(int sig)
 {
 	struct machine *m = atomic_load(&process.machine);
 	int saved = errno;
 
+	if (sig == SIGINT && m && !atomic_exchange(&process.interrupted, 1) &&
+	    machine_interrupt(m)) {
+		errno = saved;
+		return;
+	}
 	if (!m || atomic_exchange(&process.ending, 1)) {
 		terminal_restore();
 		_exit(STATUS_SIGNAL + sig);
@@ -137,6 +142,42 @@ static int add_defaults(struct run_options *o, struct err *err)
 	return 0;
 }
 
+/* ---- The command in the guest ---- */
+
+/*
+ * A descriptor of our own in place of a standard one, which is /dev/null from then on: when the guest has
+ * closed its end we close it, and that shall be the last of it.
+ */
+static int take_fd(int fd, struct err *err)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	int rc = own < 0 || null < 0 || dup2(null, fd) < 0 ? -errno : own;
+
+	if (null >= 0)
+		close(null);
+	return rc < 0 ? err_set(err, -rc, "standard streams: %s", strerror(-rc)) : rc;
+}
+
+/* Standard output is the command's, and so is the terminal if both ends are one. stderr is ours, too. */
+static int take_streams(struct run_options *o, struct err *err)
+{
+	struct machine_exec *e = &o->exec;
+
+	if (!o->command)
+		return 0;
+	o->machine.exec = e;
+	o->machine.in = o->machine.out = -1;
+	*e = (struct machine_exec){ true, STDIN_FILENO, STDOUT_FILENO, -1 };
+	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		return 0;
+	e->tty = false;
+	e->in = take_fd(STDIN_FILENO, err);
+	e->out = e->in < 0 ? -1 : take_fd(STDOUT_FILENO, err);
+	e->err = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	return MIN(e->in, e->out) < 0 ? -1 : 0;
+}
+
 /* ---- Running ---- */
 
 static int choose_kernel(struct run_options *o, char *buf, size_t size, struct err *err)
@@ -222,6 +263,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	if (!rc && o->machine.payload && !o->mem_given)
 		o->machine.vm.mem = DEFAULT_PAYLOAD_MEM;
 	o->machine.image.cmdline = o->params;
+	if (!rc)
+		rc = take_streams(o, err);
 	if (rc)
 		return rc;
 	choose_transport(o);
@@ -244,7 +287,7 @@ static int run_machine(struct run_options *o)
 {
 	struct machine *m;
 	struct err err;
-	const char *why;
+	char why[512];
 	bool own_status;
 	int status;
 
@@ -256,13 +299,12 @@ static int run_machine(struct run_options *o)
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
 	atomic_store(&process.machine, m);
 	status = machine_run(m, &err);
-	why = status < 0 ? err.text : machine_why(m);
-	own_status = machine_own_status(m);
-	/*
-	 * From here on a signal ends the process at once: the console may be waiting for its
-	 * reader.
-	 */
+	/* From here on a signal ends the process at once: output may be waiting for its reader. */
 	atomic_store(&process.machine, NULL);
+	if (status >= 0)
+		status = machine_finish(m);
+	snprintf(why, sizeof(why), "%s", status < 0 ? err.text : machine_why(m));
+	own_status = machine_own_status(m);
 	terminal_restore();
 	machine_destroy(m);
 	if (status < 0)

@@ -289,6 +289,8 @@ static void failed(struct exec *e, const struct exec_failed *m, struct end *end)
 {
 	size_t len = strnlen(m->text, sizeof(m->text));
 
+	if (atomic_load(&e->state) == EXITED)
+		return;
 	for (size_t i = 0; i < len; i++)
 		e->why[i] = (uint8_t)m->text[i] < ' ' || m->text[i] == 0x7f ? '?' : m->text[i];
 	e->why[len] = 0;

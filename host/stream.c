@@ -342,10 +342,8 @@ int stream_open(const struct stream_config *config, struct loop *loop, const str
 {
 	struct fd_stream *f = calloc(1, sizeof(*f));
 
-	if (!f) {
-		close(config->fd);
+	if (!f)
 		return err_set(err, ENOMEM, "no memory for %s", config->what);
-	}
 	f->stream.ops = &fd_ops;
 	f->config = *config;
 	f->loop = loop;

@@ -53,8 +53,7 @@ struct named_stream {
 
 /*
  * A file descriptor that is read (is_output: written), whatever it is; it is never made non-blocking,
- * as it may be shared with others. It is the stream's, also if this fails; -1: there is none, an end at
- * once. Nothing is read before read() asks, and no thread is made before there is something to write.
+ * as it may be shared with others. It is the stream's from then on; -1: there is none, an end at once. Nothing is read before read() asks, and no thread is made before there is something to write.
  * When the guest has closed its end it is closed, after all was written.
  *
  * A reader that went away (EPIPE) is the end. Any other error is told once, by failed() and in the log

@@ -13,21 +13,39 @@ static const struct {
 	[VERDICT_TRIPLE_FAULT] = { STATUS_GUEST_DIED, "triple fault" },
 	[VERDICT_RESET] = { STATUS_GUEST_DIED, "a reset that no kernel announced" },
 	[VERDICT_TIMEOUT] = { STATUS_TIMEOUT, "timeout" },
+	[VERDICT_NO_COMMAND] = { STATUS_HOST_FAILED, "the guest could not run the command" },
+	[VERDICT_LOST] = { STATUS_GUEST_DIED, "the guest did not tell the command's status" },
+	[VERDICT_COMMAND] = { 0, "the command ended" },
 	[VERDICT_IMAGE] = { 0, "the image ended with its own status" },
 	[VERDICT_POWEROFF] = { 0, "the guest powered off" },
 	[VERDICT_NONE] = { STATUS_GUEST_DIED, "ended without a verdict" },
 };
 
-void verdict_add(struct verdict *v, enum verdict_reason reason, int value)
+#define BIT(reason) (1u << (reason))
+#define TOLD (BIT(VERDICT_COMMAND) | BIT(VERDICT_NO_COMMAND))
+
+/* The value first: who sees the reason must find it. A status is stored plus one. */
+static void keep_value(struct verdict *v, enum verdict_reason reason, int value)
 {
 	int none = 0;
 
-	/* The value first: who sees the reason must find it. A status is stored plus one. */
 	if (reason == VERDICT_SIGNAL)
 		atomic_compare_exchange_strong(&v->signal, &none, value);
 	else if (reason == VERDICT_IMAGE)
 		atomic_compare_exchange_strong(&v->image_status, &none, (value & 0xff) + 1);
-	atomic_fetch_or(&v->reasons, 1u << reason);
+	else if (reason == VERDICT_COMMAND)
+		atomic_compare_exchange_strong(&v->command_status, &none, (value & 0xff) + 1);
+}
+
+void verdict_add(struct verdict *v, enum verdict_reason reason, int value)
+{
+	uint32_t before = atomic_load(&v->reasons);
+
+	keep_value(v, reason, value);
+	do {
+		if (reason == VERDICT_TIMEOUT && before & TOLD)
+			return;
+	} while (!atomic_compare_exchange_weak(&v->reasons, &before, before | BIT(reason)));
 }
 
 void verdict_announce_reboot(struct verdict *v)
@@ -35,21 +53,31 @@ void verdict_announce_reboot(struct verdict *v)
 	atomic_store(&v->reboot_announced, 1);
 }
 
+/* After `reboot:` a reset is what was meant, and a triple fault is one way to make it. */
+static bool announced_reset(const struct verdict *v, enum verdict_reason r)
+{
+	return (r == VERDICT_TRIPLE_FAULT || r == VERDICT_RESET) &&
+	       atomic_load(&v->reboot_announced);
+}
+
+/* How a guest ends that has told how its command went does not matter, if it did not crash. */
+static bool counts(const struct verdict *v, enum verdict_reason r, uint32_t reasons)
+{
+	return reasons & BIT(r) &&
+	       !(reasons & TOLD && (r == VERDICT_RESET || announced_reset(v, r)));
+}
+
 static enum verdict_reason gravest(const struct verdict *v)
 {
 	uint32_t reasons = atomic_load(&v->reasons);
 	enum verdict_reason r = 0;
 
-	while (r < VERDICT_NONE && !(reasons >> r & 1))
+	/* It was to tell a status, and rebooted: that is no success then. */
+	if (reasons & BIT(VERDICT_LOST) && atomic_load(&v->reboot_announced))
+		reasons &= ~(BIT(VERDICT_TRIPLE_FAULT) | BIT(VERDICT_RESET));
+	while (r < VERDICT_NONE && !counts(v, r, reasons))
 		r++;
 	return r;
-}
-
-/* After `reboot:` a reset is what was meant, and a triple fault is one way to make it. */
-static int announced_reset(const struct verdict *v, enum verdict_reason r)
-{
-	return (r == VERDICT_TRIPLE_FAULT || r == VERDICT_RESET) &&
-	       atomic_load(&v->reboot_announced);
 }
 
 int verdict_status(const struct verdict *v)
@@ -62,12 +90,16 @@ int verdict_status(const struct verdict *v)
 		return STATUS_SIGNAL + atomic_load(&v->signal);
 	if (r == VERDICT_IMAGE)
 		return atomic_load(&v->image_status) - 1;
+	if (r == VERDICT_COMMAND)
+		return atomic_load(&v->command_status) - 1;
 	return outcomes[r].status;
 }
 
 bool verdict_is_own(const struct verdict *v)
 {
-	return gravest(v) == VERDICT_IMAGE;
+	enum verdict_reason r = gravest(v);
+
+	return r == VERDICT_IMAGE || r == VERDICT_COMMAND;
 }
 
 const char *verdict_text(const struct verdict *v)
@@ -75,4 +107,11 @@ const char *verdict_text(const struct verdict *v)
 	enum verdict_reason r = gravest(v);
 
 	return announced_reset(v, r) ? "the guest rebooted" : outcomes[r].text;
+}
+
+bool verdict_is_commands(const struct verdict *v)
+{
+	enum verdict_reason r = gravest(v);
+
+	return r == VERDICT_NO_COMMAND || r == VERDICT_LOST;
 }

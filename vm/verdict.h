@@ -23,7 +23,10 @@ enum verdict_reason {
 	VERDICT_TRIPLE_FAULT, /* or INIT of the boot CPU: a reset, where one was announced */
 	VERDICT_RESET,	      /* reset by any register; a success only if announced */
 	VERDICT_TIMEOUT,
-	VERDICT_IMAGE, /* value: the image's own exit status */
+	VERDICT_NO_COMMAND, /* the guest's init says that it can't run the command */
+	VERDICT_LOST,	    /* there was a command, and its status was not told */
+	VERDICT_COMMAND,    /* value: the command's status */
+	VERDICT_IMAGE,	    /* value: the image's own exit status */
 	VERDICT_POWEROFF,
 	VERDICT_NONE, /* it just stopped: a failure */
 };
@@ -38,12 +41,15 @@ enum {
 
 struct verdict {
 	_Atomic uint32_t reasons; /* bit n: enum verdict_reason n */
-	_Atomic int image_status;
+	_Atomic int image_status, command_status;
 	_Atomic int signal;
 	_Atomic int reboot_announced; /* the guest's kernel said `reboot:` */
 };
 
-/* Thread- and async-signal-safe. Of several signals or image statuses the first counts. */
+/*
+ * Thread- and async-signal-safe. Of several signals or statuses of one kind the first counts. Once the
+ * guest has told how its command went, it was in time, and may reset as it likes.
+ */
 void verdict_add(struct verdict *v, enum verdict_reason reason, int value);
 
 /* The guest's kernel says on a console that it is about to reboot: a reset is then a success. */
@@ -51,8 +57,11 @@ void verdict_announce_reboot(struct verdict *v);
 
 int verdict_status(const struct verdict *v);
 
-/* The image itself has said the status. */
+/* The image itself, or the command in the guest, has said the status. */
 bool verdict_is_own(const struct verdict *v);
+
+/* It is about a command's missing status: who has taken care of that knows more (guest/exec.h). */
+bool verdict_is_commands(const struct verdict *v);
 
 /* What decided, for people: "the guest kernel panicked". */
 const char *verdict_text(const struct verdict *v);

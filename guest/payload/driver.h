@@ -11,7 +11,8 @@
 #include <stdint.h>
 
 #define DEVICES_MAX 8
-#define DEVICE_QUEUES 4 /* rings for as many, and no device has more */
+#define DEVICE_QUEUES 4 /* an arena has rings for as many, which is enough but for ports (exec.c) */
+#define QUEUES_MAX 16
 
 /* A device's registers: VIRTIO_MMIO_* of Linux. */
 #define REG_MAGIC 0x00
@@ -76,7 +77,7 @@ struct device {
 	uint32_t cid;	 /* ours, by a socket device */
 	uint64_t offers; /* a network's features */
 	uint32_t queue_size;
-	uint16_t offered[DEVICE_QUEUES]; /* avail.idx */
+	uint16_t offered[QUEUES_MAX]; /* avail.idx */
 	uint32_t requests;
 };
 

@@ -20,6 +20,10 @@ bool str_eq(const char *a, const char *b);
 void put_str(const char *s);
 void put_hex(uint64_t v);
 
+_Noreturn void payload_exit(int status); /* where lkvm takes it for the image's own */
+_Noreturn void payload_poweroff(void);
+_Noreturn void payload_reset(void);
+
 /* First of all, on each CPU: from then on devices see RAM as it does. */
 void port_init(void);
 

@@ -30,9 +30,6 @@
  */
 int64_t payload_start_ap(uint64_t mpidr, void *stack_top);
 
-_Noreturn void payload_exit(int status); /* by the debug-exit register */
-_Noreturn void payload_poweroff(void);	 /* by PSCI */
-_Noreturn void payload_reset(void);
 int64_t payload_psci(uint32_t function, uint64_t a, uint64_t b, uint64_t c);
 
 void put_char(char c);

@@ -22,6 +22,7 @@ __attribute__((weak)) void payload_ap_main(void)
 {
 }
 
+/* By the debug-exit port. */
 void payload_exit(int status)
 {
 	outb(X86_PORT_DEBUG_EXIT, (uint8_t)status);
@@ -29,9 +30,17 @@ void payload_exit(int status)
 		asm volatile("hlt");
 }
 
+/* By ACPI's sleep register. */
 void payload_poweroff(void)
 {
 	outb(X86_PORT_ACPI, SLEEP_S5);
+	for (;;)
+		asm volatile("hlt");
+}
+
+void payload_reset(void)
+{
+	outb(X86_PORT_KBD_COMMAND, 0xfe);
 	for (;;)
 		asm volatile("hlt");
 }

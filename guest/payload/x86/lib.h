@@ -8,9 +8,6 @@
 /* Starts the vCPU of that APIC ID: payload_ap_main(), which only some payloads have. */
 void payload_start_ap(uint32_t apic_id, void *stack_top);
 
-_Noreturn void payload_exit(int status); /* by the debug-exit port */
-_Noreturn void payload_poweroff(void);	 /* by ACPI's sleep register */
-
 /*
  * Catches a vector and counts it. There is no IRET (KVM's instruction emulator lacks it), so
  * interrupts come only while wait_interrupt() halts, once for each call.
