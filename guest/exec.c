@@ -42,6 +42,7 @@ struct relay {
 	struct stream *to;
 	uint64_t bytes;	    /* received */
 	uint64_t announced; /* once it has exited */
+	bool ended;	    /* the guest has closed it */
 	bool blocked;	    /* `to` did not take all: what is missing may wait behind that */
 };
 
@@ -212,7 +213,9 @@ static size_t relay_write(struct stream *s, const struct iovec *iov, unsigned in
 	taken = most < total ? write_part(r->to, iov, n, most) : r->to->ops->write(r->to, iov, n);
 	r->bytes += taken;
 	r->blocked = taken < most;
-	if (atomic_load(&e->state) == EXITED)
+	if (most && r->ended && atomic_load(&e->state) != OVER)
+		lost(e, "the guest has sent output behind its end", &end);
+	else if (atomic_load(&e->state) == EXITED)
 		check_counts(e, &end);
 	unlock_and_tell(e, &end);
 	return taken == most ? total : taken;
@@ -222,6 +225,9 @@ static void relay_end(struct stream *s)
 {
 	struct relay *r = relay_of(s);
 
+	pthread_mutex_lock(&r->exec->lock);
+	r->ended = true;
+	pthread_mutex_unlock(&r->exec->lock);
 	r->to->ops->end(r->to);
 }
 

@@ -1,0 +1,184 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A command in the guest, played by the payload `exec`: its streams, byte for byte, and its status, however the
+# guest ends; 300 runs of it, with LONG=1 10,000.
+. tests/lib.sh
+lkvm=${LKVM:-build/lkvm}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# Of each end: the status (or statuses, where the guest races with what it has told), bytes on stdout and on
+# stderr (- for lkvm's own line), and what the payload does. `told`: hello started.
+ends()
+{
+	cat <<-'END'
+		0	0	0	told exited=0 ack
+		42	0	0	told exited=42 ack
+		255	0	0	told exited=255 ack
+		122	0	0	told exited=122 ack
+		123	0	0	told exited=123 ack
+		124	0	0	told exited=124 ack
+		125	0	0	told exited=125 ack
+		7	100	5	told out=100 err=5 exited=7 ack
+		1	200000	70000	told out=200000 err=70000 exited=1 ack
+		0	100	0	told late=100 exited=0 ack
+		3	0	0	told exited=3 exited=4 ack
+		3	0	0	told exited=3 failed ack
+		3	0	0	told exited=3 giant ack
+		3	0	0	told exited=3 poweroff
+		3	0	0	told exited=3 reset
+		3	0	0	told exited=3 announced
+		3	0	0	told exited=3 bye
+		3	0	0	told exited=3 spin
+		3/123	0	0/-	told exited=3 panic
+		3	50	0	told out=50 exited=3 late=9 spin
+		3	50	0	told out=50 close=2 exited=3 ack
+		3	0	0	told junk exited=3 ack
+		3	20	0	told ring=0 out=20 ring=4000000000 exited=3 ack
+		5	0	0	junk told close=1 open=1 exited=5 ack
+		123	0	-	poweroff
+		123	0	-	reset
+		123	0	-	announced
+		123	0	-	bye
+		123	0	-	panic
+		123	1000	-	told out=1000 panic
+		123	1000	-	told out=1000 poweroff
+		123	1000	-	told out=1000 late=0 reset
+		123	0	-	told bye
+		123	0	-	told close=0 poweroff
+		123	10	-	told out=10 exited=0 less=5 ack
+		123	10	-	told out=10 exited=0 more=5 poweroff
+		123	10	-	told out=10 close=2 out=10 exited=0 ack
+		123	0	-	told exited=256 ack
+		123	0	-	hello exited=0 ack
+		123	0	-	exited=0 ack
+		123	0	-	started exited=0 ack
+		123	0	-	hello hello
+		123	0	-	told started
+		123	0	-	told giant
+		123	0	-	told raw=00000000 raw=00000000
+		123	0	-	raw=0500000000000000
+		123	0	-	told raw=03000000 poweroff
+		123	0	-	told raw=0300000018000000 raw=0000 poweroff
+		123	0	-	told raw=0300000017000000
+		123	0	-	told raw=0300000019000000
+		125	0	-	failed ack
+		125	0	-	hello failed ack
+		125	0	-	told failed ack
+		125	0	-	told failed poweroff
+		125	0	-	told failed reset
+	END
+}
+
+wrong=0 n=0
+run()	# STATUS OUT ERR WORDS
+{
+	timeout 60 "$lkvm" run --payload exec -p "${4/told/hello started}" -- words >"$tmp/out" 2>"$tmp/err" </dev/null
+	status=$?
+	n=$((n + 1))
+	out=$(stat -c %s "$tmp/out")
+	err=$(stat -c %s "$tmp/err")
+	! grep -q ^lkvm: "$tmp/err" || err=-
+	case "/$1/" in *"/$status/"*) ;; *) false ;; esac && [ "$out" = "$2" ] &&
+		case "/$3/" in *"/$err/"*) ;; *) false ;; esac && return
+	wrong=$((wrong + 1))
+	note "$4: status $status, $out bytes, $err on stderr; wanted $1, $2, $3: $(head -c 200 "$tmp/err" | tr -d '\0')"
+}
+
+ends >"$tmp/ends"
+while [ "$n" -lt "$([ "${LONG-}" ] && echo 10000 || echo 300)" ]; do
+	while IFS='	' read -r status out err words; do run "$status" "$out" "$err" "$words"; done <"$tmp/ends"
+done
+is "$wrong" 0 "$n runs that end in every way there is: no verdict wrong, lost or hung"
+
+run "123" 10 - "told out=10 exited=0 more=5 spin"
+is "$wrong" 0 "output that was announced and does not come is waited for, but not for ever"
+run "123" 0 - "told close=0 spin"
+is "$wrong" 0 "so is an init that closed its control port"
+timeout 60 "$lkvm" run --timeout 1 --payload exec -p "hello started out=10 spin" -- words >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$? $(stat -c %s "$tmp/out")" "124 10" "a command that goes on meets the timeout"
+timeout 60 "$lkvm" run --payload exec -p "failed ack" -- words >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$(cat "$tmp/err")" "lkvm: the payload ?[31mfails: No such file or directory (status 125)" "why there is no command: one line, that can't speak to the terminal"
+"$lkvm" run --payload exec -- 2>"$tmp/err"
+is "$?" 125 "no command behind --"
+
+# ---- Streams ----
+mib=$([ "${LONG-}" ] && echo 64 || echo 4)
+bytes=$((mib * 1024 * 1024 + 12345))
+head -c "$bytes" /dev/urandom >"$tmp/random"
+sum=$(sha256sum <"$tmp/random")
+command='hello started echo exited=9 ack'
+
+is "$("$lkvm" run --payload exec -p "$command" -- cat <"$tmp/random" | sha256sum; echo "${PIPESTATUS[0]}")" "$sum
+9" "$mib MiB from a file to a pipe"
+"$lkvm" run --payload exec -p "$command" -- cat < <(cat "$tmp/random") >"$tmp/copy"
+is "$? $(sha256sum <"$tmp/copy")" "9 $sum" "$mib MiB from a pipe to a file"
+is "$(head -c 100000 "$tmp/random" | "$lkvm" run --payload exec -p "$command" -- cat | { sleep 1; sha256sum; })" \
+	"$(head -c 100000 "$tmp/random" | sha256sum)" "a reader that comes late"
+is "$({ head -c 5000 "$tmp/random"; sleep 0.5; head -c 300000 "$tmp/random"; } | "$lkvm" run --payload exec -p "$command" -- cat | sha256sum)" \
+	"$({ head -c 5000 "$tmp/random"; head -c 300000 "$tmp/random"; } | sha256sum)" "a writer that takes its time"
+
+pattern()	# BYTES: what the payload writes, from block 0 on
+{
+	perl -e 'my $n = shift; my $b = pack("V*", map { ($_ * 2654435761) & 0xffffffff } 0 .. 8191);
+		for (my $i = 0; $n > 0; $i++, $n -= 32768) { substr($b, 0, 4) = pack("V", $i); print substr($b, 0, $n < 32768 ? $n : 32768) }' "$1"
+}
+"$lkvm" run --payload exec -p "hello started err=$bytes exited=0 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$? $(stat -c %s "$tmp/out") $(sha256sum <"$tmp/err")" "0 0 $(pattern "$bytes" | sha256sum)" "$mib MiB to stderr, none of it to stdout"
+
+is "$(echo word | "$lkvm" run --payload exec -p "$command" -- cat)" word "stdin a pipe"
+is "$("$lkvm" run --payload exec -p "$command" -- cat </dev/null)" "" "stdin /dev/null: an end at once"
+is "$("$lkvm" run --payload exec -p "$command" -- cat <&-)" "" "stdin closed: so, too"
+"$lkvm" run --payload exec -p "hello started out=100 exited=4 ack" -- x </dev/null >&-
+is "$?" 4 "stdout closed: the command's status"
+"$lkvm" run --payload exec -p "hello started out=100000 exited=0 ack" -- x </dev/null >/dev/full 2>"$tmp/err"
+is "$?" 125 "a full stdout is a failure of the host's"
+like "$tmp/err" "standard output: No space left on device" "and said"
+"$lkvm" run --payload exec -p "hello started out=10 exited=0 ack" -- x </dev/null >/dev/full 2>"$tmp/err"
+is "$?" 125 "also when it shows at the very end"
+"$lkvm" run --payload exec -p "hello started echo exited=0 ack" -- x <"$tmp" >"$tmp/out" 2>"$tmp/err"
+is "$?" 125 "a stdin that can't be read is one, too"
+
+# The payload waits until its stdout is closed outside, as a command's SIGPIPE would tell it.
+{ "$lkvm" run --payload exec -p "hello started out=300000 await=2 out=300000 exited=141 ack" -- x </dev/null; echo $? >"$tmp/status"; } | head -c 10 >/dev/null
+is "$(cat "$tmp/status")" 141 "a reader that has gone is told to the guest"
+yes | { "$lkvm" run --payload exec -p "hello started close=1 exited=0 ack" -- x >"$tmp/out"; echo $? >"$tmp/status"; }
+is "${PIPESTATUS[0]} $(cat "$tmp/status")" "141 0" "a stdin that the guest closes ends who writes to it"
+# ---- Signals ----
+# (A shell's background job ignores SIGINT.)
+start() { setsid perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$lkvm" run --payload exec -p "$1" -- x </dev/null >"$tmp/out" 2>"$tmp/err" & pid=$!; for _ in $(seq 100); do [ ! -s "$tmp/out" ] || break; sleep 0.05; done; }
+mkfifo "$tmp/fifo"
+setsid perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$lkvm" run --payload exec -p "hello started out=5 close=2 signal exited=0 ack" -- x </dev/null >"$tmp/fifo" &
+pid=$!
+is "$(timeout 20 cat "$tmp/fifo" | wc -c)" 5 "a stdout that the guest closes is at its end outside"
+kill -INT $pid
+wait $pid
+is "$?" 0 "while the guest goes on"
+start "hello started out=1 signal exited ack"
+kill -INT $pid
+wait $pid
+is "$?" 130 "the first Ctrl-C is the command's, which ends by it"
+is "$(stat -c %s "$tmp/err")" 0 "(and says so)"
+start "hello started out=1 spin"
+kill -INT $pid
+sleep 0.3
+check "one that does not end by it goes on" kill -0 $pid
+kill -INT $pid
+wait $pid
+is "$?" 130 "the second ends the VM"
+start "out=1 spin"
+kill -INT $pid
+wait $pid
+is "$?" 130 "and so does the first, where there is no command"
+start "hello started out=1 spin"
+kill -TERM $pid
+wait $pid
+is "$?" 143 "SIGTERM ends the VM"
+{ "$lkvm" run --payload exec -p "hello started out=300000 exited=0 ack" -- x </dev/null & pid=$!; sleep 0.7; kill -TERM $pid; wait $pid; echo $? >"$tmp/status"; } | sleep 2
+is "$(cat "$tmp/status")" 143 "also while a reader keeps it waiting"
+start "hello started out=1 spin"
+kill -KILL $pid
+wait $pid 2>/dev/null
+is "$?" 137 "killed outright"
+is "$(pgrep -g $pid | wc -l)" 0 "it leaves no process"
+done_testing
