@@ -78,18 +78,15 @@ obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
-obj-y += host/stream.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
 obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
-obj-y += term/tty-stream.o
 obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
 
 obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/kconfig.o guest/payloads.o
-obj-y += guest/exec.o
 obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
@@ -106,6 +103,9 @@ obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock-vhost.o virtio/vhost.o
 obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 
 obj-y += machine.o
+
+# The streams and the status of a command in the guest.
+obj-y += host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 
@@ -136,9 +136,10 @@ obj-$(CONFIG_QCOW2) += host/qcow2.o host/qcow2-header.o host/qcow2-files.o host/
 obj-$(CONFIG_QCOW2) += $(qcow2-codec-y:%=host/qcow2-%.o)
 obj-y += gen/disk-formats.o
 
-payload-y += garbage rings disk exec
+payload-y += garbage rings disk
 payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
+payload-y += exec
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.
 lib-$(CONFIG_GZIP) += z

@@ -20,13 +20,13 @@ struct run_options {
 	const char *initrd;
 	char params[4096]; /* all -p, a space between */
 	const char *console_log;
-	char **command;		  /* what stands behind `--`, ends with NULL; NULL: no `--` */
-	struct machine_exec exec; /* its streams: what machine.exec points to */
-	bool nodefaults;	  /* nothing is added to the command line */
+	char **command;	 /* what stands behind `--`, ends with NULL; NULL: no `--` */
+	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;
 	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
 	char *net_text[MACHINE_NETS];	/* and nets[] */
 	cpu_set_t affinity;
+	struct machine_exec exec; /* the command's streams: what machine.exec points to */
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */
 };
 
