@@ -81,7 +81,7 @@ obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
-obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
+obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o term/reports.o
 obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
