@@ -81,7 +81,7 @@ obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
 
-obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o term/reports.o
+obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
 obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
@@ -104,6 +104,10 @@ obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 
 obj-y += machine.o
 
+# Why a guest ended, and who is told how.
+obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
+obj-y += term/reports.o term/log-tail.o term/ktap.o cmd/result.o cmd/junit.o
+
 # The streams and the status of a command in the guest.
 obj-y += host/stream.o term/tty-stream.o guest/exec.o
 
@@ -112,6 +116,7 @@ obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option
 obj-y += main.o
 
 device-y += uart16550
+device-y += pvpanic
 device-arm64 += pl011 pl031
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_ports

@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "guest/exec.h"
@@ -22,6 +20,8 @@
 #include "host/net.h"
 #include "host/stream.h"
 #include "platform/pl031.h"
+#include "platform/pvpanic.h"
+#include "term/log-tail.h"
 #include "term/scan.h"
 #include "term/tty-stream.h"
 #include "term/tty.h"
@@ -39,6 +39,12 @@
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 
+/* In ms: for a key of SysRq to be taken, and for all that it makes Linux print. */
+#define SYSRQ_KEY 200
+#define SYSRQ_MOST 2000
+#define SYSRQ_STEP 20
+#define SHOWN_LINES 25 /* of the consoles, where a run fails */
+
 struct machine {
 	const struct machine_config *config;
 	struct vm *vm;
@@ -53,8 +59,17 @@ struct machine {
 	struct pci_bus *pci; /* NULL: none is needed */
 	unsigned int n_virtio;
 	char names[MACHINE_DISKS][24], net_names[MACHINE_NETS][24];
-	int timeout_fd;
-	loop_id timeout_source;
+	struct reports reports;
+	struct report_console report_consoles[TTY_PORTS];
+	struct log_tail log_tail;
+	struct timeline timeline;
+	struct timeouts timeouts;
+	pthread_t last_words; /* of a timeout, if has_last_words */
+	bool has_last_words;
+	char why[REPORT_LINE + 128];
+	machine_output_fn watch; /* NULL: none */
+	void *watch_opaque;
+	pthread_mutex_t watch_lock;
 };
 
 /* ---- What the console tells ---- */
@@ -67,6 +82,39 @@ static void console_found(void *opaque, int what)
 		verdict_add(&m->vm->verdict, VERDICT_PANIC, 0);
 	else if (what == SCAN_REBOOT)
 		verdict_announce_reboot(&m->vm->verdict);
+}
+
+static void console_printed(void *opaque, int port, const void *data, size_t len)
+{
+	struct machine *m = opaque;
+
+	timeline_mark(&m->timeline, PHASE_CONSOLE);
+	timeouts_active(&m->timeouts);
+	log_tail_feed(&m->log_tail, data, len);
+	reports_feed(&m->reports, &m->report_consoles[port], data, len);
+	if (!m->watch)
+		return;
+	pthread_mutex_lock(&m->watch_lock);
+	m->watch(m->watch_opaque, data, len);
+	pthread_mutex_unlock(&m->watch_lock);
+}
+
+/* The run goes on: what the command makes of it is worth seeing. */
+static void reported(void *opaque, enum report_class class)
+{
+	struct machine *m = opaque;
+
+	if (m->config->fail_on >> class & 1)
+		verdict_add(&m->vm->verdict, VERDICT_REPORTED, 0);
+}
+
+/* The guest goes on, and says more on its console before it resets. */
+static void panicked(void *opaque, unsigned int events)
+{
+	struct machine *m = opaque;
+
+	(void)events;
+	verdict_add(&m->vm->verdict, VERDICT_PANIC, 0);
 }
 
 static void console_leave(void *opaque)
@@ -83,9 +131,12 @@ static int add_tty(struct machine *m, struct err *err)
 		.log_fd = c->log_fd,
 		.leave = console_leave,
 		.found = console_found,
+		.output = console_printed,
 		.opaque = m,
 	};
 
+	for (unsigned int i = 0; i < TTY_PORTS; i++)
+		m->report_consoles[i].stamped = c->stamped;
 	return tty_create(&config, m->loop, &m->vm->config.log, &m->tty, err);
 }
 
@@ -157,6 +208,20 @@ static int add_rtc(struct machine *m, struct err *err)
 	};
 
 	return rtc->type ? add_device(m, rtc->type, rtc->name, &config, err) : 0;
+}
+
+static int add_pvpanic(struct machine *m, struct err *err)
+{
+	const struct arch_device *pvpanic = &arch_map.pvpanic;
+	struct pvpanic_config config = {
+		.name = pvpanic->name,
+		.is_pio = pvpanic->place.is_pio,
+		.base = pvpanic->place.base,
+		.event = panicked,
+		.opaque = m,
+	};
+
+	return add_device(m, pvpanic->type, pvpanic->name, &config, err);
 }
 
 static int add_pci(struct machine *m, struct err *err)
@@ -541,25 +606,85 @@ static int add_debug_exit(struct machine *m, struct err *err)
 			 "debug-exit", err);
 }
 
-static void timed_out(void *opaque, uint32_t events)
+/* ---- Timeouts ---- */
+
+static bool ended(struct machine *m)
+{
+	return atomic_load(&m->vm->want) == VM_END;
+}
+
+/* At most so long, and no longer than the VM lives. */
+static void wait_ms(struct machine *m, unsigned int ms)
+{
+	for (unsigned int i = 0; i < ms && !ended(m); i += SYSRQ_STEP)
+		usleep(SYSRQ_STEP * 1000);
+}
+
+/* Has Linux list its tasks; they are printed while its console moves. */
+static void list_tasks(struct machine *m)
+{
+	uint64_t before, now = 0;
+
+	if (!tty_sysrq(m->tty, '9')) /* all that it says goes to the console */
+		return;
+	wait_ms(m, SYSRQ_KEY);
+	tty_sysrq(m->tty, 't');
+	for (unsigned int i = 0; i < SYSRQ_MOST / SYSRQ_KEY; i++) {
+		before = now;
+		wait_ms(m, SYSRQ_KEY);
+		now = log_tail_end(&m->log_tail);
+		if (i && now == before)
+			break;
+	}
+}
+
+/* Where the guest hangs. On a thread of its own: it waits for vCPUs, which may wait for the loop. */
+static void *say_last_words(void *opaque)
 {
 	struct machine *m = opaque;
 
-	(void)events;
-	loop_set_events(m->loop, m->timeout_source, 0);
+	vm_dump(m->vm);
+	machine_show_log(m);
+	list_tasks(m);
 	vm_end(m->vm, VERDICT_TIMEOUT, 0);
+	return NULL;
 }
 
-static int add_timeout(struct machine *m, struct err *err)
+static void timed_out(void *opaque, enum timeout which, bool again)
 {
-	struct itimerspec when = { .it_value.tv_sec = m->config->timeout };
+	struct machine *m = opaque;
+	uint64_t ms = m->config->timeouts[which];
 
-	if (!m->config->timeout)
-		return 0;
-	m->timeout_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	if (m->timeout_fd < 0 || timerfd_settime(m->timeout_fd, 0, &when, NULL))
-		return err_set(err, errno, "cannot set a timer: %s", strerror(errno));
-	return loop_add(m->loop, m->timeout_fd, EPOLLIN, timed_out, m, &m->timeout_source);
+	if (ended(m))
+		return;
+	if (!again) {
+		verdict_add(&m->vm->verdict, VERDICT_TIMEOUT, 0);
+		snprintf(m->why, sizeof(m->why), "timeout: %s after %llu.%03llu s (%s)",
+			 which == TIMEOUT_BOOT	    ? "no command"
+			 : which == TIMEOUT_SILENCE ? "no output"
+						    : "not over",
+			 (unsigned long long)ms / 1000, (unsigned long long)ms % 1000,
+			 timeout_option(which));
+		m->has_last_words = !pthread_create(&m->last_words, NULL, say_last_words, m);
+	}
+	if (again || !m->has_last_words)
+		vm_end(m->vm, VERDICT_TIMEOUT, 0);
+}
+
+static int start_timeouts(struct machine *m, struct err *err)
+{
+	struct timeouts_config config = { .expired = timed_out, .opaque = m };
+
+	memcpy(config.ms, m->config->timeouts, sizeof(config.ms));
+	return timeouts_start(&m->timeouts, &config, m->loop, err);
+}
+
+static void stop_timeouts(struct machine *m)
+{
+	timeouts_stop(&m->timeouts);
+	if (m->has_last_words)
+		pthread_join(m->last_words, NULL);
+	m->has_last_words = false;
 }
 
 /* ---- The image ---- */
@@ -613,8 +738,9 @@ static int create_vm(struct machine *m, struct err *err)
 
 /* In this order: it is that of addresses, and of the names that guests give. */
 static int (*const parts[])(struct machine *m, struct err *err) = {
-	load_image, add_tty, add_uarts, add_rtc,     add_pci,  add_virtio_console, add_disks,
-	add_nets,   add_rng, add_vsock, add_balloon, add_exec, add_debug_exit,	   add_timeout,
+	load_image,	    add_tty,	    add_uarts,	    add_rtc, add_pvpanic, add_pci,
+	add_virtio_console, add_disks,	    add_nets,	    add_rng, add_vsock,	  add_balloon,
+	add_exec,	    add_debug_exit, start_timeouts,
 };
 
 static int build(struct machine *m, struct err *err)
@@ -648,7 +774,10 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	if (!m)
 		return err_set(err, ENOMEM, "no memory for a machine");
 	m->config = config;
-	m->timeout_fd = -1;
+	reports_init(&m->reports, reported, m);
+	log_tail_init(&m->log_tail);
+	pthread_mutex_init(&m->watch_lock, NULL);
+	timeline_mark(&m->timeline, PHASE_START);
 	rc = build(m, err);
 	if (rc)
 		machine_destroy(m);
@@ -668,15 +797,19 @@ static int final_status(const struct machine *m)
 
 int machine_run(struct machine *m, struct err *err)
 {
-	int rc = vm_run(m->vm, err);
+	int rc;
 
+	timeline_mark(&m->timeline, PHASE_KERNEL);
+	rc = vm_run(m->vm, err);
+	timeline_mark(&m->timeline, PHASE_END);
 	/* It did end in time: a slow reader of the console must not turn that into a timeout. */
-	loop_remove(m->loop, m->timeout_source);
-	m->timeout_source = LOOP_NONE;
+	stop_timeouts(m);
 	if (rc)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
 	device_list_quiesce(&m->devices);
+	for (unsigned int i = 0; i < TTY_PORTS; i++)
+		reports_end(&m->reports, &m->report_consoles[i]);
 	if (m->exec)
 		exec_stopped(m->exec);
 	return final_status(m);
@@ -691,11 +824,66 @@ int machine_finish(struct machine *m)
 	return final_status(m);
 }
 
-const char *machine_why(const struct machine *m)
+const char *machine_why(struct machine *m)
 {
+	enum verdict_reason reason = verdict_reason(&m->vm->verdict);
+	const struct report *report = reports_first(&m->reports, m->config->fail_on);
+
+	if (reason == VERDICT_REPORTED && report)
+		snprintf(m->why, sizeof(m->why), "the guest kernel reported %s: %s",
+			 report_words(report->class), report->first);
+	if ((reason == VERDICT_REPORTED || reason == VERDICT_TIMEOUT) && m->why[0])
+		return m->why;
 	if (m->exec && verdict_is_commands(&m->vm->verdict))
 		return exec_why(m->exec);
 	return verdict_text(&m->vm->verdict);
+}
+
+static void show_line(void *opaque, const char *text)
+{
+	struct machine *m = opaque;
+
+	log_at(&m->vm->config.log, LOG_ERROR, "| %s", text);
+}
+
+void machine_show_log(struct machine *m)
+{
+	if (m->config->show_log)
+		log_tail_lines(&m->log_tail, SHOWN_LINES, show_line, m);
+}
+
+void machine_watch(struct machine *m, machine_output_fn fn, void *opaque)
+{
+	m->watch = fn;
+	m->watch_opaque = opaque;
+}
+
+void machine_mark(struct machine *m, enum phase phase)
+{
+	timeline_mark(&m->timeline, phase);
+	if (phase == PHASE_COMMAND)
+		timeouts_booted(&m->timeouts);
+	timeouts_active(&m->timeouts);
+}
+
+void machine_active(struct machine *m)
+{
+	timeouts_active(&m->timeouts);
+}
+
+const struct verdict *machine_verdict(const struct machine *m)
+{
+	return &m->vm->verdict;
+}
+
+const struct timeline *machine_timeline(const struct machine *m)
+{
+	return &m->timeline;
+}
+
+const struct reports *machine_reports(const struct machine *m)
+{
+	return &m->reports;
 }
 
 bool machine_own_status(const struct machine *m)
@@ -732,10 +920,7 @@ struct device_list *machine_devices(struct machine *m)
 
 void machine_destroy(struct machine *m)
 {
-	if (m->loop)
-		loop_remove(m->loop, m->timeout_source);
-	if (m->timeout_fd >= 0)
-		close(m->timeout_fd);
+	stop_timeouts(m);
 	device_list_destroy(&m->devices);
 	if (m->config->exec)
 		close_exec(m);
@@ -745,5 +930,8 @@ void machine_destroy(struct machine *m)
 		close(m->config->log_fd);
 	loop_destroy(m->loop);
 	vm_destroy(m->vm);
+	reports_destroy(&m->reports);
+	log_tail_destroy(&m->log_tail);
+	pthread_mutex_destroy(&m->watch_lock);
 	free(m);
 }

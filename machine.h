@@ -10,8 +10,11 @@
 
 #include "host/net.h"
 #include "util/limit.h"
+#include "term/reports.h"
 #include "util/log.h"
 #include "vm/arch.h"
+#include "vm/timeline.h"
+#include "vm/timeouts.h"
 #include "vm/vm.h"
 
 #define MACHINE_DISKS 32
@@ -58,9 +61,12 @@ struct machine_config {
 	uint32_t vsock_cid;	/* the guest's address, 0: no socket device */
 	const char *vsock_path; /* of its Unix socket */
 	bool balloon;
-	uint64_t balloon_target; /* bytes that it shall take from the start */
-	bool triple_fault_ok;	 /* an image that ends so means it */
-	unsigned int timeout;	 /* seconds, 0: none */
+	uint64_t balloon_target;     /* bytes that it shall take from the start */
+	bool triple_fault_ok;	     /* an image that ends so means it */
+	uint64_t timeouts[TIMEOUTS]; /* ms, 0: none */
+	uint32_t fail_on;	     /* bits: enum report_class */
+	bool show_log;		     /* the consoles' last lines, when the run fails */
+	bool stamped;		     /* the kernel was told to print time stamps */
 	unsigned int n_disks;
 	struct machine_disk disks[MACHINE_DISKS];
 	unsigned int n_nets;
@@ -91,7 +97,7 @@ int machine_run(struct machine *m, struct err *err);
 int machine_finish(struct machine *m);
 
 /* Why it ended, for people; valid after machine_run(), or machine_finish(). */
-const char *machine_why(const struct machine *m);
+const char *machine_why(struct machine *m);
 
 /* The status is the image's own word, not our judgement. */
 bool machine_own_status(const struct machine *m);
@@ -104,6 +110,24 @@ bool machine_interrupt(struct machine *m);
 
 /* The window changed or we were continued. Async-signal-safe. */
 void machine_poke(struct machine *m);
+
+/* What `lkvm run` wants to know of a console's output beside the log: see machine_watch(). */
+typedef void (*machine_output_fn)(void *opaque, const void *data, size_t len);
+
+/* All that consoles print, for `fn`, one call at a time. Before machine_run(). */
+void machine_watch(struct machine *m, machine_output_fn fn, void *opaque);
+
+/* The command's streams, and what its init says, come to these. Any thread. */
+void machine_mark(struct machine *m, enum phase phase);
+void machine_active(struct machine *m); /* there was output */
+
+/* What it came to; valid after machine_run(). */
+const struct verdict *machine_verdict(const struct machine *m);
+const struct timeline *machine_timeline(const struct machine *m);
+const struct reports *machine_reports(const struct machine *m);
+
+/* The last lines of its consoles, into the log, if the configuration wants it. */
+void machine_show_log(struct machine *m);
 
 /* Below the devices, for tests and control. */
 struct vm *machine_vm(struct machine *m);

@@ -254,6 +254,11 @@ static void put_uart16550(struct tree *t)
 	CELLS(t, "clock-frequency", 1843200);
 }
 
+static void put_pvpanic(struct tree *t)
+{
+	STRINGS(t, "compatible", "qemu,pvpanic-mmio");
+}
+
 static void put_virtio(struct tree *t)
 {
 	STRINGS(t, "compatible", "virtio,mmio");
@@ -316,6 +321,7 @@ static const struct {
 	{ DEVICE_PL011, "pl011", put_pl011 },
 	{ DEVICE_PL031, "pl031", put_pl031 },
 	{ DEVICE_UART16550, "serial", put_uart16550 },
+	{ DEVICE_PVPANIC, "pvpanic-mmio", put_pvpanic },
 	{ DEVICE_VIRTIO_MMIO, "virtio_mmio", put_virtio },
 };
 
@@ -327,8 +333,9 @@ static void put_device(struct tree *t, const struct device *dev)
 		begin_at(t, kinds[i].node, dev->base);
 		kinds[i].put(t);
 		CELLS(t, "reg", PAIR(dev->base), PAIR(dev->size));
-		CELLS(t, "interrupts", SPI, dev->irq.gsi,
-		      dev->irq.trigger == IRQ_EDGE ? EDGE_RISING : LEVEL_HIGH);
+		if (dev->kind != DEVICE_PVPANIC)
+			CELLS(t, "interrupts", SPI, dev->irq.gsi,
+			      dev->irq.trigger == IRQ_EDGE ? EDGE_RISING : LEVEL_HIGH);
 		end(t);
 	}
 }

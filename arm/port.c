@@ -49,6 +49,7 @@ const struct arch_map arch_map = {
 	},
 	.rtc = { "pl031", "rtc",
 		 { .base = ARM_PL031, .gsi = ARM_SPI_PL031, .trigger = IRQ_LEVEL } },
+	.pvpanic = { "pvpanic", "pvpanic", { .base = ARM_PVPANIC } },
 	.virtio = { .base = ARM_VIRTIO_MMIO },
 	.virtio_step = ARM_VIRTIO_MMIO_STEP,
 	.virtio_slots = ARM_VIRTIO_SLOTS,

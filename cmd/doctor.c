@@ -57,7 +57,7 @@ static int run_probe(const char *dev, struct err *err)
 		.in = -1,
 		.out = -1,
 		.log_fd = -1,
-		.timeout = 10,
+		.timeouts[TIMEOUT_TOTAL] = 10000,
 	};
 	struct machine *m;
 	int status;

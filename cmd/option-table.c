@@ -224,9 +224,84 @@ static int set_triple_fault(struct run_options *o, const char *value, struct err
 	return 0;
 }
 
+/* "90", "1.5", "1.5s", "500ms", "2m", "1h". */
+static int parse_duration(const char *value, uint64_t *ms)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ms;
+	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "h", 3600000 } };
+	const char *at;
+	uint64_t whole = 0, thousandths = 0;
+
+	if (number_parse(value, &whole, &at) || whole > INT32_MAX)
+		return -EINVAL;
+	if (*at == '.') {
+		if (at[1] < '0' || at[1] > '9')
+			return -EINVAL;
+		for (uint64_t digit = 100; *++at >= '0' && *at <= '9'; digit /= 10)
+			thousandths += (uint64_t)(*at - '0') * digit;
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(units); i++) {
+		if (strcmp(at, units[i].unit))
+			continue;
+		*ms = whole * units[i].ms + thousandths * units[i].ms / 1000;
+		return *ms || !(whole || thousandths) ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+static int set_duration(struct run_options *o, enum timeout which, const char *value,
+			struct err *err)
+{
+	if (parse_duration(value, &o->machine.timeouts[which]))
+		return err_set(err, EINVAL,
+			       "%s %s: it is a number of seconds, as 90 or 1.5, or with ms, s, m "
+			       "or h behind it",
+			       timeout_option(which), value);
+	return 0;
+}
+
 static int set_timeout(struct run_options *o, const char *value, struct err *err)
 {
-	return set_count("--timeout", value, &o->machine.timeout, err);
+	return set_duration(o, TIMEOUT_TOTAL, value, err);
+}
+
+static int set_boot_timeout(struct run_options *o, const char *value, struct err *err)
+{
+	return set_duration(o, TIMEOUT_BOOT, value, err);
+}
+
+static int set_silence_timeout(struct run_options *o, const char *value, struct err *err)
+{
+	return set_duration(o, TIMEOUT_SILENCE, value, err);
+}
+
+static int set_fail_on(struct run_options *o, const char *value, struct err *err)
+{
+	o->fail_on_given = true;
+	return reports_parse(value, &o->machine.fail_on, err);
+}
+
+static int set_result(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->result = value;
+	return 0;
+}
+
+static int set_junit(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->junit = value;
+	return 0;
+}
+
+static int set_bisect(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->bisect = *value == '1';
+	return 0;
 }
 
 static int set_verbose(struct run_options *o, const char *value, struct err *err)
@@ -372,9 +447,39 @@ const struct option run_option_table[] = {
 	{ "vcpu-affinity", 0, "LIST", WORKS, set_affinity,
 	  "The host's CPUs that the vCPUs run on, as in 0-3,8.",
 	  "--payload exit --vcpu-affinity 0" },
-	{ "timeout", 0, "SECONDS", WORKS, set_timeout,
-	  "End the guest after this time, with status 124. 0: never.",
-	  "--payload exit --timeout 60" },
+	{ "timeout", 0, "TIME", WORKS, set_timeout,
+	  "End the guest after this time, with status 124: seconds, as 90 or 1.5, or with ms, s, m or h behind it. "
+	  "0: never. What helps to see why is printed before: the registers of each vCPU, the last lines of "
+	  "the kernel's log (with a command), and into that log the list of tasks that SysRq t gives.",
+	  "--payload exit --timeout 1.5m" },
+	{ "boot-timeout", 0, "TIME", WORKS, set_boot_timeout,
+	  "The same, unless the command starts within this time.", NULL },
+	{ "silence-timeout", 0, "TIME", WORKS, set_silence_timeout,
+	  "The same, when neither a console nor the command has printed anything for this time.",
+	  "--payload exit --silence-timeout 30" },
+	{ "fail-on", 0, "CLASS,...", WORKS, set_fail_on,
+	  "Which reports of the guest's kernel, seen on its console, make a run fail with status 122, though "
+	  "it goes on: oops, bug, warning, kasan, kfence, kmsan, kcsan, ubsan, lockdep, atomic, hung-task, "
+	  "workqueue, soft-lockup, hard-lockup, rcu-stall, list, refcount, bad-page, slab, kmemleak; none, all, "
+	  "or default, which is all but kmemleak; -CLASS takes one away. default with a command, none without. "
+	  "A panic always fails, with 123. Only lines with printk's time stamp count; what a command prints is "
+	  "its own affair.",
+	  "--payload exit --fail-on default,-warning" },
+	{ "kernel-log", 0, "FILE", WORKS, set_console_log,
+	  "Write what the kernel prints on its console to this file, whole: the same as --console-log.",
+	  "--payload hello --kernel-log kernel.log" },
+	{ "result", 0, "FILE", WORKS, set_result,
+	  "Write the verdict with its reason, status, timings, the kernel's reports and the command line to "
+	  "this file, as JSON; also when nothing could be run.",
+	  "--payload exit --result result.json" },
+	{ "junit", 0, "FILE", WORKS, set_junit,
+	  "Write the results of tests that the guest printed as KTAP or TAP (kselftest, KUnit), in the command's "
+	  "output or on the console, to this file as JUnit's XML.",
+	  "--payload exit --junit results.xml" },
+	{ "bisect", 0, NULL, WORKS, set_bisect,
+	  "For git bisect run: a status of the guest's own of 125 and above becomes 1, which is bad. What lkvm "
+	  "itself says stays as it is; 125, nothing was tested, is git's skip.",
+	  "--payload exit --bisect" },
 	{ "triple-fault", 0, "ok|fail", X86, set_triple_fault,
 	  "What a triple fault means: fail (status 123), or ok (0) for images that end so.",
 	  "--payload end -p triple --triple-fault ok" },

@@ -20,6 +20,8 @@ struct run_options {
 	const char *initrd;
 	char params[4096]; /* all -p, a space between */
 	const char *console_log;
+	const char *result, *junit;
+	bool bisect, fail_on_given;
 	char **command;	 /* what stands behind `--`, ends with NULL; NULL: no `--` */
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;

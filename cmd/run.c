@@ -2,6 +2,7 @@
 /* lkvm run: from the options to a machine, and from its verdict to the exit status. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,7 +11,9 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/junit.h"
 #include "cmd/options.h"
+#include "cmd/result.h"
 #include "cmd/transport.h"
 #include "term/terminal.h"
 #include "util/file.h"
@@ -133,6 +136,11 @@ static int add_defaults(struct run_options *o, struct err *err)
 		sprintf(add, "console=%s ", kind == CONSOLE_VIRTIO ? "hvc0" : arch_console);
 	if (!has_param(o->params, "panic="))
 		strcat(add, "panic=-1 ");
+	/* By them the kernel's reports are told from what programs print. */
+	if (o->machine.fail_on && !has_param(o->params, "printk.time=")) {
+		strcat(add, "printk.time=1 ");
+		o->machine.stamped = true;
+	}
 	if (strlen(add) + strlen(o->params) >= sizeof(o->params))
 		return err_set(err, E2BIG, "--params: too long");
 	memmove(o->params + strlen(add), o->params, strlen(o->params) + 1);
@@ -230,11 +238,38 @@ static int check_outputs(const struct run_options *o, struct err *err)
 	return 0;
 }
 
+/* What is put in place at the end: it shall not come to nothing then. */
+static int check_result(const struct run_options *o, const char *option, const char *path,
+			struct err *err)
+{
+	char folder[PATH_MAX];
+	char *slash;
+
+	if (!path)
+		return 0;
+	if (is_input(o, path))
+		return err_set(err, EINVAL, "%s %s: that file is the guest's %s", option, path,
+			       "kernel, initrd, tree or disk");
+	if (snprintf(folder, sizeof(folder), "%s", path) >= (int)sizeof(folder))
+		return err_set(err, ENAMETOOLONG, "%s %s: %s", option, path,
+			       strerror(ENAMETOOLONG));
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder] = 0;
+	if (access(slash ? folder : ".", W_OK | X_OK))
+		return err_set(err, errno, "%s %s: %s", option, path, strerror(errno));
+	return 0;
+}
+
 /* It is emptied only when all else is known to be right: see run_machine(). */
 static int open_console_log(struct run_options *o, struct err *err)
 {
 	int rc = check_outputs(o, err);
 
+	if (!rc)
+		rc = check_result(o, "--result", o->result, err);
+	if (!rc)
+		rc = check_result(o, "--junit", o->junit, err);
 	if (rc || !o->console_log)
 		return rc;
 	o->machine.log_fd = file_create(o->console_log, "--console-log", err);
@@ -283,33 +318,133 @@ static void report(const struct run_options *o, const char *why, bool own_status
 		log_at(&o->machine.vm.log, LOG_INFO, "%s (status %d)", why, status);
 }
 
-static int run_machine(struct run_options *o)
+/* ---- Results ---- */
+
+static void write_result(const struct run_options *o, const struct result *result)
 {
+	struct buf text = { 0 };
+	struct err err;
+
+	if (!o->result)
+		return;
+	result_put(&text, result);
+	if (result_write(o->result, "--result", &text, &err))
+		cmd_fail("%s", err.text);
+	buf_free(&text);
+}
+
+/* `ktap` is of the consoles; NULL: nothing ran. */
+static void write_junit(const struct run_options *o, const struct result *result, struct ktap *ktap)
+{
+	struct junit_source source = { "console", ktap };
+	struct buf text = { 0 };
+	struct err err;
+	bool failed = !result->own_status && result->status;
+
+	if (!o->junit)
+		return;
+	if (ktap)
+		ktap_end(ktap);
+	junit_put(&text, &source, ktap ? 1 : 0, failed ? result->reason : NULL);
+	if (result_write(o->junit, "--junit", &text, &err))
+		cmd_fail("%s", err.text);
+	buf_free(&text);
+}
+
+/* The value of --NAME that a command line holds which was not understood to its end. */
+static const char *given(char **argv, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (unsigned int i = 1; argv[i] && strcmp(argv[i], "--"); i++) {
+		if (!strncmp(argv[i], name, len) && argv[i][len] == '=')
+			return argv[i] + len + 1;
+		if (!strcmp(argv[i], name))
+			return argv[i + 1];
+	}
+	return NULL;
+}
+
+static int fail(struct run_options *o, struct result *result, const char *why)
+{
+	o->result = o->result ? o->result : given(result->argv, "--result");
+	o->junit = o->junit ? o->junit : given(result->argv, "--junit");
+	result->status = cmd_fail("%s", why);
+	result->verdict = "host-failed";
+	result->reason = why;
+	write_result(o, result);
+	write_junit(o, result, NULL);
+	return result->status;
+}
+
+static void feed_ktap(void *ktap, const void *data, size_t len)
+{
+	ktap_feed(ktap, data, len);
+}
+
+static void describe(struct result *result, struct machine *m, const struct run_options *o)
+{
+	result->verdict = verdict_word(machine_verdict(m));
+	result->reason = machine_why(m);
+	result->own_status = machine_own_status(m);
+	result->timeline = machine_timeline(m);
+	result->reports = machine_reports(m);
+	result->fail_on = o->machine.fail_on;
+	result->release = result->reports->release;
+}
+
+/* While the machine is there. Whoever waits for the results need not wait for the console's reader. */
+static void conclude(struct machine *m, const struct run_options *o, struct result *result,
+		     struct ktap *ktap, int status)
+{
+	describe(result, m, o);
+	result->status = o->bisect ? verdict_bisect(status, result->own_status) : status;
+	if (status == STATUS_REPORTED || status == STATUS_GUEST_DIED)
+		machine_show_log(m);
+	write_result(o, result);
+	write_junit(o, result, ktap);
+}
+
+/* ---- Running ---- */
+
+static int run_machine(struct run_options *o, struct result *result)
+{
+	struct ktap *ktap = o->junit ? ktap_create() : NULL;
 	struct machine *m;
 	struct err err;
-	char why[512];
-	bool own_status;
+	char why[REPORT_LINE + 128];
 	int status;
 
 	set_signals();
-	if (machine_create(&o->machine, &m, &err))
-		return cmd_fail("%s", err.text);
+	if (o->junit && !ktap)
+		return fail(o, result, "no memory for the results of tests");
+	if (machine_create(&o->machine, &m, &err)) {
+		ktap_destroy(ktap);
+		return fail(o, result, err.text);
+	}
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */
 	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
+	if (ktap)
+		machine_watch(m, feed_ktap, ktap);
 	atomic_store(&process.machine, m);
 	status = machine_run(m, &err);
 	/* From here on a signal ends the process at once: output may be waiting for its reader. */
 	atomic_store(&process.machine, NULL);
 	if (status >= 0)
 		status = machine_finish(m);
-	snprintf(why, sizeof(why), "%s", status < 0 ? err.text : machine_why(m));
-	own_status = machine_own_status(m);
 	terminal_restore();
-	machine_destroy(m);
-	if (status < 0)
-		return cmd_fail("%s", why);
-	report(o, why, own_status, status);
+	if (status < 0) {
+		status = fail(o, result, err.text);
+		machine_destroy(m);
+	} else {
+		conclude(m, o, result, ktap, status);
+		snprintf(why, sizeof(why), "%s", result->reason);
+		machine_destroy(m);
+		report(o, why, result->own_status, status);
+		status = result->status;
+	}
+	ktap_destroy(ktap);
 	return status;
 }
 
@@ -327,6 +462,7 @@ int cmd_run(int argc, char **argv, const struct command *table)
 	static char *help[] = { "help", "run", NULL };
 	char buf[128] = "";
 	struct run_options *o;
+	struct result result = { .argv = argv };
 	struct err err;
 	int status;
 
@@ -344,9 +480,9 @@ int cmd_run(int argc, char **argv, const struct command *table)
 	o->machine.in = STDIN_FILENO;
 	o->machine.out = STDOUT_FILENO;
 	if (prepare(argc, argv, o, buf, sizeof(buf), &err))
-		status = cmd_fail("%s", err.text);
+		status = fail(o, &result, err.text);
 	else
-		status = run_machine(o);
+		status = run_machine(o, &result);
 	options_free(o);
 	free(o);
 	return status;

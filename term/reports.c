@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -347,11 +348,23 @@ static void take_before(struct report_console *c)
 	c->before[c->before_len++] = '\n';
 }
 
+/* With the lock held. */
+static void take_banner(struct reports *r, const char *message)
+{
+	static const char banner[] = "Linux version ";
+
+	if (r->release[0] || strncmp(message, banner, strlen(banner)))
+		return;
+	snprintf(r->release, sizeof(r->release), "%.*s",
+		 (int)strcspn(message + strlen(banner), " "), message + strlen(banner));
+}
+
 static void take_message(struct reports *r, struct report_console *c, const char *message)
 {
 	int class = classify(message);
 
 	pthread_mutex_lock(&r->lock);
+	take_banner(r, message);
 	if (class >= 0)
 		take_report(r, c, (enum report_class) class, message);
 	else if (take_cut(c, message) || c->cut)

@@ -76,6 +76,7 @@ struct reports {
 	pthread_mutex_t lock; /* of what follows */
 	struct report list[REPORTS_MAX];
 	uint32_t n, total;
+	char release[65]; /* of the kernel, when it was printed */
 	/* Each line that is a report's, or part of one that means more; on the writer's thread. */
 	void (*found)(void *opaque, enum report_class class);
 	void *opaque;

@@ -34,7 +34,6 @@
 
 #define READ_AHEAD 4096 /* of what isn't a terminal: the rest is left to who reads it after us */
 #define CHUNK 4096	/* what a pipe that polls writable takes without blocking */
-#define PORTS 4
 #define CTRL_A 1
 
 static const char help[] = "\r\n"
@@ -64,7 +63,7 @@ struct tty {
 	pthread_mutex_t lock;
 	pthread_cond_t work; /* for the writer, when it sleeps */
 	pthread_cond_t idle; /* a callback has returned */
-	struct port ports[PORTS];
+	struct port ports[TTY_PORTS];
 
 	pthread_t writer;
 	bool started, sleeping, stop;
@@ -115,7 +114,7 @@ static void offer_input(struct tty *tty)
 
 static void offer_room(struct tty *tty)
 {
-	for (unsigned int i = 0; i < PORTS; i++) {
+	for (unsigned int i = 0; i < TTY_PORTS; i++) {
 		struct port *p = &tty->ports[i];
 
 		if (p->refused) {
@@ -241,6 +240,8 @@ size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
 	}
 	pthread_mutex_unlock(&tty->lock);
 	scan_feed(&p->scan, data, n, tty->config.found, tty->config.opaque);
+	if (n && tty->config.output)
+		tty->config.output(tty->config.opaque, port, data, n);
 	return n;
 }
 
@@ -278,6 +279,24 @@ static void escape_key(struct tty *tty, uint8_t c)
 	default:
 		say(tty, hint);
 	}
+}
+
+bool tty_sysrq(struct tty *tty, char key)
+{
+	struct port *p;
+	bool heard;
+
+	pthread_mutex_lock(&tty->lock);
+	p = tty->listener;
+	heard = p && p->client.interrupt;
+	if (heard) {
+		ring_drop(&tty->input, tty->input.len);
+		notify(tty, p, p->client.interrupt);
+		ring_put(&tty->input, (const uint8_t *)&key, 1);
+		offer_input(tty);
+	}
+	pthread_mutex_unlock(&tty->lock);
+	return heard;
 }
 
 static void take_input(struct tty *tty, const uint8_t *keys, size_t n)
@@ -374,7 +393,7 @@ static void check_size(struct tty *tty)
 	    (now.ws_col == tty->window.ws_col && now.ws_row == tty->window.ws_row))
 		return;
 	tty->window = now;
-	for (unsigned int i = 0; i < PORTS; i++)
+	for (unsigned int i = 0; i < TTY_PORTS; i++)
 		notify(tty, &tty->ports[i], tty->ports[i].client.resized);
 }
 
@@ -417,7 +436,7 @@ int tty_attach(struct tty *tty, const struct tty_client *client)
 	int port = -ENOSPC;
 
 	pthread_mutex_lock(&tty->lock);
-	for (int i = 0; i < PORTS && port < 0; i++) {
+	for (int i = 0; i < TTY_PORTS && port < 0; i++) {
 		struct port *p = &tty->ports[i];
 
 		if (!p->used && !p->busy) {
@@ -454,7 +473,7 @@ static struct port *last_to_want(struct tty *tty)
 {
 	struct port *last = NULL;
 
-	for (unsigned int i = 0; i < PORTS; i++) {
+	for (unsigned int i = 0; i < TTY_PORTS; i++) {
 		if (tty->ports[i].wanted > (last ? last->wanted : 0))
 			last = &tty->ports[i];
 	}

@@ -22,6 +22,8 @@
 #include "util/log.h"
 #include "util/loop.h"
 
+#define TTY_PORTS 4
+
 struct tty;
 
 /*
@@ -43,6 +45,9 @@ struct tty_config {
 	void (*leave)(void *opaque);
 	/* The scan's findings (SCAN_* of term/scan.h), from within tty_write(). */
 	void (*found)(void *opaque, int what);
+	/* All that a console prints, from within tty_write(), for one port one call at a time. May be
+	 * NULL. */
+	void (*output)(void *opaque, int port, const void *data, size_t len);
 	void *opaque;
 };
 
@@ -83,6 +88,12 @@ size_t tty_read(struct tty *tty, int port, void *data, size_t len);
  * call at a time.
  */
 size_t tty_write(struct tty *tty, int port, const void *data, size_t len);
+
+/*
+ * A break and then `key`, to whom the input goes: Linux's SysRq. What was typed and not taken is
+ * dropped. False: nobody listens who understands a break.
+ */
+bool tty_sysrq(struct tty *tty, char key);
 
 /* Window size of the outside, where it is a terminal; else false. */
 bool tty_size(struct tty *tty, unsigned int *columns, unsigned int *rows);

@@ -26,6 +26,7 @@ enum device_kind {
 	DEVICE_UART16550,
 	DEVICE_PL011,
 	DEVICE_PL031,
+	DEVICE_PVPANIC, /* has no interrupt */
 	DEVICE_VIRTIO_MMIO,
 	DEVICE_PCI, /* a bus (vm/pci.h) with all that is on it */
 };

@@ -3,22 +3,25 @@
 
 static const struct {
 	int status;
-	const char *text;
+	const char *word, *text;
 } outcomes[] = {
-	[VERDICT_SIGNAL] = { STATUS_SIGNAL, "ended by a signal" },
-	[VERDICT_HOST] = { STATUS_HOST_FAILED, "the host's side failed" },
-	[VERDICT_PANIC] = { STATUS_GUEST_DIED, "the guest kernel panicked" },
-	[VERDICT_KVM] = { STATUS_GUEST_DIED, "KVM could not run the guest any further" },
-	[VERDICT_CRASH] = { STATUS_GUEST_DIED, "the guest reported a crash" },
-	[VERDICT_TRIPLE_FAULT] = { STATUS_GUEST_DIED, "triple fault" },
-	[VERDICT_RESET] = { STATUS_GUEST_DIED, "a reset that no kernel announced" },
-	[VERDICT_TIMEOUT] = { STATUS_TIMEOUT, "timeout" },
-	[VERDICT_NO_COMMAND] = { STATUS_HOST_FAILED, "the guest could not run the command" },
-	[VERDICT_LOST] = { STATUS_GUEST_DIED, "the guest did not tell the command's status" },
-	[VERDICT_COMMAND] = { 0, "the command ended" },
-	[VERDICT_IMAGE] = { 0, "the image ended with its own status" },
-	[VERDICT_POWEROFF] = { 0, "the guest powered off" },
-	[VERDICT_NONE] = { STATUS_GUEST_DIED, "ended without a verdict" },
+	[VERDICT_SIGNAL] = { STATUS_SIGNAL, "signal", "ended by a signal" },
+	[VERDICT_HOST] = { STATUS_HOST_FAILED, "host-failed", "the host's side failed" },
+	[VERDICT_PANIC] = { STATUS_GUEST_DIED, "panic", "the guest kernel panicked" },
+	[VERDICT_KVM] = { STATUS_GUEST_DIED, "kvm", "KVM could not run the guest any further" },
+	[VERDICT_CRASH] = { STATUS_GUEST_DIED, "crash", "the guest reported a crash" },
+	[VERDICT_TRIPLE_FAULT] = { STATUS_GUEST_DIED, "triple-fault", "triple fault" },
+	[VERDICT_RESET] = { STATUS_GUEST_DIED, "reset", "a reset that no kernel announced" },
+	[VERDICT_TIMEOUT] = { STATUS_TIMEOUT, "timeout", "timeout" },
+	[VERDICT_NO_COMMAND] = { STATUS_HOST_FAILED, "no-command",
+				 "the guest could not run the command" },
+	[VERDICT_LOST] = { STATUS_GUEST_DIED, "lost",
+			   "the guest did not tell the command's status" },
+	[VERDICT_REPORTED] = { STATUS_REPORTED, "reported", "the guest kernel reported a failure" },
+	[VERDICT_COMMAND] = { 0, "command", "the command ended" },
+	[VERDICT_IMAGE] = { 0, "image", "the image ended with its own status" },
+	[VERDICT_POWEROFF] = { 0, "poweroff", "the guest powered off" },
+	[VERDICT_NONE] = { STATUS_GUEST_DIED, "none", "ended without a verdict" },
 };
 
 #define BIT(reason) (1u << (reason))
@@ -67,13 +70,14 @@ static bool counts(const struct verdict *v, enum verdict_reason r, uint32_t reas
 	       !(reasons & TOLD && (r == VERDICT_RESET || announced_reset(v, r)));
 }
 
-static enum verdict_reason gravest(const struct verdict *v)
+enum verdict_reason verdict_reason(const struct verdict *v)
 {
+	/* A reboot is no success then: a status was to be told, or it was late, or had its reports. */
+	const uint32_t still = BIT(VERDICT_LOST) | BIT(VERDICT_TIMEOUT) | BIT(VERDICT_REPORTED);
 	uint32_t reasons = atomic_load(&v->reasons);
 	enum verdict_reason r = 0;
 
-	/* It was to tell a status, and rebooted: that is no success then. */
-	if (reasons & BIT(VERDICT_LOST) && atomic_load(&v->reboot_announced))
+	if (reasons & still && atomic_load(&v->reboot_announced))
 		reasons &= ~(BIT(VERDICT_TRIPLE_FAULT) | BIT(VERDICT_RESET));
 	while (r < VERDICT_NONE && !counts(v, r, reasons))
 		r++;
@@ -82,7 +86,7 @@ static enum verdict_reason gravest(const struct verdict *v)
 
 int verdict_status(const struct verdict *v)
 {
-	enum verdict_reason r = gravest(v);
+	enum verdict_reason r = verdict_reason(v);
 
 	if (announced_reset(v, r))
 		return 0;
@@ -97,21 +101,33 @@ int verdict_status(const struct verdict *v)
 
 bool verdict_is_own(const struct verdict *v)
 {
-	enum verdict_reason r = gravest(v);
+	enum verdict_reason r = verdict_reason(v);
 
 	return r == VERDICT_IMAGE || r == VERDICT_COMMAND;
 }
 
 const char *verdict_text(const struct verdict *v)
 {
-	enum verdict_reason r = gravest(v);
+	enum verdict_reason r = verdict_reason(v);
 
 	return announced_reset(v, r) ? "the guest rebooted" : outcomes[r].text;
 }
 
 bool verdict_is_commands(const struct verdict *v)
 {
-	enum verdict_reason r = gravest(v);
+	enum verdict_reason r = verdict_reason(v);
 
 	return r == VERDICT_NO_COMMAND || r == VERDICT_LOST;
+}
+
+const char *verdict_word(const struct verdict *v)
+{
+	enum verdict_reason r = verdict_reason(v);
+
+	return announced_reset(v, r) ? "reboot" : outcomes[r].word;
+}
+
+int verdict_bisect(int status, bool own)
+{
+	return own && status >= STATUS_HOST_FAILED ? 1 : status;
 }

@@ -17,7 +17,7 @@
 enum verdict_reason {
 	VERDICT_SIGNAL,	      /* lkvm was told to end; value: the signal */
 	VERDICT_HOST,	      /* the host's side failed */
-	VERDICT_PANIC,	      /* the guest kernel said so on a console */
+	VERDICT_PANIC,	      /* the guest kernel said so, on a console or by pvpanic */
 	VERDICT_KVM,	      /* KVM could not go on: internal error, failed entry */
 	VERDICT_CRASH,	      /* the guest said that it crashed (PSCI, SYSTEM_EVENT) */
 	VERDICT_TRIPLE_FAULT, /* or INIT of the boot CPU: a reset, where one was announced */
@@ -25,6 +25,7 @@ enum verdict_reason {
 	VERDICT_TIMEOUT,
 	VERDICT_NO_COMMAND, /* the guest's init says that it can't run the command */
 	VERDICT_LOST,	    /* there was a command, and its status was not told */
+	VERDICT_REPORTED,   /* the guest's kernel reported what --fail-on names */
 	VERDICT_COMMAND,    /* value: the command's status */
 	VERDICT_IMAGE,	    /* value: the image's own exit status */
 	VERDICT_POWEROFF,
@@ -63,7 +64,18 @@ bool verdict_is_own(const struct verdict *v);
 /* It is about a command's missing status: who has taken care of that knows more (guest/exec.h). */
 bool verdict_is_commands(const struct verdict *v);
 
-/* What decided, for people: "the guest kernel panicked". */
+/* What decided, and for people: "the guest kernel panicked". */
+enum verdict_reason verdict_reason(const struct verdict *v);
 const char *verdict_text(const struct verdict *v);
+
+/* The same in a word, for results: "panic". An announced reset is a "reboot". */
+const char *verdict_word(const struct verdict *v);
+
+/*
+ * The exit status for `git bisect run`, which goes by it alone: 0 is good, 1 to 124 are bad, 125
+ * is "skip", and from 128 on it gives up. A guest's own 125 and above are bad, no more; what we
+ * say keeps its meaning.
+ */
+int verdict_bisect(int status, bool own);
 
 #endif

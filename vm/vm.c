@@ -302,3 +302,14 @@ void vm_resume(struct vm *vm)
 	if (atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN))
 		kick_all(vm);
 }
+
+void vm_dump(struct vm *vm)
+{
+	if (vm_pause(vm))
+		return;
+	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
+		log_at(&vm->config.log, LOG_ERROR, "vCPU %u:", i);
+		arch_vcpu_dump(&vm->vcpus[i], &vm->config.log);
+	}
+	vm_resume(vm);
+}

@@ -112,6 +112,9 @@ void vm_end(struct vm *vm, enum verdict_reason reason, int value);
 int vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
 
+/* The registers of every vCPU, stopped for it, into the log. Not from a vCPU thread, nor the loop. */
+void vm_dump(struct vm *vm);
+
 /* vm_run() must have returned. */
 void vm_destroy(struct vm *vm);
 

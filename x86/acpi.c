@@ -111,6 +111,18 @@ static void dsdt_uart(struct buf *b, const struct device *dev, unsigned int inde
 	aml_end(b, device);
 }
 
+static void dsdt_pvpanic(struct buf *b, const struct device *dev)
+{
+	size_t device, crs;
+
+	device = aml_device(b, "PEVT");
+	aml_name_string(b, "_HID", "QEMU0001");
+	crs = aml_name_buffer(b, "_CRS");
+	aml_io(b, (uint16_t)dev->base, (uint8_t)dev->size);
+	aml_end_buffer(b, crs);
+	aml_end(b, device);
+}
+
 /* The bridge, and with it what is behind it; and, for kernels that ask whom its ECAM belongs to. */
 static void dsdt_pci(struct buf *b, const struct device *dev)
 {
@@ -153,6 +165,8 @@ static uint64_t dsdt(struct tables *t, const struct device_list *devices)
 			dsdt_virtio_mmio(&b, d, virtio++);
 		else if (d->kind == DEVICE_UART16550 && d->is_pio)
 			dsdt_uart(&b, d, uart++);
+		else if (d->kind == DEVICE_PVPANIC && d->is_pio)
+			dsdt_pvpanic(&b, d);
 		else if (d->kind == DEVICE_PCI)
 			dsdt_pci(&b, d);
 	}

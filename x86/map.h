@@ -19,8 +19,8 @@
  *   0xfffb_c000  KVM's own pages for Intel: identity map and TSS
  *   0x1_0000_0000  the rest of RAM
  *
- * I/O ports: 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x600 ACPI
- * sleep and reset, 0x604 power-off as QEMU's q35 has it, 0xcf9 reset.
+ * I/O ports: 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x505
+ * pvpanic, 0x600 ACPI sleep and reset, 0x604 power-off as QEMU's q35 has it, 0xcf9 reset.
  *
  * GSIs: 4 COM1, 5 kept for the power button; 1, 3, then 6 up virtio-mmio by slot.
  */
@@ -56,6 +56,7 @@
 #define X86_PORT_KBD_COMMAND 0x64
 #define X86_PORT_CMOS 0x70
 #define X86_PORT_COM1 0x3f8
+#define X86_PORT_PVPANIC 0x505 /* as QEMU has it */
 #define X86_PORT_ACPI 0x600 /* +0 sleep control, +1 sleep status, +2 reset */
 #define X86_PORT_PM1A 0x604
 #define X86_PORT_RESET 0xcf9

@@ -46,6 +46,7 @@ const struct arch_map arch_map = {
 	.uarts = { { "uart16550",
 		     "uart0",
 		     { .is_pio = true, .base = X86_PORT_COM1, .gsi = X86_GSI_COM1 } } },
+	.pvpanic = { "pvpanic", "pvpanic", { .is_pio = true, .base = X86_PORT_PVPANIC } },
 	.virtio = { .base = X86_VIRTIO_MMIO },
 	.virtio_step = X86_VIRTIO_MMIO_STEP,
 	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO + 2,

@@ -13,7 +13,7 @@ static void edges(void)
 	pthread_t t;
 
 	set_up(&r, "irq", "");
-	r.config.timeout = 20;
+	r.config.timeouts[TIMEOUT_TOTAL] = 20000;
 	if (!create(&r))
 		return;
 	line.chip = machine_vm(r.m)->chip;

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "term/log-tail.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/util.h"
+
+#define LINE 512 /* what is longer is shown as several */
+
+void log_tail_init(struct log_tail *tail)
+{
+	pthread_mutex_init(&tail->lock, NULL);
+	tail->end = 0;
+}
+
+void log_tail_destroy(struct log_tail *tail)
+{
+	pthread_mutex_destroy(&tail->lock);
+}
+
+void log_tail_feed(struct log_tail *tail, const void *data, size_t len)
+{
+	const char *p = data;
+
+	pthread_mutex_lock(&tail->lock);
+	while (len) {
+		size_t at = tail->end % LOG_TAIL_SIZE;
+		size_t n = MIN(len, LOG_TAIL_SIZE - at);
+
+		memcpy(tail->data + at, p, n);
+		tail->end += n;
+		p += n;
+		len -= n;
+	}
+	pthread_mutex_unlock(&tail->lock);
+}
+
+uint64_t log_tail_end(struct log_tail *tail)
+{
+	uint64_t end;
+
+	pthread_mutex_lock(&tail->lock);
+	end = tail->end;
+	pthread_mutex_unlock(&tail->lock);
+	return end;
+}
+
+static char byte_at(const struct log_tail *tail, uint64_t at)
+{
+	return tail->data[at % LOG_TAIL_SIZE];
+}
+
+/* Where the last `lines` lines that are not empty begin. */
+static uint64_t begin_of(const struct log_tail *tail, unsigned int lines)
+{
+	uint64_t oldest = tail->end > LOG_TAIL_SIZE ? tail->end - LOG_TAIL_SIZE : 0;
+	uint64_t at = tail->end;
+	bool empty = true;
+
+	for (; at > oldest; at--) {
+		char c = byte_at(tail, at - 1);
+
+		if (c != '\n') {
+			empty &= c == '\r';
+			continue;
+		}
+		if (!empty && !--lines)
+			break;
+		empty = true;
+	}
+	return at;
+}
+
+struct cleaner {
+	void (*line)(void *opaque, const char *text);
+	void *opaque;
+	enum { TEXT, ESCAPE, CSI } state;
+	size_t len;
+	char text[LINE];
+};
+
+static void flush(struct cleaner *c)
+{
+	c->text[c->len] = 0;
+	if (c->len)
+		c->line(c->opaque, c->text);
+	c->len = 0;
+}
+
+static void put(struct cleaner *c, char byte)
+{
+	if (c->len == LINE - 1)
+		flush(c);
+	c->text[c->len++] = byte;
+}
+
+static void clean(struct cleaner *c, uint8_t byte)
+{
+	if (byte == '\n') {
+		c->state = TEXT;
+		flush(c);
+	} else if (c->state == ESCAPE) {
+		c->state = byte == '[' ? CSI : TEXT;
+	} else if (c->state == CSI) {
+		c->state = byte >= 0x40 && byte <= 0x7e ? TEXT : CSI;
+	} else if (byte == 0x1b) {
+		c->state = ESCAPE;
+	} else if (byte != '\r') {
+		put(c, byte == '\t' || (byte >= 0x20 && byte < 0x7f) ? (char)byte : '?');
+	}
+}
+
+void log_tail_lines(struct log_tail *tail, unsigned int lines,
+		    void (*line)(void *opaque, const char *text), void *opaque)
+{
+	struct cleaner c = { .line = line, .opaque = opaque };
+
+	pthread_mutex_lock(&tail->lock);
+	for (uint64_t at = begin_of(tail, lines); lines && at < tail->end; at++)
+		clean(&c, (uint8_t)byte_at(tail, at));
+	pthread_mutex_unlock(&tail->lock);
+	flush(&c);
+}
