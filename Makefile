@@ -145,6 +145,7 @@ payload-y += garbage rings disk
 payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
 payload-y += exec
+payload-y += say
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.
 lib-$(CONFIG_GZIP) += z

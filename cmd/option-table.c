@@ -233,20 +233,24 @@ static int parse_duration(const char *value, uint64_t *ms)
 	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "h", 3600000 } };
 	const char *at;
 	uint64_t whole = 0, thousandths = 0;
+	bool none;
 
 	if (number_parse(value, &whole, &at) || whole > INT32_MAX)
 		return -EINVAL;
+	none = !whole;
 	if (*at == '.') {
 		if (at[1] < '0' || at[1] > '9')
 			return -EINVAL;
-		for (uint64_t digit = 100; *++at >= '0' && *at <= '9'; digit /= 10)
+		for (uint64_t digit = 100; *++at >= '0' && *at <= '9'; digit /= 10) {
 			thousandths += (uint64_t)(*at - '0') * digit;
+			none &= *at == '0';
+		}
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(units); i++) {
 		if (strcmp(at, units[i].unit))
 			continue;
 		*ms = whole * units[i].ms + thousandths * units[i].ms / 1000;
-		return *ms || !(whole || thousandths) ? 0 : -EINVAL;
+		return *ms || none ? 0 : -EINVAL; /* 0 is never: not for what is too short */
 	}
 	return -EINVAL;
 }

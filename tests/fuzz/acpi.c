@@ -58,7 +58,8 @@ static void take_machine(struct input *in, struct machine *m)
 		*tail = dev;
 		tail = &dev->next;
 		m->told += dev->kind == DEVICE_VIRTIO_MMIO ||
-			   (dev->kind == DEVICE_UART16550 && dev->is_pio);
+			   ((dev->kind == DEVICE_UART16550 || dev->kind == DEVICE_PVPANIC) &&
+			    dev->is_pio);
 	}
 }
 

@@ -225,13 +225,33 @@ static void verdicts(void)
 	   "timeout");
 	ok(status(R(IMAGE), false) == 7 && status(R(IMAGE) | R(KVM), false) == 123,
 	   "the image's status");
+	ok(status(R(REPORTED) | R(IMAGE), false) == 122 &&
+		   status(R(REPORTED) | R(POWEROFF), false) == 122 &&
+		   status(R(REPORTED) | R(RESET), true) == 122,
+	   "a report outweighs what ends well");
+	ok(status(R(REPORTED) | R(RESET), false) == 123 &&
+		   status(R(REPORTED) | R(TIMEOUT), false) == 124,
+	   "and nothing else");
+	ok(status(R(TIMEOUT) | R(RESET), true) == 124, "a reboot after a timeout is late");
 	ok(status(R(HOST) | R(PANIC), false) == 125, "the host's failure");
 	ok(status(R(SIGNAL) | R(HOST) | R(PANIC), false) == 143, "a person's signal above all");
 #undef R
 }
 
+static void bisecting(void)
+{
+	bool right = true;
+
+	for (int i = 0; i < 256; i++) {
+		right &= verdict_bisect(i, true) == (i < 125 ? i : 1);
+		right &= verdict_bisect(i, false) == i;
+	}
+	ok(right, "for git bisect a guest's own 125 and above is bad, and no more");
+}
+
 int main(void)
 {
+	bisecting();
 	memory();
 	discards();
 	buses();

@@ -12,9 +12,12 @@
 
 /* Not among them: the debug exit, and the GIC, which is KVM's. */
 const struct place port_places[] = {
-	{ "PL011", ARM_PL011, 0x50, false, ~0ull },   { "PL011", ARM_PL011, 0x1000, false, ~0ull },
-	{ "16550", ARM_UART16550, 8, false, ~0ull },  { "PL031", ARM_PL031, 0x24, false, ~0ull },
+	{ "PL011", ARM_PL011, 0x50, false, ~0ull },
+	{ "PL011", ARM_PL011, 0x1000, false, ~0ull },
+	{ "16550", ARM_UART16550, 8, false, ~0ull },
+	{ "PL031", ARM_PL031, 0x24, false, ~0ull },
 	{ "PL031", ARM_PL031, 0x1000, false, ~0ull },
+	{ "pvpanic", ARM_PVPANIC, 2, false, ~0x0303030303030303ull },
 };
 const unsigned int port_n_places = sizeof(port_places) / sizeof(port_places[0]);
 

@@ -13,7 +13,7 @@
 
 /*
  * Not among them: the debug exit, which any write ends. Kept out of what is written: the bits of
- * ACPI's ports, port 0xcf9 and 0x64 that end the VM, and of the IOAPIC's entries those by which an
+ * ACPI's ports, port 0xcf9 and 0x64 that end the VM, or of pvpanic that fail it, and of the IOAPIC's entries those by which an
  * interrupt becomes an NMI, SMI or INIT, each the end of a payload that knows none.
  */
 const struct place port_places[] = {
@@ -21,6 +21,7 @@ const struct place port_places[] = {
 	{ "CMOS", X86_PORT_CMOS, 2, true, ~0ull },
 	{ "keyboard", X86_PORT_KBD_COMMAND, 1, true, ~0x0202020202020202ull },
 	{ "ACPI", X86_PORT_ACPI, 8, true, ~0x2121212121212121ull },
+	{ "pvpanic", X86_PORT_PVPANIC, 1, true, ~0x0303030303030303ull },
 	{ "reset", X86_PORT_RESET, 1, true, ~0x0404040404040404ull },
 	{ "IOAPIC", X86_IOAPIC, X86_IOAPIC_SIZE, false, ~0x0606060606060606ull },
 	{ "IOAPIC", X86_IOAPIC, 0x44, false, ~0x0606060606060606ull },

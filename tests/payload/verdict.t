@@ -1,0 +1,118 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What the guest's kernel reports, pvpanic, the timeouts' last words, and results as files.
+. tests/lib.sh
+lkvm=${LKVM:-$PWD/build/lkvm}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+
+run()	# WANTED DESCRIPTION OPTION...
+{
+	wanted=$1 what=$2
+	shift 2
+	timeout 60 "$lkvm" run "$@" >out 2>err </dev/null
+	is $? "$wanted" "$what"
+}
+
+# says WANTED WHAT [OPTION...]: the payload that says WHAT. Its own status is 7.
+says()
+{
+	run "$1" "status $1 for $2 ${3-}${4+ $4}" --payload say -p "$2" ${3+"$3"} ${4+"$4"}
+}
+
+# member NAME: its value in the result.
+member() { sed -n "s/^	\"$1\": \(.*[^,]\),*\$/\1/p" result; }
+
+says 7 warning
+says 7 warning --fail-on none
+says 122 warning --fail-on default
+is "$(cat err)" "lkvm: the guest kernel reported a WARNING: WARNING: CPU: 0 PID: 1 at kernel/say.c:1 say+0x1/0x2 (status 122)" "and it is said in a line"
+says 122 warning --fail-on warning
+says 7 warning --fail-on -warning
+says 7 warning --fail-on oops,bug
+says 122 oops --fail-on oops
+says 122 kasan --fail-on kasan
+says 7 kasan --fail-on all,-kasan
+says 7 kmemleak --fail-on default
+says 122 kmemleak --fail-on all
+says 7 words --fail-on all
+says 122 ktap --fail-on bug
+says 122 reboot --fail-on all
+says 122 escape --fail-on all
+is "$(tr -d ' -~\n' <err | wc -c)" 0 "what a guest prints can do nothing to a terminal"
+run 125 "a class that there is none of" --payload exit --fail-on warn
+like err "it is none, all, default, or of oops, " "and those that there are"
+run 122 "a report outweighs a power-off" --payload say -p reboot --fail-on all
+run 123 "a panic outweighs a report" --payload end -p panic --fail-on all
+
+says 123 pvpanic
+like err "the guest kernel panicked" "and says why"
+says 123 crash-loaded
+
+for option in --timeout --silence-timeout; do
+	run 124 "$option, half a second" --payload end -p spin -c 2 "$option" 0.5
+	like err "timeout: .* after 0.500 s .$option." "says which"
+	case $(uname -m) in x86_64) register=rip ;; *) register=pc ;; esac
+	is "$(grep -c "^lkvm:   *$register " err)" 2 "and shows the registers of both vCPUs"
+done
+begin=$(date +%s)
+run 124 "milliseconds" --payload end -p hang --timeout 300ms
+check "are fewer" test $(($(date +%s) - begin)) -le 20
+for time in 1.5m 2h 0 0.001h 10 3s; do
+	run 0 "a time of $time" --payload exit --timeout "$time"
+done
+for time in x 1x 1.s .5 -1 1,5 0.0001 99999999999 ''; do
+	run 125 "no time: '$time'" --payload exit --timeout "$time"
+done
+
+run 7 "a result" --payload say -p warning --result result --fail-on none
+is "$(member verdict) $(member status) $(member own_status) $(member reports_total)" '"own" 7 true 1' "tells of status and reports"
+like result '"line": "WARNING: CPU: 0 PID: 1 at kernel/say.c:1 ' "with their text"
+like result '"failed": false' "and that it did not matter"
+run 122 "a result of a failure" --payload say -p "oops" --result result --fail-on default
+is "$(member verdict) $(member status) $(member own_status)" '"reported" 122 false' "tells of it"
+like result '"failed": true' "and which report it was"
+run 7 "a result with the kernel's version" --payload say -p words --result result
+is "$(member kernel)" '"6.1.0-say"' "which is right"
+run 125 "a result where nothing was run" -k nowhere --result result
+is "$(member verdict) $(member status)" '"host-failed" 125' "tells of it"
+run 125 "and where the command line is wrong" --payload exit --nonsense --result=result2
+like result2 "unknown option --nonsense" "tells of it, too"
+run 125 "a folder that is not there" --payload exit --result nowhere/result
+run 7 "a full disk" --payload say --result /dev/full
+like err "--result /dev/full: No space left" "is said"
+run 124 "a result of a timeout" --payload end -p hang --timeout 0.2 --result result
+is "$(member verdict)" '"timeout"' "tells of it"
+if command -v python3 >/dev/null; then
+	check "results are JSON" python3 -c 'import json; json.load(open("result")); json.load(open("result2"))'
+	replay=$(python3 -c 'import json; print(json.load(open("result"))["replay"])')
+	sh -c "$replay" >out 2>err </dev/null
+	is $? 124 "and the command line in it can be run"
+else
+	skip "python3 is not installed"
+	skip "python3 is not installed"
+fi
+
+run 7 "JUnit" --payload say -p ktap --junit junit.xml
+like junit.xml '<testsuites name="lkvm" tests="3" failures="1" errors="0" skipped="1">' "counts"
+like junit.xml '<testsuite name="suite" tests="2" failures="1" ' "has suites"
+run 124 "JUnit of a timeout" --payload end -p hang --timeout 0.2 --junit timeout.xml
+like timeout.xml '<error message="timeout: not over after 0.200 s' "tells of it"
+run 0 "JUnit where there are no tests" --payload hello --junit none.xml
+like none.xml 'errors="1"' "is an error"
+if command -v xmllint >/dev/null; then
+	check "all of it is XML" xmllint --noout junit.xml timeout.xml none.xml
+else
+	skip "xmllint is not installed"
+fi
+is "$(ls | tr '\n' ' ')" "err junit.xml none.xml out result result2 timeout.xml " "nothing else was left"
+
+run 99 "a status of 99 is bad" --payload end -p 99 --bisect
+run 124 "a timeout is bad for git bisect" --payload end -p hang --timeout 0.2 --bisect
+run 125 "what could not be run is skipped" -k nowhere --bisect
+run 0 "and good is good" --payload hello --bisect
+
+run 7 "--kernel-log" --payload say -p words --kernel-log log
+is "$(cat log)" "$(cat out)" "has the console's output"
+done_testing
