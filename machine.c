@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "guest/exec.h"
+#include "guest/init/exec.h"
 #include "guest/payloads.h"
 #include "host/disk-queue.h"
 #include "host/disk.h"
@@ -67,9 +68,11 @@ struct machine {
 	pthread_t last_words; /* of a timeout, if has_last_words */
 	bool has_last_words;
 	char why[REPORT_LINE + 128];
-	machine_output_fn watch; /* NULL: none */
-	void *watch_opaque;
-	pthread_mutex_t watch_lock;
+	struct {
+		machine_output_fn fn; /* NULL: nobody */
+		void *opaque;
+	} watchers[MACHINE_OUTPUTS];
+	pthread_mutex_t watch_lock; /* among consoles */
 };
 
 /* ---- What the console tells ---- */
@@ -84,6 +87,12 @@ static void console_found(void *opaque, int what)
 		verdict_announce_reboot(&m->vm->verdict);
 }
 
+static void watched(struct machine *m, enum machine_output which, const void *data, size_t len)
+{
+	if (m->watchers[which].fn)
+		m->watchers[which].fn(m->watchers[which].opaque, data, len);
+}
+
 static void console_printed(void *opaque, int port, const void *data, size_t len)
 {
 	struct machine *m = opaque;
@@ -92,10 +101,8 @@ static void console_printed(void *opaque, int port, const void *data, size_t len
 	timeouts_active(&m->timeouts);
 	log_tail_feed(&m->log_tail, data, len);
 	reports_feed(&m->reports, &m->report_consoles[port], data, len);
-	if (!m->watch)
-		return;
 	pthread_mutex_lock(&m->watch_lock);
-	m->watch(m->watch_opaque, data, len);
+	watched(m, MACHINE_CONSOLE, data, len);
 	pthread_mutex_unlock(&m->watch_lock);
 }
 
@@ -486,6 +493,34 @@ static void command_ended(void *opaque, enum exec_end how, int value)
 	vm_end(m->vm, reasons[how], value);
 }
 
+static void command_told(void *opaque, uint32_t type)
+{
+	struct machine *m = opaque;
+
+	timeouts_active(&m->timeouts);
+	if (type == EXEC_HELLO) {
+		timeline_mark(&m->timeline, PHASE_INIT);
+	} else if (type == EXEC_STARTED) {
+		timeline_mark(&m->timeline, PHASE_COMMAND);
+		timeouts_booted(&m->timeouts);
+	} else if (type == EXEC_EXITED) {
+		timeline_mark(&m->timeline, PHASE_EXITED);
+	}
+}
+
+static void command_printed(void *opaque, bool is_err, const struct iovec *iov, size_t len)
+{
+	struct machine *m = opaque;
+
+	timeouts_active(&m->timeouts);
+	for (; len && !is_err; iov++) {
+		size_t n = MIN(iov->iov_len, len);
+
+		watched(m, MACHINE_STDOUT, iov->iov_base, n);
+		len -= n;
+	}
+}
+
 static void window_changed(void *opaque)
 {
 	struct machine *m = opaque;
@@ -540,7 +575,12 @@ static int open_streams(struct machine *m, struct err *err)
 
 static int open_exec(struct machine *m, struct err *err)
 {
-	struct exec_config config = { .ended = command_ended, .opaque = m };
+	struct exec_config config = {
+		.ended = command_ended,
+		.told = command_told,
+		.printed = command_printed,
+		.opaque = m,
+	};
 	int rc = m->config->exec->tty ? open_terminal(m, err) : open_streams(m, err);
 
 	config.in = m->streams[0];
@@ -839,6 +879,13 @@ const char *machine_why(struct machine *m)
 	return verdict_text(&m->vm->verdict);
 }
 
+const char *machine_release(const struct machine *m)
+{
+	const char *told = m->exec ? exec_release(m->exec) : "";
+
+	return *told ? told : m->reports.release;
+}
+
 static void show_line(void *opaque, const char *text)
 {
 	struct machine *m = opaque;
@@ -852,23 +899,10 @@ void machine_show_log(struct machine *m)
 		log_tail_lines(&m->log_tail, SHOWN_LINES, show_line, m);
 }
 
-void machine_watch(struct machine *m, machine_output_fn fn, void *opaque)
+void machine_watch(struct machine *m, enum machine_output which, machine_output_fn fn, void *opaque)
 {
-	m->watch = fn;
-	m->watch_opaque = opaque;
-}
-
-void machine_mark(struct machine *m, enum phase phase)
-{
-	timeline_mark(&m->timeline, phase);
-	if (phase == PHASE_COMMAND)
-		timeouts_booted(&m->timeouts);
-	timeouts_active(&m->timeouts);
-}
-
-void machine_active(struct machine *m)
-{
-	timeouts_active(&m->timeouts);
+	m->watchers[which].fn = fn;
+	m->watchers[which].opaque = opaque;
 }
 
 const struct verdict *machine_verdict(const struct machine *m)

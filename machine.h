@@ -111,20 +111,20 @@ bool machine_interrupt(struct machine *m);
 /* The window changed or we were continued. Async-signal-safe. */
 void machine_poke(struct machine *m);
 
-/* What `lkvm run` wants to know of a console's output beside the log: see machine_watch(). */
+/* Bytes that went out. */
 typedef void (*machine_output_fn)(void *opaque, const void *data, size_t len);
 
-/* All that consoles print, for `fn`, one call at a time. Before machine_run(). */
-void machine_watch(struct machine *m, machine_output_fn fn, void *opaque);
+enum machine_output { MACHINE_CONSOLE, MACHINE_STDOUT, MACHINE_OUTPUTS };
 
-/* The command's streams, and what its init says, come to these. Any thread. */
-void machine_mark(struct machine *m, enum phase phase);
-void machine_active(struct machine *m); /* there was output */
+/* All that consoles print, or the command to its stdout: one call at a time. Before machine_run(). */
+void machine_watch(struct machine *m, enum machine_output which, machine_output_fn fn,
+		   void *opaque);
 
 /* What it came to; valid after machine_run(). */
 const struct verdict *machine_verdict(const struct machine *m);
 const struct timeline *machine_timeline(const struct machine *m);
 const struct reports *machine_reports(const struct machine *m);
+const char *machine_release(const struct machine *m); /* the kernel's version; "": not known */
 
 /* The last lines of its consoles, into the log, if the configuration wants it. */
 void machine_show_log(struct machine *m);

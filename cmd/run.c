@@ -150,6 +150,58 @@ static int add_defaults(struct run_options *o, struct err *err)
 	return 0;
 }
 
+/* Did the user say what the kernel shall print? */
+static bool has_loglevel(const struct run_options *o)
+{
+	static const char *const words[] = { "quiet", "debug", "ignore_loglevel" };
+	bool has = has_param(o->params, "loglevel=");
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
+		has |= has_param(o->params, words[i]);
+	return has;
+}
+
+static int add_param(struct run_options *o, const char *param, struct err *err)
+{
+	size_t len = strlen(o->params);
+
+	if (len + strlen(param) + 2 > sizeof(o->params))
+		return err_set(err, E2BIG, "--params: too long");
+	snprintf(o->params + len, sizeof(o->params) - len, "%s%s", len ? " " : "", param);
+	return 0;
+}
+
+/*
+ * With a command the console is there for what goes wrong. Each character on it costs an exit, so the
+ * kernel prints warnings and what is worse (`quiet` would keep warnings back, too), unless somebody wants
+ * its log, or the tests in it.
+ */
+static int set_command_defaults(struct run_options *o, struct err *err)
+{
+	struct machine_config *m = &o->machine;
+	bool whole = o->console_log || o->junit || m->vm.log.level >= LOG_INFO;
+	bool times = m->timeouts[TIMEOUT_TOTAL] || m->timeouts[TIMEOUT_BOOT] ||
+		     m->timeouts[TIMEOUT_SILENCE];
+	int rc = 0;
+
+	if (!o->command && m->timeouts[TIMEOUT_BOOT])
+		return err_set(err, EINVAL,
+			       "--boot-timeout is for a command in the guest, behind --");
+	if (!o->command)
+		return 0;
+	if (!o->fail_on_given)
+		m->fail_on = REPORT_DEFAULT;
+	m->show_log = true;
+	if (o->nodefaults || m->payload)
+		return 0;
+	if (!whole && !has_loglevel(o))
+		rc = add_param(o, "loglevel=5", err);
+	/* For the list of tasks when a timeout has expired. */
+	if (!rc && times && !has_param(o->params, "sysrq_always_enabled"))
+		rc = add_param(o, "sysrq_always_enabled", err);
+	return rc;
+}
+
 /* ---- The command in the guest ---- */
 
 /*
@@ -292,6 +344,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
 	if (!rc)
+		rc = set_command_defaults(o, err);
+	if (!rc)
 		rc = add_defaults(o, err);
 	if (!rc)
 		rc = open_console_log(o, err);
@@ -333,19 +387,52 @@ static void write_result(const struct run_options *o, const struct result *resul
 	buf_free(&text);
 }
 
-/* `ktap` is of the consoles; NULL: nothing ran. */
-static void write_junit(const struct run_options *o, const struct result *result, struct ktap *ktap)
+/* Where results of tests may be: see machine_watch(). */
+struct tests {
+	struct ktap *ktap[MACHINE_OUTPUTS];
+};
+
+static void tests_free(struct tests *t)
 {
-	struct junit_source source = { "console", ktap };
+	for (unsigned int i = 0; i < MACHINE_OUTPUTS; i++)
+		ktap_destroy(t->ktap[i]);
+}
+
+static void feed_ktap(void *ktap, const void *data, size_t len)
+{
+	ktap_feed(ktap, data, len);
+}
+
+static int tests_watch(struct tests *t, struct machine *m)
+{
+	for (unsigned int i = 0; i < MACHINE_OUTPUTS; i++) {
+		t->ktap[i] = ktap_create();
+		if (!t->ktap[i])
+			return -ENOMEM;
+		machine_watch(m, (enum machine_output)i, feed_ktap, t->ktap[i]);
+	}
+	return 0;
+}
+
+/* `t` NULL: nothing ran. */
+static void write_junit(const struct run_options *o, const struct result *result, struct tests *t)
+{
+	static const char *const names[] = {
+		[MACHINE_CONSOLE] = "console", [MACHINE_STDOUT] = "stdout"
+	};
+	struct junit_source sources[MACHINE_OUTPUTS];
+	unsigned int n = 0;
 	struct buf text = { 0 };
 	struct err err;
 	bool failed = !result->own_status && result->status;
 
 	if (!o->junit)
 		return;
-	if (ktap)
-		ktap_end(ktap);
-	junit_put(&text, &source, ktap ? 1 : 0, failed ? result->reason : NULL);
+	for (; t && n < MACHINE_OUTPUTS; n++) {
+		ktap_end(t->ktap[n]);
+		sources[n] = (struct junit_source){ names[n], t->ktap[n] };
+	}
+	junit_put(&text, sources, n, failed ? result->reason : NULL);
 	if (result_write(o->junit, "--junit", &text, &err))
 		cmd_fail("%s", err.text);
 	buf_free(&text);
@@ -377,11 +464,6 @@ static int fail(struct run_options *o, struct result *result, const char *why)
 	return result->status;
 }
 
-static void feed_ktap(void *ktap, const void *data, size_t len)
-{
-	ktap_feed(ktap, data, len);
-}
-
 static void describe(struct result *result, struct machine *m, const struct run_options *o)
 {
 	result->verdict = verdict_word(machine_verdict(m));
@@ -390,61 +472,67 @@ static void describe(struct result *result, struct machine *m, const struct run_
 	result->timeline = machine_timeline(m);
 	result->reports = machine_reports(m);
 	result->fail_on = o->machine.fail_on;
-	result->release = result->reports->release;
+	result->release = machine_release(m);
 }
 
 /* While the machine is there. Whoever waits for the results need not wait for the console's reader. */
 static void conclude(struct machine *m, const struct run_options *o, struct result *result,
-		     struct ktap *ktap, int status)
+		     struct tests *tests, int status)
 {
 	describe(result, m, o);
 	result->status = o->bisect ? verdict_bisect(status, result->own_status) : status;
 	if (status == STATUS_REPORTED || status == STATUS_GUEST_DIED)
 		machine_show_log(m);
 	write_result(o, result);
-	write_junit(o, result, ktap);
+	write_junit(o, result, tests);
 }
 
 /* ---- Running ---- */
 
+/* While signals end it. The exit status, or -errno and a line. */
+static int run_watched(struct machine *m, struct err *err)
+{
+	int status;
+
+	atomic_store(&process.machine, m);
+	status = machine_run(m, err);
+	/* From here on a signal ends the process at once: output may be waiting for its reader. */
+	atomic_store(&process.machine, NULL);
+	if (status >= 0)
+		status = machine_finish(m);
+	terminal_restore();
+	return status;
+}
+
 static int run_machine(struct run_options *o, struct result *result)
 {
-	struct ktap *ktap = o->junit ? ktap_create() : NULL;
+	struct tests tests = { 0 };
 	struct machine *m;
 	struct err err;
 	char why[REPORT_LINE + 128];
 	int status;
 
 	set_signals();
-	if (o->junit && !ktap)
-		return fail(o, result, "no memory for the results of tests");
-	if (machine_create(&o->machine, &m, &err)) {
-		ktap_destroy(ktap);
+	if (machine_create(&o->machine, &m, &err))
 		return fail(o, result, err.text);
-	}
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */
 	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
-	if (ktap)
-		machine_watch(m, feed_ktap, ktap);
-	atomic_store(&process.machine, m);
-	status = machine_run(m, &err);
-	/* From here on a signal ends the process at once: output may be waiting for its reader. */
-	atomic_store(&process.machine, NULL);
-	if (status >= 0)
-		status = machine_finish(m);
-	terminal_restore();
+	if (o->junit && tests_watch(&tests, m))
+		status = err_set(&err, ENOMEM, "no memory for the results of tests");
+	else
+		status = run_watched(m, &err);
 	if (status < 0) {
 		status = fail(o, result, err.text);
 		machine_destroy(m);
 	} else {
-		conclude(m, o, result, ktap, status);
+		conclude(m, o, result, &tests, status);
 		snprintf(why, sizeof(why), "%s", result->reason);
 		machine_destroy(m);
 		report(o, why, result->own_status, status);
 		status = result->status;
 	}
-	ktap_destroy(ktap);
+	tests_free(&tests);
 	return status;
 }
 

@@ -213,6 +213,8 @@ static size_t relay_write(struct stream *s, const struct iovec *iov, unsigned in
 	taken = most < total ? write_part(r->to, iov, n, most) : r->to->ops->write(r->to, iov, n);
 	r->bytes += taken;
 	r->blocked = taken < most;
+	if (taken && e->config.printed)
+		e->config.printed(e->config.opaque, r == &e->err, iov, taken);
 	if (most && r->ended && atomic_load(&e->state) != OVER)
 		lost(e, "the guest has sent output behind its end", &end);
 	else if (atomic_load(&e->state) == EXITED)
@@ -309,6 +311,8 @@ static void handle(struct exec *e, const struct exec_message *m, struct end *end
 {
 	const void *body = e->message + sizeof(*m);
 
+	if (e->config.told)
+		e->config.told(e->config.opaque, m->type);
 	if (m->type == EXEC_HELLO)
 		hello(e, body, end);
 	else if (m->type == EXEC_STARTED)

@@ -32,6 +32,13 @@ struct exec_config {
 	struct stream *in, *out, *err, *tty;
 	/* Once at most, from any thread: the VM is to end now. No call back into this. */
 	void (*ended)(void *opaque, enum exec_end end, int value);
+	/*
+	 * A message has come (enum exec_type); and the first `len` bytes of these went out, of the
+	 * command's stderr or else its stdout or terminal. May be NULL; from any thread, with a lock held: no call
+	 * back into this.
+	 */
+	void (*told)(void *opaque, uint32_t type);
+	void (*printed)(void *opaque, bool is_err, const struct iovec *iov, size_t len);
 	void *opaque;
 };
 

@@ -67,7 +67,7 @@ for time in x 1x 1.s .5 -1 1,5 0.0001 99999999999 ''; do
 done
 
 run 7 "a result" --payload say -p warning --result result --fail-on none
-is "$(member verdict) $(member status) $(member own_status) $(member reports_total)" '"own" 7 true 1' "tells of status and reports"
+is "$(member verdict) $(member status) $(member own_status) $(member reports_total)" '"image" 7 true 1' "tells of status and reports"
 like result '"line": "WARNING: CPU: 0 PID: 1 at kernel/say.c:1 ' "with their text"
 like result '"failed": false' "and that it did not matter"
 run 122 "a result of a failure" --payload say -p "oops" --result result --fail-on default
