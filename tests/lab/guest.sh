@@ -420,6 +420,41 @@ balloon()
 	say "free $free"
 }
 
+# What a kernel says when it is in trouble, by a program: on the console; and as root has the kernel say it.
+words()
+{
+	echo "WARNING: CPU: 0 PID: 1 at kernel/x.c:1 f+0x1/0x2"
+	echo "Oops: 0002 [#1] SMP"
+	echo "BUG: KASAN: use-after-free in f+0x1/0x2"
+	say "said"
+}
+kmsg() { echo "<2>BUG: by root's own will" >/dev/kmsg; }
+
+# A task that waits for a frozen file system.
+hung()
+{
+	mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt || say "mount failed"
+	echo 1 >/proc/sys/kernel/hung_task_timeout_secs
+	echo 1 >/proc/sys/kernel/hung_task_check_interval_secs
+	fsfreeze --freeze /mnt
+	echo x >/mnt/file &
+	sleep 4
+	fsfreeze --unfreeze /mnt
+	say "thawed"
+}
+
+ktap()
+{
+	cat <<-'END'
+		TAP version 13
+		1..3
+		ok 1 one
+		# why it failed
+		not ok 2 two
+		ok 3 three # SKIP no device
+	END
+}
+
 end()
 {
 	case $1 in
