@@ -115,4 +115,25 @@ run 0 "and good is good" --payload hello --bisect
 
 run 7 "--kernel-log" --payload say -p words --kernel-log log
 is "$(cat log)" "$(cat out)" "has the console's output"
+
+# With a command: the payload stands in for the guest's init.
+exec_()	# WANTED DESCRIPTION SCRIPT OPTION...
+{
+	wanted=$1 what=$2 script=$3
+	shift 3
+	run "$wanted" "$what" --payload exec -p "$script" "$@" -- true
+}
+exec_ 42 "a command's status" "hello started exited=42 ack" --boot-timeout 30 --result result
+is "$(member verdict) $(member own_status) $(member kernel)" '"command" true "payload"' "and what the result tells of it"
+is "$(grep -c '^		"[a-z]*": [0-9]' result)" 5 "with the time of each phase, but for a console that was silent"
+exec_ 124 "no command in time" "hello hang" --boot-timeout 0.3
+like err "timeout: no command after 0.300 s .--boot-timeout." "is said"
+exec_ 124 "a command in time, but not over" "hello started hang" --boot-timeout 20 --timeout 21 --silence-timeout 0.3
+like err "timeout: no output after 0.300 s" "nor says anything"
+exec_ 200 "a status of 200" "hello started exited=200 ack"
+exec_ 1 "is 1 for git bisect" "hello started exited=200 ack" --bisect --result result
+is "$(member status)" 1 "and in the result"
+exec_ 123 "a panic" "hello started panic"
+like err "^lkvm: . .*Kernel panic - not syncing" "shows the log's last lines"
+run 125 "--boot-timeout wants a command" --payload exit --boot-timeout 1
 done_testing
