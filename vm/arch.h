@@ -70,8 +70,8 @@ struct arch_map {
 	struct arch_device uarts[ARCH_UARTS]; /* all on one console */
 	struct arch_device rtc;
 	struct arch_device pvpanic; /* without an interrupt */
-	struct arch_place virtio; /* slot 0, but for its GSI; the others follow */
-	uint64_t virtio_step;	  /* bytes from slot to slot */
+	struct arch_place virtio;   /* slot 0, but for its GSI; the others follow */
+	uint64_t virtio_step;	    /* bytes from slot to slot */
 	unsigned int virtio_slots;
 	uint32_t lines; /* GSIs 0 to lines-1 are there, whatever devices there are */
 	struct arch_pci pci;

@@ -57,7 +57,7 @@
 #define X86_PORT_CMOS 0x70
 #define X86_PORT_COM1 0x3f8
 #define X86_PORT_PVPANIC 0x505 /* as QEMU has it */
-#define X86_PORT_ACPI 0x600 /* +0 sleep control, +1 sleep status, +2 reset */
+#define X86_PORT_ACPI 0x600    /* +0 sleep control, +1 sleep status, +2 reset */
 #define X86_PORT_PM1A 0x604
 #define X86_PORT_RESET 0xcf9
 #define X86_PORT_DEBUG_EXIT 0xf4
