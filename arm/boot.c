@@ -24,6 +24,7 @@
 #include "guest/arm64-image.h"
 #include "guest/elf.h"
 #include "guest/image.h"
+#include "guest/initrd.h"
 #include "guest/unpack.h"
 #include "guest/zboot.h"
 #include "guest/zimage.h"
@@ -127,27 +128,26 @@ static bool fits_initrd(const struct load *l, uint64_t size, uint64_t *gpa)
 static int load_initrd(struct load *l)
 {
 	struct arch_vm *arch = l->vm->arch;
-	struct file_map file;
+	struct initrd initrd;
 	int rc;
 
-	if (!l->image->initrd)
-		return 0;
-	rc = file_map(l->image->initrd, "initrd", &file, l->err);
-	if (rc)
+	rc = initrd_open(l->image->initrd, l->image->initrd_more, l->image->initrd_more_size,
+			 &initrd, l->err);
+	if (rc || !initrd.size)
 		return rc;
-	if (fits_initrd(l, file.size, &arch->initrd)) {
-		arch->initrd_size = file.size;
-		rc = mem_write(&l->vm->mem, arch->initrd, file.data, file.size);
+	if (fits_initrd(l, initrd.size, &arch->initrd)) {
+		arch->initrd_size = initrd.size;
+		rc = initrd_write(&initrd, &l->vm->mem, arch->initrd);
 	} else {
 		rc = err_set(l->err, ENOMEM,
 			     "initrd %s (%zu KiB) does not fit in %sRAM beside the kernel%s",
-			     l->image->initrd, file.size / 1024,
-			     arch->entry.is_32 ? "the first 256 MiB of " : "",
+			     l->image->initrd ? l->image->initrd : "(lkvm's own)",
+			     initrd.size / 1024, arch->entry.is_32 ? "the first 256 MiB of " : "",
 			     arch->entry.is_32 && l->vm->config.mem >= LOW_RAM_32
 				     ? ""
 				     : "; give more with -m");
 	}
-	file_unmap(&file);
+	initrd_close(&initrd);
 	return rc;
 }
 

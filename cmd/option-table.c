@@ -431,6 +431,25 @@ const struct option run_option_table[] = {
 	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
 	  "downscript= are run with its name; queues=1 to 8. fd=N: an open tap. Any: guest_mac=, mtu=, and rate=, iops=, burst= as a disk has them, each way. See NETWORKS.",
 	  "--payload exit -n mode=none" },
+	{ "root", 0, "DIR", WORKS, option_set_root,
+	  "For a command: its root directory. DIR: of the host, read-only below a layer in the guest's memory that "
+	  "takes what is written. /dev/vda and the like: that disk of the guest's. none: the initramfs (-i). Unless given: /dev/vda if "
+	  "there is a disk, else the host's root.",
+	  "--payload exec -p \"hello started exited=0 ack\" --root / -- true" },
+	{ "root-rw", 0, NULL, WORKS, option_set_root_rw,
+	  "For a command: what it writes goes to the --root itself.",
+	  "--payload exec -p \"hello started exited=0 ack\" --root-rw -- true" },
+	{ "env", 0, "NAME[=VALUE]", WORKS, option_set_env,
+	  "For a command: a variable of its environment, from here if no value is given; may be repeated. Else "
+	  "there are PATH, HOME, USER, LOGNAME, LANG, and TERM on a terminal.",
+	  "--payload exec -p \"hello started exited=0 ack\" --env CI=1 -- true" },
+	{ "user", 0, "USER[:GROUP]", WORKS, option_set_user,
+	  "For a command: whose it is; names are looked up on the host. Else root's.",
+	  "--payload exec -p \"hello started exited=0 ack\" --user nobody -- true" },
+	{ "modules", 0, "DIR", WORKS, option_set_modules,
+	  "For a command: where the kernel's modules are, a directory with modules.dep or the INSTALL_MOD_PATH of "
+	  "make modules_install. Else lib/modules/RELEASE near the kernel, or on the host.",
+	  "--payload exec -p \"hello started exited=0 ack\" --modules /lib/modules -- true" },
 	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
 	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "

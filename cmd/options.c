@@ -172,6 +172,8 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 	}
 	if (!rc && o->command && !o->command[0])
 		rc = err_set(err, EINVAL, "there is no command behind --");
+	if (!rc)
+		rc = option_check_exec(o, err);
 	if (!rc && o->machine.payload && o->machine.image.kernel)
 		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
 			     o->machine.payload, o->machine.image.kernel);
@@ -180,6 +182,7 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 
 void options_free(struct run_options *o)
 {
+	exec_free(&o->plan);
 	for (unsigned int i = 0; i < o->machine.n_disks; i++)
 		free(o->disk_text[i]);
 	for (unsigned int i = 0; i < MACHINE_NETS; i++)

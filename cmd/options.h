@@ -7,6 +7,7 @@
 #ifndef CMD_OPTIONS_H
 #define CMD_OPTIONS_H
 
+#include "cmd/exec.h"
 #include "machine.h"
 
 #define DEFAULT_CPUS 1
@@ -27,6 +28,7 @@ struct run_options {
 	bool mem_given, transport_given;
 	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
 	char *net_text[MACHINE_NETS];	/* and nets[] */
+	struct exec_plan plan;		/* what the guest does for the command */
 	cpu_set_t affinity;
 	struct machine_exec exec; /* the command's streams: what machine.exec points to */
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */
@@ -70,6 +72,16 @@ int option_set_limit(struct limit_config *limit, const char *option, const char 
 
 /* cmd/option-network.c: a network of its own, each time. */
 int option_set_network(struct run_options *o, const char *value, struct err *err);
+
+/* cmd/option-exec.c: for the command. */
+int option_set_root(struct run_options *o, const char *value, struct err *err);
+int option_set_root_rw(struct run_options *o, const char *value, struct err *err);
+int option_set_env(struct run_options *o, const char *value, struct err *err);
+int option_set_user(struct run_options *o, const char *value, struct err *err);
+int option_set_modules(struct run_options *o, const char *value, struct err *err);
+
+/* When all are known: without a command none of these has a meaning. */
+int option_check_exec(const struct run_options *o, struct err *err);
 
 /* One of the port's own, for vm_option(). Both strings outlive `o`. */
 int option_set_port(struct run_options *o, const char *name, const char *value, struct err *err);

@@ -219,7 +219,25 @@ static int take_fd(int fd, struct err *err)
 	return rc < 0 ? err_set(err, -rc, "standard streams: %s", strerror(-rc)) : rc;
 }
 
-/* Standard output is the command's, and so is the terminal if both ends are one. stderr is ours, too. */
+/* The terminal is the command's if both ends are one. */
+static bool has_terminal(void)
+{
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+}
+
+static int prepare_command(struct run_options *o, struct err *err)
+{
+	struct winsize window;
+
+	o->plan.tty = has_terminal();
+	if (o->plan.tty && terminal_size(STDOUT_FILENO, STDIN_FILENO, &window)) {
+		o->plan.rows = window.ws_row;
+		o->plan.columns = window.ws_col;
+	}
+	return exec_prepare(o, err);
+}
+
+/* Standard output is the command's. stderr is ours, too. */
 static int take_streams(struct run_options *o, struct err *err)
 {
 	struct machine_exec *e = &o->exec;
@@ -229,7 +247,7 @@ static int take_streams(struct run_options *o, struct err *err)
 	o->machine.exec = e;
 	o->machine.in = o->machine.out = -1;
 	*e = (struct machine_exec){ true, STDIN_FILENO, STDOUT_FILENO, -1 };
-	if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+	if (has_terminal())
 		return 0;
 	e->tty = false;
 	e->in = take_fd(STDIN_FILENO, err);
@@ -343,6 +361,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 
 	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
+	if (!rc && o->command)
+		rc = exec_prepare(o, err);
 	if (!rc)
 		rc = set_command_defaults(o, err);
 	if (!rc)

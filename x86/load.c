@@ -22,6 +22,7 @@
 #include "guest/bzimage.h"
 #include "guest/elf.h"
 #include "guest/image.h"
+#include "guest/initrd.h"
 #include "guest/unpack.h"
 #include "util/file.h"
 #include "util/util.h"
@@ -69,25 +70,25 @@ static int load_initrd(struct load *l)
 {
 	uint64_t end = MIN(ram_end(l), l->initrd_end);
 	uint64_t kernel_end = align_up(l->end, MEM_PAGE);
-	struct file_map file;
+	struct initrd initrd;
 	int rc;
 
-	if (!l->image->initrd)
-		return 0;
-	rc = file_map(l->image->initrd, "initrd", &file, l->err);
-	if (rc)
+	rc = initrd_open(l->image->initrd, l->image->initrd_more, l->image->initrd_more_size,
+			 &initrd, l->err);
+	if (rc || !initrd.size)
 		return rc;
-	if (kernel_end > end || end - kernel_end < align_up(file.size, MEM_PAGE)) {
+	if (kernel_end > end || end - kernel_end < align_up(initrd.size, MEM_PAGE)) {
 		rc = err_set(l->err, ENOMEM,
 			     "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
 			     "give more with -m",
-			     l->image->initrd, file.size / 1024);
+			     l->image->initrd ? l->image->initrd : "(lkvm's own)",
+			     initrd.size / 1024);
 	} else {
-		l->boot.initrd = align_down(end - file.size, MEM_PAGE);
-		l->boot.initrd_size = file.size;
-		rc = mem_write(&l->vm->mem, l->boot.initrd, file.data, file.size);
+		l->boot.initrd = align_down(end - initrd.size, MEM_PAGE);
+		l->boot.initrd_size = initrd.size;
+		rc = initrd_write(&initrd, &l->vm->mem, l->boot.initrd);
 	}
-	file_unmap(&file);
+	initrd_close(&initrd);
 	return rc;
 }
 

@@ -21,7 +21,8 @@
  *	arg=WORD		the command
  *
  * Streams are ports of a virtio console, found by their names (/sys/class/virtio-ports/?/name). A
- * port that the host closes is at its end; one that the guest closes, too.
+ * port that the host closes is at its end; one that the guest closes, too. lkvm's side is open before
+ * a port's name can be read.
  *
  * The control port carries messages, both ways: a struct exec_message, then `len` bytes. Numbers
  * are little-endian, as every guest of ours is.

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/exec.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/options.h"
+#include "guest/cpio.h"
+#include "guest/exec-init.h"
+#include "guest/init/exec.h"
+#include "util/util.h"
+
+void exec_record(struct buf *order, const char *key, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int len;
+
+	va_start(ap, fmt);
+	len = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (len < 0) {
+		order->failed = true;
+		return;
+	}
+	buf_put(order, key, strlen(key));
+	buf_put(order, "=", 1);
+	buf_put(order, text, (size_t)len + 1);
+	free(text);
+}
+
+/* ---- The root ---- */
+
+const char *exec_root_disk(const struct exec_plan *e)
+{
+	return e->root && !strncmp(e->root, "/dev/vd", 7) ? e->root : NULL;
+}
+
+/* With a disk its system is meant, else the host's. */
+static void choose_root(struct run_options *o)
+{
+	struct exec_plan *e = &o->plan;
+
+	if (e->root)
+		return;
+	e->root = o->machine.n_disks ? "/dev/vda" : "/";
+	if (o->machine.n_disks)
+		e->root_rw = !o->machine.disks[0].ro;
+}
+
+static int check_root(struct run_options *o, struct err *err)
+{
+	struct exec_plan *e = &o->plan;
+	struct stat st;
+
+	if (!strcmp(e->root, "none"))
+		return e->root_rw ? err_set(err, EINVAL, "--root-rw: there is no root to write to")
+				  : 0;
+	if (exec_root_disk(e))
+		return o->machine.n_disks
+			       ? 0
+			       : err_set(err, EINVAL, "--root %s: give the guest a disk with -d",
+					 e->root);
+	if (stat(e->root, &st))
+		return err_set(err, errno, "--root %s: %s", e->root, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(err, ENOTDIR,
+			       "--root %s: not a directory; an image of a disk goes to -d",
+			       e->root);
+	e->shares[e->n_shares++] = (struct exec_share){ EXEC_ROOT_TAG, e->root, e->root_rw,
+							!e->root_rw };
+	return 0;
+}
+
+/* The caller's directory is there where the root is the caller's. */
+static int choose_cwd(struct exec_plan *e, struct err *err)
+{
+	strcpy(e->cwd, "/");
+	if (strcmp(e->root, "/") != 0)
+		return 0;
+	if (!getcwd(e->cwd, sizeof(e->cwd)) || e->cwd[0] != '/')
+		return err_set(err, errno, "this directory has no name any more: go to another");
+	return 0;
+}
+
+/* ---- The initramfs ---- */
+
+static void begin_initramfs(struct buf *b)
+{
+	cpio_folder(b, "dev", 0755);
+	cpio_device(b, "dev/console", 0600, 5, 1);
+	cpio_file(b, "init", 0755, exec_init, exec_init_size);
+	cpio_folder(b, EXEC_DIR, 0700);
+	cpio_folder(b, EXEC_MODULES, 0700);
+}
+
+static int end_initramfs(struct run_options *o, const struct buf *order, struct err *err)
+{
+	struct buf *b = &o->plan.initramfs;
+
+	cpio_file(b, EXEC_ORDER, 0600, order->data, order->len);
+	cpio_end(b);
+	if (order->failed || b->failed)
+		return err_set(err, ENOMEM, "no memory for the initramfs");
+	o->machine.image.initrd_more = b->data;
+	o->machine.image.initrd_more_size = b->len;
+	log_at(&o->machine.vm.log, LOG_INFO, "initramfs for the command: %zu KiB", b->len / 1024);
+	return 0;
+}
+
+static int make_initramfs(struct run_options *o, struct err *err)
+{
+	struct buf order = { 0 };
+	int rc;
+
+	begin_initramfs(&o->plan.initramfs);
+	rc = exec_add_modules(o, &order, err);
+	if (!rc)
+		rc = exec_add_order(o, &order, err);
+	if (!rc)
+		rc = end_initramfs(o, &order, err);
+	buf_free(&order);
+	return rc;
+}
+
+int exec_prepare(struct run_options *o, struct err *err)
+{
+	int rc;
+
+	if (!exec_init_size)
+		return err_set(err, ENOTSUP,
+			       "a command after --: this lkvm was built without it (CONFIG_EXEC)");
+	if (o->machine.payload)
+		return 0; /* it is init and command in one */
+	choose_root(o);
+	rc = check_root(o, err);
+	if (!rc)
+		rc = choose_cwd(&o->plan, err);
+	return rc ? rc : make_initramfs(o, err);
+}
+
+void exec_free(struct exec_plan *e)
+{
+	buf_free(&e->initramfs);
+}

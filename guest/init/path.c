@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Which file is meant by the command's first word. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "guest/init/init.h"
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+static const char *path_of(char *const env[])
+{
+	for (; *env; env++) {
+		if (!strncmp(*env, "PATH=", 5))
+			return *env + 5;
+	}
+	return DEFAULT_PATH;
+}
+
+/* What has no #! and is no program is the shell's. */
+static int run_script(const char *path, char *const argv[], char *const env[])
+{
+	size_t n = 0;
+	char **words;
+
+	while (argv[n])
+		n++;
+	words = calloc(n + 3, sizeof(*words));
+	if (!words)
+		return ENOMEM;
+	words[0] = "/bin/sh";
+	words[1] = (char *)path;
+	memcpy(words + 2, argv + (n > 0), n * sizeof(*words));
+	execve(words[0], words, env);
+	free(words);
+	return ENOEXEC;
+}
+
+/* Never returns 0. */
+static int try_file(const char *path, char *const argv[], char *const env[])
+{
+	struct stat st;
+
+	execve(path, argv, env);
+	if (errno == ENOEXEC)
+		return run_script(path, argv, env);
+	if (errno == EACCES && !stat(path, &st) && S_ISDIR(st.st_mode))
+		return EISDIR;
+	/* It is there, and its interpreter is not. */
+	if (errno == ENOENT && !stat(path, &st))
+		return ELIBBAD;
+	return errno;
+}
+
+/* What is there and can't be run doesn't end the search, but is what it ends with. */
+int path_exec(char *const argv[], char *const env[])
+{
+	const char *path = path_of(env), *end;
+	char file[PATH_MAX];
+	int worst = ENOENT;
+
+	if (strchr(argv[0], '/'))
+		return try_file(argv[0], argv, env);
+	for (;; path = end + 1) {
+		int len, rc = ENAMETOOLONG;
+
+		end = strchrnul(path, ':');
+		len = snprintf(file, sizeof(file), "%.*s%s%s", (int)(end - path), path,
+			       end > path ? "/" : "", argv[0]);
+		if (len < (int)sizeof(file))
+			rc = try_file(file, argv, env);
+		if (rc != ENOENT && rc != ENOTDIR && rc != EISDIR)
+			worst = rc;
+		if (!*end)
+			return worst;
+	}
+}
