@@ -73,10 +73,11 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #                    payload-y += NAME                 (guest/payload/NAME.c: of both ports)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
-obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o
+obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o
 
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
+obj-$(CONFIG_VIRTIO_9P) += host/tree.o host/tree-node.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o
@@ -101,6 +102,8 @@ obj-$(CONFIG_VIRTIO_NET) += virtio/net.o virtio/net-pair.o virtio/net-link.o vir
 obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock.o virtio/vsock-unix.o virtio/vsock-table.o virtio/vsock-conn.o
 obj-$(CONFIG_VIRTIO_VSOCK) += virtio/vsock-vhost.o virtio/vhost.o
 obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
+obj-$(CONFIG_VIRTIO_9P) += virtio/9p.o virtio/9p-wire.o virtio/9p-fids.o virtio/9p-files.o virtio/9p-names.o
+obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o
 
 obj-y += machine.o
 
@@ -111,7 +114,7 @@ obj-y += term/reports.o term/log-tail.o term/ktap.o cmd/result.o cmd/junit.o
 # The streams and the status of a command in the guest.
 obj-y += host/stream.o term/tty-stream.o guest/exec.o
 
-obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
+obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 obj-y += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/option-exec.o
 
 obj-y += main.o
@@ -126,6 +129,7 @@ device-$(CONFIG_VIRTIO_RNG) += virtio_rng
 device-$(CONFIG_VIRTIO_NET) += virtio_net
 device-$(CONFIG_VIRTIO_VSOCK) += virtio_vsock
 device-$(CONFIG_VIRTIO_BALLOON) += virtio_balloon
+device-$(CONFIG_VIRTIO_9P) += virtio_9p
 
 # guest/unpack-NAME.o, and below its library.
 unpacker-$(CONFIG_GZIP) += gzip

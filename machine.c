@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "guest/exec.h"
@@ -30,6 +31,7 @@
 #include "util/file.h"
 #include "util/loop.h"
 #include "util/util.h"
+#include "virtio/9p.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
@@ -60,6 +62,7 @@ struct machine {
 	struct pci_bus *pci; /* NULL: none is needed */
 	unsigned int n_virtio;
 	char names[MACHINE_DISKS][24], net_names[MACHINE_NETS][24];
+	char share_names[MACHINE_SHARES][24];
 	struct reports reports;
 	struct report_console report_consoles[TTY_PORTS];
 	struct log_tail log_tail;
@@ -472,6 +475,41 @@ static int add_balloon(struct machine *m, struct err *err)
 	return add_virtio(m, "virtio_balloon", config.name, &config, err);
 }
 
+/* All of them may open what the process may, but for what else it needs. */
+static unsigned int fds_for_each(unsigned int n)
+{
+	const rlim_t others = 512, most = 65536;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur <= others)
+		return 0;
+	return (unsigned int)MIN((limit.rlim_cur - others) / n, most);
+}
+
+static int add_share(struct machine *m, unsigned int i, struct err *err)
+{
+	const struct machine_share *s = &m->config->shares[i];
+	struct p9_config config = {
+		.name = m->share_names[i],
+		.tag = s->tag,
+		.dir = s->dir,
+		.read_only = s->ro,
+		.max_fds = fds_for_each(m->config->n_shares),
+	};
+
+	snprintf(m->share_names[i], sizeof(m->share_names[i]), "virtio-9p.%u", i);
+	return add_virtio(m, "virtio_9p", config.name, &config, err);
+}
+
+static int add_shares(struct machine *m, struct err *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < m->config->n_shares; i++)
+		rc = add_share(m, i, err);
+	return rc;
+}
+
 /* ---- The command in the guest ---- */
 
 static void stream_failed(void *opaque)
@@ -751,8 +789,8 @@ static int load_image(struct machine *m, struct err *err)
 
 unsigned int machine_virtio_devices(const struct machine_config *c)
 {
-	return c->n_disks + c->n_nets + c->rng + c->balloon + !!c->vsock_cid + !!c->exec +
-	       (c->console == CONSOLE_VIRTIO);
+	return c->n_disks + c->n_nets + c->n_shares + c->rng + c->balloon + !!c->vsock_cid +
+	       !!c->exec + (c->console == CONSOLE_VIRTIO);
 }
 
 static void count_lines(struct vm_config *config, unsigned int n_virtio)
@@ -778,9 +816,9 @@ static int create_vm(struct machine *m, struct err *err)
 
 /* In this order: it is that of addresses, and of the names that guests give. */
 static int (*const parts[])(struct machine *m, struct err *err) = {
-	load_image,	    add_tty,	    add_uarts,	    add_rtc, add_pvpanic, add_pci,
-	add_virtio_console, add_disks,	    add_nets,	    add_rng, add_vsock,	  add_balloon,
-	add_exec,	    add_debug_exit, start_timeouts,
+	load_image,	    add_tty,   add_uarts,      add_rtc,	       add_pvpanic, add_pci,
+	add_virtio_console, add_disks, add_nets,       add_rng,	       add_vsock,   add_balloon,
+	add_shares,	    add_exec,  add_debug_exit, start_timeouts,
 };
 
 static int build(struct machine *m, struct err *err)

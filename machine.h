@@ -20,6 +20,7 @@
 #define MACHINE_DISKS 32
 #define MACHINE_DISK_QUEUES 8
 #define MACHINE_NETS 8
+#define MACHINE_SHARES 16
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
@@ -48,6 +49,12 @@ struct machine_exec {
 	int in, out, err;
 };
 
+struct machine_share {
+	const char *tag, *dir;
+	bool ro;
+	bool cow; /* `ro` here; who mounts it lays something over it to write to */
+};
+
 struct machine_config {
 	struct vm_config vm; /* irq_lines is filled in by machine_create() */
 	struct arch_image image;
@@ -71,6 +78,8 @@ struct machine_config {
 	struct machine_disk disks[MACHINE_DISKS];
 	unsigned int n_nets;
 	struct machine_net nets[MACHINE_NETS];
+	unsigned int n_shares;
+	struct machine_share shares[MACHINE_SHARES];
 };
 
 struct machine;

@@ -450,6 +450,16 @@ const struct option run_option_table[] = {
 	  "For a command: where the kernel's modules are, a directory with modules.dep or the INSTALL_MOD_PATH of "
 	  "make modules_install. Else lib/modules/RELEASE near the kernel, or on the host.",
 	  "--payload exec -p \"hello started exited=0 ack\" --modules /lib/modules -- true" },
+	{ "share", 0, "TAG=DIR[:ro|rw|cow]", WORKS, option_set_share,
+	  "The guest can mount this directory: mount -t 9p -o trans=virtio,version=9p2000.L TAG ...; may be "
+	  "repeated. ro, unless told otherwise: nothing is written. cow: neither, but the guest of a command "
+	  "(-- COMMAND) may, and loses it. Nothing outside of it is reached, and no device, FIFO or socket of "
+	  "the host is opened. As root, owners are kept. As any other user, files of this user's are root's "
+	  "in the guest, all is done with this user's rights, and files given to root are this user's.",
+	  "--payload exit --share src=.:ro" },
+	{ "9p", 0, "DIR[,TAG]", WORKS, option_set_9p,
+	  "--share TAG=DIR:rw, as kvmtool spells it; the tag is kvm_9p unless given.",
+	  "--payload exit --9p .,src" },
 	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
 	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "
@@ -548,7 +558,6 @@ const struct option run_option_table[] = {
 	{ "name", 0, "NAME", LATER, "Name of the guest.", NULL },
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },
 	{ "sandbox", 0, "SCRIPT", LATER, "Run a script in the guest.", NULL },
-	{ "9p", 0, "DIR[,TAG]", LATER, "Share a directory.", NULL },
 	{ "tty", 0, "N", LATER, "A console on a pty.", NULL },
 	{ "firmware", 'f', "FILE", LATER, "A firmware image.", NULL },
 	{ "flash", 'F', "FILE", LATER, "A flash image.", NULL },

@@ -187,4 +187,6 @@ void options_free(struct run_options *o)
 		free(o->disk_text[i]);
 	for (unsigned int i = 0; i < MACHINE_NETS; i++)
 		free(o->net_text[i]);
+	for (unsigned int i = 0; i < MACHINE_SHARES; i++)
+		free(o->share_text[i]);
 }

@@ -26,9 +26,10 @@ struct run_options {
 	char **command;	 /* what stands behind `--`, ends with NULL; NULL: no `--` */
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;
-	char *disk_text[MACHINE_DISKS]; /* what disks[] points into */
-	char *net_text[MACHINE_NETS];	/* and nets[] */
-	struct exec_plan plan;		/* what the guest does for the command */
+	char *disk_text[MACHINE_DISKS];	  /* what disks[] points into */
+	char *net_text[MACHINE_NETS];	  /* and nets[] */
+	char *share_text[MACHINE_SHARES]; /* and shares[] */
+	struct exec_plan plan;		  /* what the guest does for the command */
 	cpu_set_t affinity;
 	struct machine_exec exec; /* the command's streams: what machine.exec points to */
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */
@@ -82,6 +83,13 @@ int option_set_modules(struct run_options *o, const char *value, struct err *err
 
 /* When all are known: without a command none of these has a meaning. */
 int option_check_exec(const struct run_options *o, struct err *err);
+
+/* cmd/option-share.c: a directory of its own, each time. */
+int option_set_share(struct run_options *o, const char *value, struct err *err);
+int option_set_9p(struct run_options *o, const char *value, struct err *err);
+
+/* What only goes with a command is refused without: -errno and a line. */
+int option_check_shares(const struct run_options *o, bool command, struct err *err);
 
 /* One of the port's own, for vm_option(). Both strings outlive `o`. */
 int option_set_port(struct run_options *o, const char *name, const char *value, struct err *err);

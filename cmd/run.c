@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -360,6 +361,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	int rc = options_parse(argc, argv, o, err);
 
 	if (!rc)
+		rc = option_check_shares(o, false, err);
+	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
 	if (!rc && o->command)
 		rc = exec_prepare(o, err);
@@ -381,6 +384,20 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	       o->machine.vm.cpus, (unsigned long long)(o->machine.vm.mem / MIB),
 	       o->machine.payload ? o->machine.payload : o->machine.image.kernel, o->params);
 	return 0;
+}
+
+/*
+ * A shared directory's server may need an fd for each file that a guest has open. The limit that most
+ * systems begin with is for programs that use select().
+ */
+static void allow_files(const struct machine_config *c)
+{
+	struct rlimit limit;
+
+	if (!c->n_shares || getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Says why only when something is wrong, or -v asks. */
@@ -533,6 +550,7 @@ static int run_machine(struct run_options *o, struct result *result)
 	int status;
 
 	set_signals();
+	allow_files(&o->machine);
 	if (machine_create(&o->machine, &m, &err))
 		return fail(o, result, err.text);
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "util/hash.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define FIRST_BUCKETS 64u
+#define LAST_BUCKETS (1u << 20)
+
+static struct hash_link **bucket_of(const struct hash *h, uint64_t hash)
+{
+	return &h->buckets[hash & (h->n_buckets - 1)];
+}
+
+/* Without memory it stays as it is, and becomes slow. */
+static int grow(struct hash *h)
+{
+	struct hash bigger = { .n_buckets = h->n_buckets ? h->n_buckets * 2 : FIRST_BUCKETS };
+
+	bigger.buckets = calloc(bigger.n_buckets, sizeof(*bigger.buckets));
+	if (!bigger.buckets)
+		return h->buckets ? 0 : -ENOMEM;
+	for (uint32_t i = 0; i < h->n_buckets; i++) {
+		struct hash_link *next;
+
+		for (struct hash_link *l = h->buckets[i]; l; l = next) {
+			struct hash_link **to = bucket_of(&bigger, l->hash);
+
+			next = l->next;
+			l->next = *to;
+			*to = l;
+		}
+	}
+	free(h->buckets);
+	h->buckets = bigger.buckets;
+	h->n_buckets = bigger.n_buckets;
+	return 0;
+}
+
+int hash_add(struct hash *h, struct hash_link *link, uint64_t hash)
+{
+	struct hash_link **to;
+
+	if (h->count >= h->n_buckets && h->n_buckets < LAST_BUCKETS && grow(h))
+		return -ENOMEM;
+	to = bucket_of(h, hash);
+	link->hash = hash;
+	link->next = *to;
+	*to = link;
+	h->count++;
+	return 0;
+}
+
+void hash_remove(struct hash *h, struct hash_link *link)
+{
+	struct hash_link **at = bucket_of(h, link->hash);
+
+	while (*at != link)
+		at = &(*at)->next;
+	*at = link->next;
+	h->count--;
+}
+
+static struct hash_link *from(struct hash_link *link, uint64_t hash)
+{
+	while (link && link->hash != hash)
+		link = link->next;
+	return link;
+}
+
+struct hash_link *hash_first(const struct hash *h, uint64_t hash)
+{
+	return h->count ? from(*bucket_of(h, hash), hash) : NULL;
+}
+
+struct hash_link *hash_next(const struct hash_link *link)
+{
+	return from(link->next, link->hash);
+}
+
+struct hash_link *hash_scan(const struct hash *h, uint32_t *bucket)
+{
+	for (; *bucket < h->n_buckets; ++*bucket) {
+		if (h->buckets[*bucket])
+			return h->buckets[*bucket];
+	}
+	return NULL;
+}
+
+void hash_free(struct hash *h)
+{
+	free(h->buckets);
+	*h = (struct hash){ 0 };
+}
+
+uint64_t hash_mix(uint64_t v)
+{
+	v = (v ^ (v >> 32)) * 0x9e3779b97f4a7c15;
+	return (v ^ (v >> 29)) * 0xd6e8feb86659fd93;
+}
+
+uint64_t hash_bytes(uint64_t seed, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i++)
+		seed = (seed ^ p[i]) * 0x100000001b3;
+	return hash_mix(seed);
+}
