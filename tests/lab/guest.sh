@@ -410,6 +410,85 @@ commands()
 	done
 }
 
+share() { mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000${3-}" "$1" "$2" || say "no $1"; }
+
+# L1's root as ours, but for /tmp, /mnt (what is shared as work) and /srv (as fixed, which is read-only).
+share_roots()
+{
+	mkdir /r
+	share root /r
+	ls /r/proc >/dev/null 2>&1 && say "the host's processes can be seen"
+	mount -t tmpfs tmpfs /r/tmp
+	for dir in proc sys dev; do mount --bind /$dir /r/$dir; done
+	share work /r/mnt
+	share fixed /r/srv
+	top=$(sed -n 's/.*\btop=\([^ ]*\).*/\1/p' /proc/cmdline)
+}
+
+# The same operations that L1 does on a file system of its own.
+share_operations()
+{
+	for seed in $(seq $(sed -n 's/.*\bseeds=\([0-9]*\).*/\1/p' /proc/cmdline)); do
+		mkdir /r/mnt/operations-$seed
+		chroot /r perl "$top/tests/lab/file-operations.pl" $seed 1000 /mnt/operations-$seed >/r/mnt/operations-$seed.guest 2>&1
+	done
+	say "operations done"
+}
+
+share_large()
+{
+	sha256sum </r/mnt/large >/r/mnt/large.sum
+	dd if=/dev/urandom of=/r/mnt/larger bs=1M count=16 2>/dev/null
+	sha256sum </r/mnt/larger >/r/mnt/larger.sum
+	say "entries $(ls /r/mnt/many | wc -l)"
+}
+
+share_git()
+{
+	chroot /r git clone -q /mnt/repository /mnt/clone 2>&1
+	chroot /r git -C /mnt/clone fsck --full >/dev/null 2>&1 && say "fsck is content"
+	say "status $(chroot /r git -C /mnt/clone status --porcelain | wc -l)"
+}
+
+# Each says so when it succeeds.
+share_trespass()
+{
+	touch /r/srv/new 2>/dev/null && say "made a file"
+	mkdir /r/srv/dir 2>/dev/null && say "made a directory"
+	echo x 2>/dev/null >>/r/srv/file && say "wrote"
+	rm -f /r/srv/file 2>/dev/null && say "removed"
+	mv /r/srv/file /r/srv/other 2>/dev/null && say "renamed"
+	ln /r/srv/file /r/srv/other 2>/dev/null && say "linked"
+	chmod 777 /r/srv/file 2>/dev/null && say "changed a mode"
+	touch -d 2001-01-01 /r/srv/file 2>/dev/null && say "changed a time"
+	mknod /r/mnt/null c 1 3 2>/dev/null && say "made a device"
+	say "file: $(cat /r/srv/file)"
+}
+
+# L1 puts now a directory there, now a link to one that is not shared: until it says so.
+share_race()
+{
+	say "racing"
+	tries=0
+	until [ -e /r/mnt/raced ]; do
+		grep -l outside /r/mnt/moving/secret /r/mnt/moving/../secret 2>/dev/null
+		tries=$((tries + 1))
+	done
+	say "tries $((tries > 10))"
+}
+
+# Whoever lkvm runs as: its files are root's here.
+share_owners()
+{
+	mkdir /s
+	share own /s
+	say "owner $(stat -c %u:%g:%a /s/file)"
+	echo new >/s/new && say "new $(stat -c %u:%g:%a /s/new)"
+	chown 0:0 /s/new && say "kept"
+	chown 5 /s/new 2>/dev/null && say "given away"
+	chmod 640 /s/new && mv /s/new /s/newer && cat /s/newer
+}
+
 # What of its memory is free when it does not become less any more: a balloon has taken its part.
 balloon()
 {
