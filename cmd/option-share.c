@@ -71,8 +71,8 @@ int option_set_share(struct run_options *o, const char *value, struct err *err)
 	share.tag = text;
 	dir = strchr(text, '=');
 	if (!dir)
-		return err_set(err, EINVAL, "--share %s: it is TAG=DIR, with :ro, :rw or :cow behind",
-			       value);
+		return err_set(err, EINVAL,
+			       "--share %s: it is TAG=DIR, with :ro, :rw or :cow behind", value);
 	*dir++ = 0;
 	share.dir = dir;
 	if (cut_word(dir, "rw"))
@@ -108,10 +108,11 @@ int option_check_shares(const struct run_options *o, bool command, struct err *e
 
 	for (unsigned int i = 0; !command && i < m->n_shares; i++) {
 		if (m->shares[i].cow)
-			return err_set(err, EINVAL,
-				       "--share %s=%s:cow: it needs a command (-- COMMAND), whose init "
-				       "keeps what is written; or share it :ro",
-				       m->shares[i].tag, m->shares[i].dir);
+			return err_set(
+				err, EINVAL,
+				"--share %s=%s:cow: it needs a command (-- COMMAND), whose init "
+				"keeps what is written; or share it :ro",
+				m->shares[i].tag, m->shares[i].dir);
 	}
 	return 0;
 }

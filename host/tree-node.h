@@ -7,9 +7,9 @@
 #include "util/hash.h"
 
 struct tree_node {
-	struct hash_link link; /* by parent and name, unless it is detached */
-	struct tree_node *parent; /* held; the root's is NULL */
-	struct tree_node *down;	  /* scratch of tree_node_fd() */
+	struct hash_link link;		 /* by parent and name, unless it is detached */
+	struct tree_node *parent;	 /* held; the root's is NULL */
+	struct tree_node *down;		 /* scratch of tree_node_fd() */
 	struct tree_node *newer, *older; /* open directories that nothing holds open */
 	uint32_t refs;
 	uint32_t pins; /* its fd must stay */
@@ -25,7 +25,7 @@ struct tree {
 	struct tree_node *root;
 	struct hash nodes;
 	uint32_t n_nodes;
-	unsigned int n_fds, max_fds;	    /* of nodes and of open files */
+	unsigned int n_fds, max_fds;	   /* of nodes and of open files */
 	struct tree_node *newest, *oldest; /* of the open directories */
 	bool read_only, keeps_owners;
 	uint32_t uid, gid; /* ours, shown as root's unless keeps_owners */
@@ -58,7 +58,6 @@ struct tree_node *tree_node_find(const struct tree *t, const struct tree_node *d
 void tree_node_detach(struct tree *t, struct tree_node *node);
 
 /* It has been renamed. */
-int tree_node_move(struct tree *t, struct tree_node *node, struct tree_node *dir,
-		   const char *name);
+int tree_node_move(struct tree *t, struct tree_node *node, struct tree_node *dir, const char *name);
 
 #endif

@@ -246,9 +246,9 @@ static int finish_made(struct tree *t, struct tree_node *dir, const char *name, 
 		goto out;
 	fd = rc = tree_node_fd(t, n);
 	if (fd >= 0)
-		rc = t->keeps_owners ?
-			     result(fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH)) :
-			     0;
+		rc = t->keeps_owners
+			     ? result(fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH))
+			     : 0;
 	if (!rc && mode & SET_BITS)
 		rc = result(chmod(path_of(fd).text, mode & 07777));
 	if (!rc)
@@ -532,9 +532,7 @@ int tree_xattr_list(struct tree *t, struct tree_node *node, char *buf)
 int tree_xattr_set(struct tree *t, struct tree_node *node, const char *name, const void *value,
 		   size_t size, int flags)
 {
-	int fd = t->read_only	     ? -EROFS :
-		 has_xattr(t, name) ? tree_node_fd(t, node) :
-				      -EOPNOTSUPP;
+	int fd = t->read_only ? -EROFS : has_xattr(t, name) ? tree_node_fd(t, node) : -EOPNOTSUPP;
 
 	if (fd >= 0) {
 		fd = result(setxattr(path_of(fd).text, name, value, size, flags));
@@ -545,9 +543,7 @@ int tree_xattr_set(struct tree *t, struct tree_node *node, const char *name, con
 
 int tree_xattr_remove(struct tree *t, struct tree_node *node, const char *name)
 {
-	int fd = t->read_only	     ? -EROFS :
-		 has_xattr(t, name) ? tree_node_fd(t, node) :
-				      -EOPNOTSUPP;
+	int fd = t->read_only ? -EROFS : has_xattr(t, name) ? tree_node_fd(t, node) : -EOPNOTSUPP;
 
 	if (fd >= 0) {
 		fd = result(removexattr(path_of(fd).text, name));

@@ -47,8 +47,8 @@ int p9_getattr(struct p9 *p, struct p9_call *c)
 
 	if (rc)
 		return rc;
-	rc = fid->fd >= 0 ? tree_stat_fd(p->tree, fid->fd, &st) :
-			    tree_stat(p->tree, fid->node, &st);
+	rc = fid->fd >= 0 ? tree_stat_fd(p->tree, fid->fd, &st)
+			  : tree_stat(p->tree, fid->node, &st);
 	if (rc)
 		return rc;
 	qid = p9_qid_of(&st, tree_id(p->tree, st.st_dev, st.st_ino));

@@ -119,7 +119,7 @@ int p9_attach(struct p9 *p, struct p9_call *c)
 	uint32_t uid;
 	int rc;
 
-	p9_u32(c); /* afid */
+	p9_u32(c);			    /* afid */
 	p9_string(c, words, sizeof(words)); /* uname */
 	p9_string(c, words, sizeof(words)); /* aname: there is but one tree */
 	uid = p9_u32(c);

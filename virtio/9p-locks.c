@@ -84,8 +84,8 @@ static void take_lock(struct p9_call *c, struct lock *lock)
 
 static int check_lock(const struct lock *lock)
 {
-	return lock->type > P9_UNLOCK || lock->start > INT64_MAX || lock->len > INT64_MAX ? -EINVAL :
-											    0;
+	return lock->type > P9_UNLOCK || lock->start > INT64_MAX || lock->len > INT64_MAX ? -EINVAL
+											  : 0;
 }
 
 int p9_lock(struct p9 *p, struct p9_call *c)
@@ -110,7 +110,9 @@ int p9_lock(struct p9 *p, struct p9_call *c)
 	} else if (lock.type == P9_UNLOCK && p->locks_lent) {
 		set_by_others(p, fid, &lock, true);
 	}
-	p9_put_u8(c, !rc ? P9_LOCKED : rc == -EAGAIN || rc == -EACCES ? P9_BLOCKED : P9_LOCK_FAILED);
+	p9_put_u8(c, !rc			      ? P9_LOCKED
+		     : rc == -EAGAIN || rc == -EACCES ? P9_BLOCKED
+						      : P9_LOCK_FAILED);
 	return 0;
 }
 
@@ -139,9 +141,9 @@ int p9_getlock(struct p9 *p, struct p9_call *c)
 		lock.len = (uint64_t)fl.l_len;
 		lock.owner = (uint32_t)MAX(fl.l_pid, 0);
 	}
-	p9_put_u8(c, fl.l_type == F_RDLCK ? P9_READ_LOCK :
-		     fl.l_type == F_WRLCK ? P9_WRITE_LOCK :
-					    P9_UNLOCK);
+	p9_put_u8(c, fl.l_type == F_RDLCK   ? P9_READ_LOCK
+		     : fl.l_type == F_WRLCK ? P9_WRITE_LOCK
+					    : P9_UNLOCK);
 	p9_put_u64(c, lock.start);
 	p9_put_u64(c, lock.len);
 	p9_put_u32(c, lock.owner);

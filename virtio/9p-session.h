@@ -29,10 +29,10 @@ struct p9_fid {
 	uint32_t number;
 	uint32_t uid; /* on whose behalf */
 	struct tree_node *node;
-	int fd; /* -1: not open */
-	int flags; /* that it was opened with */
+	int fd;		   /* -1: not open */
+	int flags;	   /* that it was opened with */
 	uint64_t dev, ino; /* of what is open */
-	uint64_t dir_pos; /* where the fd of a directory stands */
+	uint64_t dir_pos;  /* where the fd of a directory stands */
 	bool locks;
 	uint32_t lock_owner; /* the process that last locked by it */
 	struct p9_xattr *xattr;
@@ -43,7 +43,7 @@ struct p9 {
 	struct hash fids;
 	uint32_t msize; /* 0: there was no Tversion */
 	uint32_t xattr_bytes;
-	bool locks_lent; /* a lock was ever taken by another fid than was asked for */
+	bool locks_lent;	    /* a lock was ever taken by another fid than was asked for */
 	uint8_t *scratch, *entries; /* P9_SCRATCH each */
 };
 
@@ -70,7 +70,6 @@ int p9_fid_add(struct p9 *p, uint32_t number, uint32_t uid, struct tree_node *no
 /* It is gone in any case; what a written attribute came to. */
 int p9_fid_drop(struct p9 *p, struct p9_fid *fid);
 void p9_drop_all(struct p9 *p);
-
 
 /* Of a fid that stands for an attribute. */
 int p9_xattr_read(struct p9 *p, struct p9_fid *fid, struct p9_call *c, uint64_t offset,

@@ -131,8 +131,8 @@ int p9_open_flags(uint32_t flags)
 		uint32_t theirs;
 		int ours;
 	} pairs[] = {
-		{ 0200, O_EXCL },	{ 01000, O_TRUNC },	  { 02000, O_APPEND },
-		{ 010000, O_DSYNC },	{ 0200000, O_DIRECTORY }, { 04010000, O_SYNC },
+		{ 0200, O_EXCL },    { 01000, O_TRUNC },       { 02000, O_APPEND },
+		{ 010000, O_DSYNC }, { 0200000, O_DIRECTORY }, { 04010000, O_SYNC },
 	};
 	int out = (int)(flags & 3);
 

@@ -62,8 +62,8 @@ int p9_xattrwalk(struct p9 *p, struct p9_call *c)
 	rc = p9_bad(c);
 	if (rc)
 		return rc;
-	size = name[0] ? tree_xattr_get(p->tree, from->node, name, p->scratch, P9_SCRATCH) :
-			 tree_xattr_list(p->tree, from->node, (char *)p->scratch);
+	size = name[0] ? tree_xattr_get(p->tree, from->node, name, p->scratch, P9_SCRATCH)
+		       : tree_xattr_list(p->tree, from->node, (char *)p->scratch);
 	if (size < 0)
 		return size;
 	rc = attach_value(p, from, number, p->scratch, (uint32_t)size);
