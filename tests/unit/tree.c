@@ -173,7 +173,8 @@ static void test_links(void)
 	n = walk(t, "out");
 	len = tree_readlink(t, n, target, sizeof(target));
 	ok(len == (int)strlen(outside) && !memcmp(target, outside, (size_t)len), "it is text");
-	ok(tree_truncate(t, n, 0) == -EINVAL && tree_chmod(t, n, 0777) != 0, "it has no size or mode");
+	ok(tree_truncate(t, n, 0) == -EINVAL && tree_chmod(t, n, 0777) != 0,
+	   "it has no size or mode");
 	tree_put(t, n);
 	ok(reads(t, "file", "inside"), "what they pointed at is as it was");
 	tree_close(t);
