@@ -64,17 +64,11 @@ static void begin(struct client *c, uint8_t type)
 	put(c, 0x1234, 2);
 }
 
-/*
- * Sends `out_len` bytes of what was made, in pieces, with `in_len` bytes for the answer. Its error, 0
- * for none, -1 when there is no right answer.
- */
-static int exchange(struct client *c, uint32_t out_len, uint32_t in_len)
+/* `out_len` bytes of what was made, in pieces, with `in_len` bytes for the answer. */
+static void offer(struct client *c, uint32_t out_len, uint32_t in_len)
 {
-	uint16_t n = ring_avail(c->m, 0)->idx;
 	uint32_t first = MIN(out_len, 5u);
-	uint8_t type = c->out[4];
 
-	memset((void *)c->in, 0xee, 64);
 	driver_desc(c->m, 0, 0, OUT, first, false, true);
 	driver_desc(c->m, 0, 1, OUT + first, MAX(out_len - first, 1u), false, true);
 	driver_desc(c->m, 0, 2, IN, MIN(in_len, 9u), true, in_len > 9);
@@ -82,6 +76,16 @@ static int exchange(struct client *c, uint32_t out_len, uint32_t in_len)
 		driver_desc(c->m, 0, 3, IN + 9, in_len - 9, true, false);
 	driver_offer(c->m, 0, SIZE, 0);
 	driver_kick(c->m, 0);
+}
+
+/* The error of its answer, 0 for none, -1 when there is no right answer. */
+static int exchange(struct client *c, uint32_t out_len, uint32_t in_len)
+{
+	uint16_t n = ring_avail(c->m, 0)->idx;
+	uint8_t type = c->out[4];
+
+	memset((void *)c->in, 0xee, 64);
+	offer(c, out_len, in_len);
 	if (!driver_wait_used(c->m, 0, n + 1))
 		return -1;
 	c->used = ring_used(c->m, 0)->ring[n % SIZE].len;
@@ -354,7 +358,8 @@ static void test_version(struct client *c)
 	put(c, 0, 4);
 	ok(call(c) == EOPNOTSUPP, "no authentication");
 	ok(!attach(c, 0) && reader_u8(&c->got) == 0x80, "attached: a directory");
-	ok(attach(c, 0) == EBADF && attach(c, P9_NO_FID) == EBADF, "not to a fid that is taken, or none");
+	ok(attach(c, 0) == EBADF && attach(c, P9_NO_FID) == EBADF,
+	   "not to a fid that is taken, or none");
 	ok(!walk(c, 0, 1, NULL) && !version(c, 65536, "9P2000.L") && clunk(c, 0) == EBADF &&
 		   clunk(c, 1) == EBADF && !attach(c, 0),
 	   "a version ends all that was before");
@@ -427,8 +432,7 @@ static void test_files(struct client *c)
 	static uint8_t big[300000];
 	struct stat st;
 
-	ok(!walk(c, 0, 1, NULL) && !lcreate(c, 1, "file", O_RDWR | 0200) &&
-		   reader_u8(&c->got) == 0,
+	ok(!walk(c, 0, 1, NULL) && !lcreate(c, 1, "file", O_RDWR | 0200) && reader_u8(&c->got) == 0,
 	   "a file is made, and open");
 	ok(!write_at(c, 1, 0, "hello, guest", 12) && reader_le32(&c->got) == 12 &&
 		   reads(c, 1, 0, "hello, guest") && reads(c, 1, 7, "guest") && reads(c, 1, 99, ""),
@@ -450,13 +454,12 @@ static void test_files(struct client *c)
 	ok(lopen(c, 1, O_RDONLY) == EBUSY && lcreate(c, 1, "more", O_RDWR) == EBUSY,
 	   "an open fid is not opened again");
 	ok(lcreate(c, 0, "file", O_RDWR | 0200) == EEXIST, "a file that must be new");
-	ok(!walk(c, 0, 2, "file") && !lopen(c, 2, O_RDONLY) &&
-		   write_at(c, 2, 0, "x", 1) == EBADF && reads(c, 2, sizeof(big) + 1, ""),
+	ok(!walk(c, 0, 2, "file") && !lopen(c, 2, O_RDONLY) && write_at(c, 2, 0, "x", 1) == EBADF &&
+		   reads(c, 2, sizeof(big) + 1, ""),
 	   "opened for reading");
-	ok(!unlinkat_in(c, 0, "file", 0) && access(path_of("file"), F_OK) &&
-		   !getattr(c, 1) && !write_at(c, 1, 0, "gone", 4) &&
-		   !read_at(c, P9_TREAD, 2, 0, 4) && reader_le32(&c->got) == 4 &&
-		   !memcmp(c->got.p, "gone", 4),
+	ok(!unlinkat_in(c, 0, "file", 0) && access(path_of("file"), F_OK) && !getattr(c, 1) &&
+		   !write_at(c, 1, 0, "gone", 4) && !read_at(c, P9_TREAD, 2, 0, 4) &&
+		   reader_le32(&c->got) == 4 && !memcmp(c->got.p, "gone", 4),
 	   "unlinked, and still open");
 	ok(!clunk(c, 1) && !clunk(c, 2) && read_at(c, P9_TREAD, 1, 0, 1) == EBADF, "closed");
 	ok(read_at(c, P9_TREAD, 0, 0, 1) == EBADF && write_at(c, 0, 0, "x", 1) == EBADF,
@@ -529,7 +532,8 @@ static void test_names(struct client *c)
 		   !write_at(c, 3, 0, "moved", 5) && !rename_in(c, 3, 0, "back") &&
 		   !access(path_of("back"), F_OK) && reads(c, 3, 0, "moved"),
 	   "renamed, open or not");
-	ok(unlinkat_in(c, 0, "dir", 0) == EISDIR && unlinkat_in(c, 0, "dir", REMOVE_DIR) == ENOTEMPTY &&
+	ok(unlinkat_in(c, 0, "dir", 0) == EISDIR &&
+		   unlinkat_in(c, 0, "dir", REMOVE_DIR) == ENOTEMPTY &&
 		   unlinkat_in(c, 0, "dir", 1) == EINVAL && unlinkat_in(c, 4, "none", 0) == ENOENT,
 	   "what is not unlinked");
 	ok(!unlinkat_in(c, 4, "hard", 0) && !with_fid(c, P9_TREMOVE, 4) && clunk(c, 4) == EBADF &&
@@ -614,7 +618,8 @@ static void test_readdir(struct client *c)
 	   "a thousand entries, from the beginning each time");
 	ok(read_at(c, P9_TREADDIR, 1, 0, 10) == EINVAL, "no room for one");
 	ok(read_at(c, P9_TREAD, 1, 0, 10) == EISDIR, "it is no file");
-	ok(!clunk(c, 1) && !walk(c, 0, 1, "many") && lopen(c, 1, O_WRONLY) == EISDIR && !clunk(c, 1),
+	ok(!clunk(c, 1) && !walk(c, 0, 1, "many") && lopen(c, 1, O_WRONLY) == EISDIR &&
+		   !clunk(c, 1),
 	   "nor is it written");
 	close(open(path_of("plain"), O_CREAT | O_WRONLY, 0600));
 	ok(!walk(c, 0, 1, "plain") && lopen(c, 1, 0200000) == ENOTDIR && !lopen(c, 1, O_RDONLY) &&
@@ -684,13 +689,15 @@ static void test_xattrs(struct client *c)
 		clunk(c, 1);
 		return;
 	}
-	ok(!rc && !xattrwalk(c, 1, 2, name) && reader_le64(&c->got) == 5 && reads(c, 2, 0, "value") &&
-		   reads(c, 2, 3, "ue") && reads(c, 2, 5, "") && write_at(c, 2, 0, "x", 1) == EBADF,
+	ok(!rc && !xattrwalk(c, 1, 2, name) && reader_le64(&c->got) == 5 &&
+		   reads(c, 2, 0, "value") && reads(c, 2, 3, "ue") && reads(c, 2, 5, "") &&
+		   write_at(c, 2, 0, "x", 1) == EBADF,
 	   "and read");
 	ok(lopen(c, 2, O_RDONLY) == EBUSY && !clunk(c, 2), "it is no file");
-	ok(!xattrwalk(c, 1, 2, "") && reader_le64(&c->got) > strlen(name) && !clunk(c, 2), "listed");
-	ok(!walk(c, 1, 2, NULL) && !xattrcreate(c, 2, name, 5, 1) && !write_at(c, 2, 0, "other", 5) &&
-		   clunk(c, 2) == EEXIST,
+	ok(!xattrwalk(c, 1, 2, "") && reader_le64(&c->got) > strlen(name) && !clunk(c, 2),
+	   "listed");
+	ok(!walk(c, 1, 2, NULL) && !xattrcreate(c, 2, name, 5, 1) &&
+		   !write_at(c, 2, 0, "other", 5) && clunk(c, 2) == EEXIST,
 	   "one that must be new");
 	ok(!walk(c, 1, 2, NULL) && !xattrcreate(c, 2, name, 5, 0) && !write_at(c, 2, 0, "cut", 3) &&
 		   clunk(c, 2) == EINVAL && !xattrwalk(c, 1, 2, name) && reads(c, 2, 0, "value") &&
@@ -762,13 +769,13 @@ static void test_malformed(struct client *c, struct machine *m)
 	ok(exchange(c, c->len, 100) == EMSGSIZE && c->used == 11, "an answer that has no room");
 	ok(exchange(c, c->len, 160) == 0, "and one that just has");
 	ok(!getattr(c, 0), "after all that it lives");
-	ok(exchange(c, c->len, 10) == -1 && driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET),
-	   "no room for an error: needs reset");
+	offer(c, c->len, 10);
+	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "no room for an error: needs reset");
 	driver_start(m, 1, 1, SIZE);
 	ok(attach(c, 0) == EPROTO && !version(c, 65536, "9P2000.L") && !attach(c, 0),
 	   "which ends the session");
-	ok(exchange(c, 6, ROOM) == -1 && driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET),
-	   "no header: needs reset");
+	offer(c, 6, ROOM);
+	ok(driver_wait_status(m, VIRTIO_CONFIG_S_NEEDS_RESET), "no header: needs reset");
 	driver_start(m, 1, 1, SIZE);
 	if (version(c, 65536, "9P2000.L") || attach(c, 0))
 		ok(false, "a new session");
@@ -787,15 +794,18 @@ static void test_read_only(struct client *c)
 	so &= mkdir_in(c, 0, "new") == EROFS && mknod_in(c, 0, "new", S_IFREG) == EROFS;
 	so &= symlink_in(c, 0, "new", "x") == EROFS && link_in(c, 0, 1, "new") == EROFS;
 	so &= rename_in(c, 1, 0, "new") == EROFS && renameat_in(c, 0, "attr", 0, "new") == EROFS;
-	so &= unlinkat_in(c, 0, "attr", 0) == EROFS && unlinkat_in(c, 0, "many", REMOVE_DIR) == EROFS;
+	so &= unlinkat_in(c, 0, "attr", 0) == EROFS &&
+	      unlinkat_in(c, 0, "many", REMOVE_DIR) == EROFS;
 	for (uint32_t valid = 1; valid <= 0x40; valid <<= 1)
 		so &= setattr(c, 1, valid, 0777, 0) == EROFS;
 	so &= xattrcreate(c, 1, "user.x", 1, 0) == EROFS;
 	ok(so, "all that writes is refused");
-	ok(!lopen(c, 1, O_RDONLY) && write_at(c, 1, 0, "x", 1) == EBADF && setattr(c, 1, 8, 0, 0) == EROFS,
+	ok(!lopen(c, 1, O_RDONLY) && write_at(c, 1, 0, "x", 1) == EBADF &&
+		   setattr(c, 1, 8, 0, 0) == EROFS,
 	   "also by a fid that is open");
 	ok(!walk(c, 0, 2, "attr") && with_fid(c, P9_TREMOVE, 2) == EROFS && clunk(c, 2) == EBADF &&
-		   !stat(path_of("attr"), &after) && after.st_ctim.tv_nsec == before.st_ctim.tv_nsec &&
+		   !stat(path_of("attr"), &after) &&
+		   after.st_ctim.tv_nsec == before.st_ctim.tv_nsec &&
 		   after.st_size == before.st_size,
 	   "and nothing has changed");
 	clunk(c, 1);
@@ -853,7 +863,9 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 
 static struct virtio_dev *plug(struct machine *m, struct client *c, bool read_only)
 {
-	struct p9_config config = { .name = "9p", .tag = "tag", .dir = dir, .read_only = read_only };
+	struct p9_config config = {
+		.name = "9p", .tag = "tag", .dir = dir, .read_only = read_only
+	};
 	struct virtio_dev *dev;
 
 	machine_set_up(m, -1);
@@ -895,7 +907,8 @@ int main(void)
 	test_many_fids();
 	check_save_load(dev);
 	long_tag.dir = dir;
-	ok(virtio_9p_type.create(&m.env, &long_tag, &device, &err) == -EINVAL, "refused: %s", err.text);
+	ok(virtio_9p_type.create(&m.env, &long_tag, &device, &err) == -EINVAL, "refused: %s",
+	   err.text);
 	device_unplug(dev);
 	machine_tear_down(&m);
 	dev = plug(&m, &c, true);
