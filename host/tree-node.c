@@ -204,7 +204,8 @@ void tree_node_detach(struct tree *t, struct tree_node *n)
 	n->detached = true;
 }
 
-static struct tree_node *new_node(struct tree *t, struct tree_node *dir, const char *name)
+static struct tree_node *new_node(struct tree *t, struct tree_node *dir, const char *name,
+				  uint32_t type, bool detached)
 {
 	struct tree_node *n;
 
@@ -215,8 +216,10 @@ static struct tree_node *new_node(struct tree *t, struct tree_node *dir, const c
 		return NULL;
 	n->fd = -1;
 	n->refs = 1;
+	n->type = type;
+	n->detached = detached;
 	n->name = strdup(name);
-	if (!n->name || hash_add(&t->nodes, &n->link, hash_name(dir, name))) {
+	if (!n->name || (!detached && hash_add(&t->nodes, &n->link, hash_name(dir, name)))) {
 		free(n->name);
 		free(n);
 		return NULL;
@@ -226,21 +229,27 @@ static struct tree_node *new_node(struct tree *t, struct tree_node *dir, const c
 	return n;
 }
 
+/* By its name alone nobody knows yet which file it is. */
+static bool is_same(const struct tree_node *n, const struct stat *st)
+{
+	return (n->dev == st->st_dev && n->ino == st->st_ino) ||
+	       (!n->ino && n->type == (st->st_mode & S_IFMT));
+}
+
 int tree_node_of(struct tree *t, struct tree_node *dir, const char *name, const struct stat *st,
 		 struct tree_node **out)
 {
 	struct tree_node *n = tree_node_find(t, dir, name);
 
-	if (n && n->dev == st->st_dev && n->ino == st->st_ino) {
-		*out = tree_get(n);
-		return 0;
+	if (n && is_same(n, st)) {
+		tree_get(n);
+	} else {
+		if (n)
+			tree_node_detach(t, n); /* the host has put another there */
+		n = new_node(t, dir, name, st->st_mode & S_IFMT, false);
 	}
-	if (n)
-		tree_node_detach(t, n); /* the host has put another there */
-	n = new_node(t, dir, name);
 	if (!n)
 		return -ENFILE;
-	n->type = st->st_mode & S_IFMT;
 	n->dev = st->st_dev;
 	n->ino = st->st_ino;
 	*out = n;
@@ -305,6 +314,65 @@ struct tree_node *tree_root(struct tree *t)
 struct tree_node *tree_parent(struct tree_node *node)
 {
 	return tree_get(node->parent ? node->parent : node);
+}
+
+uint32_t tree_type(const struct tree_node *node)
+{
+	return node->type;
+}
+
+int tree_path(const struct tree_node *node, char *buf, size_t size)
+{
+	size_t at = size, len;
+
+	buf[0] = 0;
+	for (; node->parent; node = node->parent) {
+		len = strlen(node->name) + (at < size); /* and the slash behind it */
+		if (node->detached || len > at)
+			return -ESTALE;
+		at -= len;
+		memcpy(buf + at, node->name, strlen(node->name));
+		if (at + len < size)
+			buf[at + len - 1] = '/';
+	}
+	memmove(buf, buf + at, size - at);
+	return (int)(size - at);
+}
+
+/* One step of a path: what is there already must be of that kind, too. */
+static int step_named(struct tree *t, struct tree_node **at, const char *name, uint32_t type)
+{
+	struct tree_node *next = tree_get(tree_node_find(t, *at, name));
+
+	if (!next)
+		next = new_node(t, *at, name, type, false);
+	tree_put(t, *at);
+	*at = next;
+	return !next ? -ENFILE : next->type != type ? -EINVAL : 0;
+}
+
+int tree_named(struct tree *t, char *path, uint32_t type, struct tree_node **out)
+{
+	struct tree_node *at = tree_root(t);
+	char *name;
+	int rc = 0;
+
+	while (!rc && path && *path && (name = strsep(&path, "/")))
+		rc = !tree_name_ok(name, strlen(name))
+			     ? -EINVAL
+			     : step_named(t, &at, name, path ? S_IFDIR : type);
+	if (!rc && at->type != type)
+		rc = -EINVAL;
+	if (rc)
+		tree_put(t, at);
+	*out = rc ? NULL : at;
+	return rc;
+}
+
+int tree_nameless(struct tree *t, uint32_t type, struct tree_node **out)
+{
+	*out = new_node(t, t->root, "", type, true);
+	return *out ? 0 : -ENFILE;
 }
 
 bool tree_is_root(const struct tree_node *node)

@@ -71,6 +71,16 @@ struct tree_node *tree_root(struct tree *t);
 struct tree_node *tree_parent(struct tree_node *node);
 bool tree_is_root(const struct tree_node *node);
 
+/*
+ * To save a node, and find it again: its path below the root, without a NUL, and how long it is; -ESTALE:
+ * it has none any more, or a longer one. A reference to what has this path (which is cut up) and is
+ * of this S_IFMT, without a look at whether it is there; and one to what has lost its name.
+ */
+int tree_path(const struct tree_node *node, char *buf, size_t size);
+uint32_t tree_type(const struct tree_node *node);
+int tree_named(struct tree *t, char *path, uint32_t type, struct tree_node **out);
+int tree_nameless(struct tree *t, uint32_t type, struct tree_node **out);
+
 /* Is it one component, not "." or ".."? All names below must be. */
 bool tree_name_ok(const char *name, size_t len);
 

@@ -30,12 +30,29 @@ struct p9_fid *p9_take_fid(struct p9 *p, struct p9_call *c)
 	return fid;
 }
 
+int p9_fid_fd(struct p9 *p, struct p9_fid *fid)
+{
+	struct stat st;
+
+	if (!fid->opened)
+		return -EBADF;
+	if (fid->fd >= 0)
+		return fid->fd;
+	fid->fd = tree_open_node(p->tree, fid->node, fid->flags, &st);
+	if (fid->fd < 0)
+		return fid->fd;
+	fid->dev = st.st_dev;
+	fid->ino = st.st_ino;
+	fid->dir_pos = 0;
+	return fid->fd;
+}
+
 struct p9_fid *p9_take_open(struct p9 *p, struct p9_call *c)
 {
 	struct p9_fid *fid = p9_take_fid(p, c);
 
-	if (fid && fid->fd < 0 && !c->error)
-		c->error = -EBADF;
+	if (fid && !c->error)
+		c->error = MIN(p9_fid_fd(p, fid), 0);
 	return fid;
 }
 
@@ -73,13 +90,18 @@ int p9_fid_drop(struct p9 *p, struct p9_fid *fid)
 	return rc;
 }
 
-/* Attributes that were not written whole stay as they were. */
 void p9_drop_all(struct p9 *p)
 {
 	struct hash_link *l;
 
-	for (uint32_t at = 0; (l = hash_scan(&p->fids, &at));)
-		p9_fid_drop(p, fid_at(l));
+	for (uint32_t at = 0; (l = hash_scan(&p->fids, &at));) {
+		struct p9_fid *fid = fid_at(l);
+
+		if (fid->xattr)
+			p9_xattr_free(p, fid->xattr);
+		fid->xattr = NULL;
+		p9_fid_drop(p, fid);
+	}
 }
 
 /* ---- Sessions ---- */
@@ -187,7 +209,7 @@ static int arrive(struct p9 *p, struct p9_fid *from, uint32_t number, struct tre
 {
 	if (from->number != number)
 		return p9_fid_add(p, number, from->uid, at, NULL);
-	if (from->fd >= 0 || from->xattr)
+	if (from->opened || from->xattr)
 		return -EBUSY;
 	tree_put(p->tree, from->node);
 	from->node = at;

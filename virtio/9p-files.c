@@ -12,10 +12,14 @@
 
 /* ---- Opening ---- */
 
-static void put_opened(struct p9 *p, struct p9_call *c, struct p9_fid *fid, const struct stat *st)
+static void opened(struct p9 *p, struct p9_call *c, struct p9_fid *fid, int fd, int flags,
+		   const struct stat *st)
 {
 	struct p9_qid qid = p9_qid_of(st, tree_id(p->tree, st->st_dev, st->st_ino));
 
+	fid->opened = true;
+	fid->fd = fd;
+	fid->flags = flags & P9_OPEN_FLAGS;
 	fid->dev = st->st_dev;
 	fid->ino = st->st_ino;
 	fid->dir_pos = 0;
@@ -32,14 +36,12 @@ int p9_lopen(struct p9 *p, struct p9_call *c)
 
 	if (p9_bad(c))
 		return p9_bad(c);
-	if (fid->fd >= 0 || fid->xattr)
+	if (fid->opened || fid->xattr)
 		return -EBUSY;
 	fd = tree_open_node(p->tree, fid->node, flags, &st);
 	if (fd < 0)
 		return fd;
-	fid->fd = fd;
-	fid->flags = flags;
-	put_opened(p, c, fid, &st);
+	opened(p, c, fid, fd, flags, &st);
 	return 0;
 }
 
@@ -59,7 +61,7 @@ int p9_lcreate(struct p9 *p, struct p9_call *c)
 	owner.gid = p9_u32(c);
 	if (p9_bad(c))
 		return p9_bad(c);
-	if (fid->fd >= 0 || fid->xattr)
+	if (fid->opened || fid->xattr)
 		return -EBUSY;
 	owner.uid = fid->uid;
 	fd = tree_create(p->tree, fid->node, name, p9_open_flags(flags), mode, &owner, &node, &st);
@@ -67,9 +69,7 @@ int p9_lcreate(struct p9 *p, struct p9_call *c)
 		return fd;
 	tree_put(p->tree, fid->node);
 	fid->node = node;
-	fid->fd = fd;
-	fid->flags = p9_open_flags(flags);
-	put_opened(p, c, fid, &st);
+	opened(p, c, fid, fd, p9_open_flags(flags), &st);
 	return 0;
 }
 
@@ -100,14 +100,16 @@ int p9_read(struct p9 *p, struct p9_call *c)
 	uint32_t count = room(c, p9_u32(c));
 	struct iovec iov[QUEUE_MAX_SIZE];
 	ssize_t n;
+	int fd;
 
 	if (p9_bad(c))
 		return p9_bad(c);
 	if (fid->xattr)
 		return p9_xattr_read(p, fid, c, offset, count);
-	if (fid->fd < 0)
-		return -EBADF;
-	n = preadv(fid->fd, iov, (int)chain_in_iov(c->chain, P9_DATA, count, iov), (off_t)offset);
+	fd = p9_fid_fd(p, fid);
+	if (fd < 0)
+		return fd;
+	n = preadv(fd, iov, (int)chain_in_iov(c->chain, P9_DATA, count, iov), (off_t)offset);
 	if (n < 0)
 		return -errno;
 	p9_put_u32(c, (uint32_t)n);
@@ -122,6 +124,7 @@ int p9_write(struct p9 *p, struct p9_call *c)
 	uint32_t count = p9_u32(c);
 	struct iovec iov[QUEUE_MAX_SIZE];
 	ssize_t n;
+	int fd;
 
 	if (p9_bad(c))
 		return p9_bad(c);
@@ -129,9 +132,10 @@ int p9_write(struct p9 *p, struct p9_call *c)
 		return -EPROTO;
 	if (fid->xattr)
 		return p9_xattr_write(p, fid, c, offset, count);
-	if (fid->fd < 0)
-		return -EBADF;
-	n = pwritev(fid->fd, iov, (int)chain_out_iov(c->chain, P9_WRITE_DATA, count, iov),
+	fd = p9_fid_fd(p, fid);
+	if (fd < 0)
+		return fd;
+	n = pwritev(fd, iov, (int)chain_out_iov(c->chain, P9_WRITE_DATA, count, iov),
 		    (off_t)offset);
 	if (n < 0)
 		return -errno;

@@ -29,7 +29,8 @@ struct p9_fid {
 	uint32_t number;
 	uint32_t uid; /* on whose behalf */
 	struct tree_node *node;
-	int fd;		   /* -1: not open */
+	bool opened;
+	int fd;		   /* -1: not open, or not again since it was loaded */
 	int flags;	   /* that it was opened with */
 	uint64_t dev, ino; /* of what is open */
 	uint64_t dir_pos;  /* where the fd of a directory stands */
@@ -69,9 +70,18 @@ int p9_fid_add(struct p9 *p, uint32_t number, uint32_t uid, struct tree_node *no
 	       struct p9_fid **out);
 /* It is gone in any case; what a written attribute came to. */
 int p9_fid_drop(struct p9 *p, struct p9_fid *fid);
+/* Attributes that are being written stay as they are. */
 void p9_drop_all(struct p9 *p);
+/* What `fid` has open: an fd or -errno. */
+int p9_fid_fd(struct p9 *p, struct p9_fid *fid);
+
+/* All of a session; load: -EINVAL, and nothing has changed. */
+void p9_save(struct p9 *p, struct buf *out);
+int p9_load(struct p9 *p, struct reader *in);
 
 /* Of a fid that stands for an attribute. */
+struct p9_xattr *p9_xattr_new(struct p9 *p, uint32_t size);
+void p9_xattr_free(struct p9 *p, struct p9_xattr *x);
 int p9_xattr_read(struct p9 *p, struct p9_fid *fid, struct p9_call *c, uint64_t offset,
 		  uint32_t count);
 int p9_xattr_write(struct p9 *p, struct p9_fid *fid, struct p9_call *c, uint64_t offset,

@@ -7,6 +7,7 @@
 #ifndef VIRTIO_9P_WIRE_H
 #define VIRTIO_9P_WIRE_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -105,5 +106,8 @@ void p9_put_qid(struct p9_call *c, const struct p9_qid *qid);
 
 /* Linux's numbers of flags, as x86 has them, into this machine's; unknown ones are dropped. */
 int p9_open_flags(uint32_t flags);
+
+/* What an open file keeps of them. */
+#define P9_OPEN_FLAGS (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC | O_DIRECTORY)
 
 #endif

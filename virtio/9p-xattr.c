@@ -12,7 +12,7 @@
 #include "util/util.h"
 #include "virtio/9p-session.h"
 
-static struct p9_xattr *new_xattr(struct p9 *p, uint32_t size)
+struct p9_xattr *p9_xattr_new(struct p9 *p, uint32_t size)
 {
 	uint32_t bytes = (uint32_t)sizeof(struct p9_xattr) + size;
 	struct p9_xattr *x = bytes <= P9_XATTR_BYTES - p->xattr_bytes ? calloc(1, bytes) : NULL;
@@ -24,7 +24,7 @@ static struct p9_xattr *new_xattr(struct p9 *p, uint32_t size)
 	return x;
 }
 
-static void free_xattr(struct p9 *p, struct p9_xattr *x)
+void p9_xattr_free(struct p9 *p, struct p9_xattr *x)
 {
 	p->xattr_bytes -= (uint32_t)sizeof(*x) + x->size;
 	free(x);
@@ -33,7 +33,7 @@ static void free_xattr(struct p9 *p, struct p9_xattr *x)
 static int attach_value(struct p9 *p, struct p9_fid *from, uint32_t number, const void *value,
 			uint32_t size)
 {
-	struct p9_xattr *x = new_xattr(p, size);
+	struct p9_xattr *x = p9_xattr_new(p, size);
 	struct p9_fid *fid;
 	int rc;
 
@@ -44,7 +44,7 @@ static int attach_value(struct p9 *p, struct p9_fid *from, uint32_t number, cons
 	rc = p9_fid_add(p, number, from->uid, from->node, &fid);
 	if (rc) {
 		tree_put(p->tree, from->node);
-		free_xattr(p, x);
+		p9_xattr_free(p, x);
 		return rc;
 	}
 	fid->xattr = x;
@@ -86,13 +86,13 @@ int p9_xattrcreate(struct p9 *p, struct p9_call *c)
 		return p9_bad(c);
 	if (tree_read_only(p->tree))
 		return -EROFS;
-	if (fid->fd >= 0 || fid->xattr)
+	if (fid->opened || fid->xattr)
 		return -EBUSY;
 	if (size > TREE_XATTR_MAX)
 		return -E2BIG;
 	if (flags & ~(uint32_t)(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
-	fid->xattr = new_xattr(p, (uint32_t)size);
+	fid->xattr = p9_xattr_new(p, (uint32_t)size);
 	if (!fid->xattr)
 		return -ENOMEM;
 	memcpy(fid->xattr->name, name, sizeof(name));
@@ -146,7 +146,7 @@ int p9_xattr_close(struct p9 *p, struct p9_fid *fid)
 		rc = tree_xattr_remove(p->tree, fid->node, x->name);
 	else if (x->writes)
 		rc = tree_xattr_set(p->tree, fid->node, x->name, x->value, x->size, x->flags);
-	free_xattr(p, x);
+	p9_xattr_free(p, x);
 	fid->xattr = NULL;
 	return rc;
 }

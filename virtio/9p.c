@@ -181,6 +181,16 @@ static void v9p_config_read(struct virtio_dev *dev, uint32_t offset, void *data,
 	memcpy(data, config + offset, len);
 }
 
+static void v9p_save(struct virtio_dev *dev, struct buf *out)
+{
+	p9_save(&v9p_of(dev)->p9, out);
+}
+
+static int v9p_load(struct virtio_dev *dev, struct reader *in)
+{
+	return p9_load(&v9p_of(dev)->p9, in);
+}
+
 static void v9p_destroy(struct virtio_dev *dev)
 {
 	struct virtio_9p *v = v9p_of(dev);
@@ -200,6 +210,8 @@ static const struct virtio_ops v9p_ops = {
 	.kick = v9p_kick,
 	.stop = v9p_stop,
 	.reset = v9p_reset,
+	.save = v9p_save,
+	.load = v9p_load,
 	.destroy = v9p_destroy,
 };
 

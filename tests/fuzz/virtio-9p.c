@@ -62,7 +62,8 @@ static void check_secret(void)
 	struct stat st;
 	int fd = open(outside.secret, O_RDONLY);
 
-	CHECK(read(fd, text, sizeof(text)) == sizeof(SECRET) && !memcmp(text, SECRET, sizeof(SECRET)));
+	CHECK(read(fd, text, sizeof(text)) == sizeof(SECRET) &&
+	      !memcmp(text, SECRET, sizeof(SECRET)));
 	CHECK(!fstat(fd, &st) && st.st_nlink == 1 && (st.st_mode & 07777) == 0600);
 	close(fd);
 }
@@ -78,7 +79,8 @@ static void step(struct input *in, void *opaque)
 	(void)opaque;
 	switch (take_below(in, 6)) {
 	case 0:
-		close(openat(fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+		close(openat(fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+			     0600));
 		break;
 	case 1:
 		mkdirat(fd, name, 0700);
@@ -129,16 +131,16 @@ static const struct {
 	uint8_t type;
 	const char *fields;
 } shapes[] = {
-	{ P9_TATTACH, "fF__" },	    { P9_TWALK, "ffW" },	{ P9_TWALK, "ffW" },
-	{ P9_TLOPEN, "f0" },	    { P9_TLCREATE, "fs000" },	{ P9_TREAD, "f80" },
-	{ P9_TWRITE, "f80" },	    { P9_TREADDIR, "f80" },	{ P9_TCLUNK, "f" },
-	{ P9_TREMOVE, "f" },	    { P9_TMKDIR, "fs00" },	{ P9_TMKNOD, "fsM000" },
-	{ P9_TSYMLINK, "fss0" },    { P9_TLINK, "ffs" },	{ P9_TRENAME, "ffs" },
-	{ P9_TRENAMEAT, "fsfs" },   { P9_TUNLINKAT, "fsR" },	{ P9_TREADLINK, "f" },
-	{ P9_TGETATTR, "f8" },	    { P9_TSETATTR, "f000088" }, { P9_TSTATFS, "f" },
-	{ P9_TXATTRWALK, "ffs" },   { P9_TXATTRCREATE, "fs80" }, { P9_TLOCK, "f10880s" },
-	{ P9_TGETLOCK, "f1880s" },  { P9_TFSYNC, "f0" },	{ P9_TFLUSH, "2" },
-	{ P9_TVERSION, "4" },	    { P9_TAUTH, "f" },
+	{ P9_TATTACH, "fF__" },	   { P9_TWALK, "ffW" },		{ P9_TWALK, "ffW" },
+	{ P9_TLOPEN, "f0" },	   { P9_TLCREATE, "fs000" },	{ P9_TREAD, "f80" },
+	{ P9_TWRITE, "f80" },	   { P9_TREADDIR, "f80" },	{ P9_TCLUNK, "f" },
+	{ P9_TREMOVE, "f" },	   { P9_TMKDIR, "fs00" },	{ P9_TMKNOD, "fsM000" },
+	{ P9_TSYMLINK, "fss0" },   { P9_TLINK, "ffs" },		{ P9_TRENAME, "ffs" },
+	{ P9_TRENAMEAT, "fsfs" },  { P9_TUNLINKAT, "fsR" },	{ P9_TREADLINK, "f" },
+	{ P9_TGETATTR, "f8" },	   { P9_TSETATTR, "f000088" },	{ P9_TSTATFS, "f" },
+	{ P9_TXATTRWALK, "ffs" },  { P9_TXATTRCREATE, "fs80" }, { P9_TLOCK, "f10880s" },
+	{ P9_TGETLOCK, "f1880s" }, { P9_TFSYNC, "f0" },		{ P9_TFLUSH, "2" },
+	{ P9_TVERSION, "4" },	   { P9_TAUTH, "f" },
 };
 
 static void put_field(struct message *m, struct input *in, char kind)
@@ -190,8 +192,8 @@ static void put_field(struct message *m, struct input *in, char kind)
 
 static uint32_t header(struct input *in, uint8_t out[64])
 {
-	static const uint8_t version[] = { 21, 0, 0, 0, P9_TVERSION, 1, 0, 0, 0, 1, 0, 8, 0,
-					   '9', 'P', '2', '0', '0', '0', '.', 'L' };
+	static const uint8_t version[] = { 21, 0, 0,   0,   P9_TVERSION, 1,   0,   0,	0,   1,	 0,
+					   8,  0, '9', 'P', '2',	 '0', '0', '0', '.', 'L' };
 	struct message m = { out, 7 };
 	uint32_t which = take_below(in, ARRAY_SIZE(shapes) + 2);
 

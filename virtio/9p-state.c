@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session, saved: msize[4] n[4], and n fids in the order of their numbers. Files are saved by what
+ * they are called, and found again when they are next used: loading touches none. What has no name any
+ * more is lost (ESTALE), as are locks.
+ *
+ * A fid: number[4] uid[4] kind[1] flags[4] type[4] path[s]; an attribute's: also name[s] flags[4]
+ * writes[1] size[4] done[4] value[size].
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "util/util.h"
+#include "virtio/9p-session.h"
+
+enum kind { KIND_FILE, KIND_OPEN, KIND_XATTR, KIND_LOST, KIND_LOST_OPEN, KIND_LOST_XATTR, KINDS };
+
+#define PATH_SIZE 65536u
+
+/* ---- Saving ---- */
+
+static void put_text(struct buf *out, const char *text, size_t len)
+{
+	buf_put_le16(out, (uint16_t)len);
+	buf_put(out, text, len);
+}
+
+static void save_xattr(const struct p9_xattr *x, struct buf *out)
+{
+	put_text(out, x->name, strlen(x->name));
+	buf_put_le32(out, (uint32_t)x->flags);
+	buf_put_u8(out, x->writes);
+	buf_put_le32(out, x->size);
+	buf_put_le32(out, x->done);
+	buf_put(out, x->value, x->size);
+}
+
+static void save_fid(const struct p9_fid *fid, char *path, struct buf *out)
+{
+	int len = tree_path(fid->node, path, PATH_SIZE - 1);
+	int kind = fid->xattr ? KIND_XATTR : fid->opened ? KIND_OPEN : KIND_FILE;
+
+	buf_put_le32(out, fid->number);
+	buf_put_le32(out, fid->uid);
+	buf_put_u8(out, (uint8_t)(len < 0 ? kind + KIND_LOST : kind));
+	buf_put_le32(out, (uint32_t)fid->flags);
+	buf_put_le32(out, tree_type(fid->node));
+	put_text(out, path, (size_t)MAX(len, 0));
+	if (fid->xattr)
+		save_xattr(fid->xattr, out);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct p9_fid *const *x = a, *const *y = b;
+
+	return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
+}
+
+void p9_save(struct p9 *p, struct buf *out)
+{
+	struct p9_fid **all = calloc(p->fids.count + 1, sizeof(*all));
+	char *path = malloc(PATH_SIZE);
+	struct hash_link *l;
+	uint32_t n = 0;
+
+	if (!all || !path) {
+		out->failed = true;
+		goto done;
+	}
+	for (uint32_t at = 0; (l = hash_scan(&p->fids, &at)); at++) {
+		for (; l; l = l->next)
+			all[n++] = container_of(l, struct p9_fid, link);
+	}
+	qsort(all, n, sizeof(*all), by_number);
+	buf_put_le32(out, p->msize);
+	buf_put_le32(out, n);
+	for (uint32_t i = 0; i < n; i++)
+		save_fid(all[i], path, out);
+done:
+	free(path);
+	free(all);
+}
+
+/* ---- Loading ---- */
+
+/* A string of at most `most` bytes without a NUL. */
+static int get_text(struct reader *in, char *text, size_t most)
+{
+	uint16_t len = reader_le16(in);
+
+	text[0] = 0;
+	if (len > most || in->failed)
+		return -EINVAL;
+	reader_get(in, text, len);
+	text[len] = 0;
+	return in->failed || strlen(text) != len ? -EINVAL : 0;
+}
+
+static int load_xattr(struct p9 *p, struct p9_fid *fid, struct reader *in)
+{
+	p9_name name;
+	int rc = get_text(in, name, TREE_NAME_MAX);
+	uint32_t flags = reader_le32(in);
+	uint8_t writes = reader_u8(in);
+	uint32_t size = reader_le32(in), done = reader_le32(in);
+
+	if (rc || flags > (XATTR_CREATE | XATTR_REPLACE) || writes > 1 || size > in->left ||
+	    size > TREE_XATTR_MAX || done > size)
+		return -EINVAL;
+	fid->xattr = p9_xattr_new(p, size);
+	if (!fid->xattr)
+		return -EINVAL;
+	memcpy(fid->xattr->name, name, sizeof(name));
+	fid->xattr->flags = (int)flags;
+	fid->xattr->writes = writes;
+	fid->xattr->done = done;
+	reader_get(in, fid->xattr->value, size);
+	return 0;
+}
+
+static int load_fid(struct p9 *p, struct reader *in, char *path)
+{
+	uint32_t number = reader_le32(in), uid = reader_le32(in);
+	uint8_t kind = reader_u8(in);
+	uint32_t flags = reader_le32(in), type = reader_le32(in);
+	int rc = get_text(in, path, PATH_SIZE - 1);
+	struct tree_node *node;
+	struct p9_fid *fid;
+
+	if (rc || kind >= KINDS || flags & ~(uint32_t)P9_OPEN_FLAGS)
+		return -EINVAL;
+	if (kind < KIND_LOST)
+		rc = tree_named(p->tree, path, type, &node);
+	else
+		rc = path[0] ? -EINVAL : tree_nameless(p->tree, type, &node);
+	if (rc)
+		return rc;
+	rc = p9_fid_add(p, number, uid, node, &fid);
+	if (rc) {
+		tree_put(p->tree, node);
+		return rc;
+	}
+	fid->flags = (int)flags;
+	fid->opened = kind % KIND_LOST == KIND_OPEN;
+	return kind % KIND_LOST == KIND_XATTR ? load_xattr(p, fid, in) : 0;
+}
+
+static int load_all(struct p9 *p, struct reader *in)
+{
+	char *path = malloc(PATH_SIZE);
+	uint32_t n, last = 0;
+	int rc = path ? 0 : -ENOMEM;
+
+	p->msize = reader_le32(in);
+	n = reader_le32(in);
+	if (p->msize && (p->msize < P9_MSIZE_MIN || p->msize > P9_MSIZE_MAX))
+		rc = -EINVAL;
+	for (uint32_t i = 0; !rc && i < n; i++) {
+		uint32_t number = in->left >= 4 ? get_le32(in->p) : 0;
+
+		rc = in->failed || (i && number <= last) ? -EINVAL : load_fid(p, in, path);
+		last = number;
+	}
+	free(path);
+	return rc || in->failed ? -EINVAL : 0;
+}
+
+int p9_load(struct p9 *p, struct reader *in)
+{
+	struct p9 loaded = { .tree = p->tree, .scratch = p->scratch, .entries = p->entries };
+	int rc = load_all(&loaded, in);
+
+	if (!rc) {
+		struct p9 before = *p;
+
+		*p = loaded;
+		loaded = before;
+	}
+	p9_drop_all(&loaded);
+	hash_free(&loaded.fids);
+	return rc;
+}
