@@ -129,15 +129,15 @@ static int add_9p(struct search *s)
 		"overlay", "CONFIG_OVERLAY_FS", "overlayfs",
 		"it was built without; --root-rw does without, and writes to the directory itself"
 	};
-	const struct exec_plan *e = &s->o->plan;
+	const struct machine_config *m = &s->o->machine;
 	int rc = 0;
 
-	if (!e->n_shares)
+	if (!m->n_shares)
 		return 0;
 	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(needs); i++)
 		rc = add(s, &needs[i]);
-	for (unsigned int i = 0; !rc && i < e->n_shares; i++)
-		rc = e->shares[i].cow ? add(s, &overlay) : 0;
+	for (unsigned int i = 0; !rc && i < m->n_shares; i++)
+		rc = m->shares[i].cow ? add(s, &overlay) : 0;
 	return rc;
 }
 

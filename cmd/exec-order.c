@@ -149,23 +149,28 @@ static void put_environment(const struct exec_plan *e, const struct user *u, str
 
 static void put_root(const struct exec_plan *e, struct buf *order)
 {
-	unsigned int shares = 0;
-
 	if (exec_root_disk(e)) {
 		exec_record(order, "root", "disk %s", e->root);
 		exec_record(order, "root-mode", "%s", e->root_rw ? "rw" : "ro");
 	} else if (strcmp(e->root, "none") != 0) {
 		exec_record(order, "root", "9p %s", EXEC_ROOT_TAG);
 		exec_record(order, "root-mode", "%s", e->root_rw ? "rw" : "overlay");
-		shares = 1;
 	} else {
 		exec_record(order, "root", "none");
 	}
-	for (; shares < e->n_shares; shares++)
-		exec_record(order, "share", "%s %s", e->shares[shares].tag,
-			    e->shares[shares].cow  ? "cow"
-			    : e->shares[shares].rw ? "rw"
-						   : "ro");
+}
+
+static void put_shares(const struct machine_config *m, struct buf *order)
+{
+	for (unsigned int i = 0; i < m->n_shares; i++) {
+		const struct machine_share *s = &m->shares[i];
+
+		if (strcmp(s->tag, EXEC_ROOT_TAG) != 0)
+			exec_record(order, "share", "%s %s", s->tag,
+				    s->cow  ? "cow"
+				    : s->ro ? "ro"
+					    : "rw");
+	}
 }
 
 int exec_add_order(struct run_options *o, struct buf *order, struct err *err)
@@ -177,6 +182,7 @@ int exec_add_order(struct run_options *o, struct buf *order, struct err *err)
 	if (rc)
 		return rc;
 	put_root(e, order);
+	put_shares(&o->machine, order);
 	exec_record(order, "hostname", "lkvm");
 	exec_record(order, "cwd", "%s", e->cwd);
 	put_user(order, &user);

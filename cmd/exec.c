@@ -53,6 +53,25 @@ static void choose_root(struct run_options *o)
 		e->root_rw = !o->machine.disks[0].ro;
 }
 
+static int share_root(struct run_options *o, struct err *err)
+{
+	struct machine_config *m = &o->machine;
+	const bool rw = o->plan.root_rw;
+
+	for (unsigned int i = 0; i < m->n_shares; i++) {
+		if (!strcmp(m->shares[i].tag, EXEC_ROOT_TAG))
+			return err_set(err, EEXIST, "--share %s=...: that tag is the root's",
+				       EXEC_ROOT_TAG);
+	}
+	if (m->n_shares == MACHINE_SHARES)
+		return err_set(err, ENOSPC, "%u directories are the most, and the root is one",
+			       MACHINE_SHARES);
+	m->shares[m->n_shares++] = (struct machine_share){
+		.tag = EXEC_ROOT_TAG, .dir = o->plan.root, .ro = !rw, .cow = !rw
+	};
+	return 0;
+}
+
 static int check_root(struct run_options *o, struct err *err)
 {
 	struct exec_plan *e = &o->plan;
@@ -72,9 +91,7 @@ static int check_root(struct run_options *o, struct err *err)
 		return err_set(err, ENOTDIR,
 			       "--root %s: not a directory; an image of a disk goes to -d",
 			       e->root);
-	e->shares[e->n_shares++] = (struct exec_share){ EXEC_ROOT_TAG, e->root, e->root_rw,
-							!e->root_rw };
-	return 0;
+	return share_root(o, err);
 }
 
 /* The caller's directory is there where the root is the caller's. */

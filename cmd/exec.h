@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * `lkvm run ... -- command`: what becomes of the options. The guest's init (guest/init/) gets an
- * order, and modules, in an initramfs that is made here; the machine gets the shares that the order
- * speaks of. Before the machine there is, in this order: options, the kernel, exec_prepare().
+ * order, and modules, in an initramfs that is made here; the machine serves the root, if it is a directory, as
+ * one more share. Before the machine there is, in this order: options, the kernel, exec_prepare().
  */
 #ifndef CMD_EXEC_H
 #define CMD_EXEC_H
@@ -15,17 +15,9 @@
 #include "util/log.h"
 
 #define EXEC_ENV_MAX 256
-#define EXEC_SHARES_MAX 16
 #define EXEC_ROOT_TAG "lkvm.root"
 
 struct run_options;
-
-/* A directory that the machine must serve by 9P, and init mounts. */
-struct exec_share {
-	const char *tag, *path;
-	bool rw;  /* the server lets the guest write */
-	bool cow; /* what the guest writes stays in the guest */
-};
 
 struct exec_plan {
 	/* By options. All borrowed. */
@@ -41,8 +33,6 @@ struct exec_plan {
 	unsigned int rows, columns;
 
 	/* By exec_prepare(). */
-	struct exec_share shares[EXEC_SHARES_MAX]; /* the root, if it is shared, is the first */
-	unsigned int n_shares;
 	char release[RELEASE_MAX]; /* of the kernel; "": not known */
 	char cwd[PATH_MAX];
 	struct buf initramfs; /* what machine.image.initrd_more is */

@@ -102,11 +102,11 @@ int option_set_9p(struct run_options *o, const char *value, struct err *err)
 	return add_share(o, "--9p", value, &share, err);
 }
 
-int option_check_shares(const struct run_options *o, bool command, struct err *err)
+int option_check_shares(const struct run_options *o, struct err *err)
 {
 	const struct machine_config *m = &o->machine;
 
-	for (unsigned int i = 0; !command && i < m->n_shares; i++) {
+	for (unsigned int i = 0; !o->command && i < m->n_shares; i++) {
 		if (m->shares[i].cow)
 			return err_set(
 				err, EINVAL,

@@ -174,6 +174,8 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 		rc = err_set(err, EINVAL, "there is no command behind --");
 	if (!rc)
 		rc = option_check_exec(o, err);
+	if (!rc)
+		rc = option_check_shares(o, err);
 	if (!rc && o->machine.payload && o->machine.image.kernel)
 		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
 			     o->machine.payload, o->machine.image.kernel);

@@ -89,7 +89,7 @@ int option_set_share(struct run_options *o, const char *value, struct err *err);
 int option_set_9p(struct run_options *o, const char *value, struct err *err);
 
 /* What only goes with a command is refused without: -errno and a line. */
-int option_check_shares(const struct run_options *o, bool command, struct err *err);
+int option_check_shares(const struct run_options *o, struct err *err);
 
 /* One of the port's own, for vm_option(). Both strings outlive `o`. */
 int option_set_port(struct run_options *o, const char *name, const char *value, struct err *err);

@@ -361,11 +361,9 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	int rc = options_parse(argc, argv, o, err);
 
 	if (!rc)
-		rc = option_check_shares(o, false, err);
-	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
 	if (!rc && o->command)
-		rc = exec_prepare(o, err);
+		rc = prepare_command(o, err);
 	if (!rc)
 		rc = set_command_defaults(o, err);
 	if (!rc)
