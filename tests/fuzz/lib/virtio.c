@@ -404,5 +404,7 @@ void virtio_fuzz_run(struct input *in, const struct virtio_fuzz *fuzz)
 	check_state(&g);
 	g.dev->device.ops->destroy(&g.dev->device);
 	loop_destroy(g.env.loop);
+	if (fuzz->after)
+		fuzz->after(fuzz->opaque);
 	loops_end();
 }

@@ -20,6 +20,8 @@ struct virtio_fuzz {
 	void (*before_quiesce)(void *opaque);
 	/* The readable part of a good request begins so, often. */
 	uint32_t (*header)(struct input *in, uint8_t out[64]);
+	/* What goes after the device. May be NULL. */
+	void (*after)(void *opaque);
 	void *opaque;
 };
 
