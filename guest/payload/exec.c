@@ -5,7 +5,8 @@
  *
  *	hello started exited=STATUS failed	messages; exited tells the true counts,
  *	more=N less=N				but for so many bytes (of stdout)
- *	out=N err=N echo			output; echo: what comes by stdin, up to its end
+ *	out=N err=N echo			output; echo: what comes by stdin, up to its end, or with
+ *						a terminal up to a q
  *	ack signal				waits for that message; after signal: 128 + it is what
  *						"exited" tells without a status
  *	close=PORT open=PORT ring=PORT		closes or opens a port; kicks its queues for nothing
@@ -25,6 +26,7 @@
 #define STDIN 1
 #define STDOUT 2
 #define STDERR 3
+#define TTY 1
 
 #define QUEUES (2 * (PORTS + 1))
 #define CONTROL_RX 2
@@ -49,7 +51,7 @@ static struct guest {
 	struct device *d;
 	uint16_t seen[QUEUES]; /* used.idx, as far as it was looked at */
 	bool host_open[PORTS];
-	unsigned int added;
+	unsigned int ports, added, stdout;
 	uint64_t out, err; /* bytes sent */
 	uint32_t blocks;
 	uint32_t signal;
@@ -150,7 +152,10 @@ static bool start(void)
 	if (!guest.d)
 		return false;
 	guest.d->arena = rings;
-	guest.d->n_queues = QUEUES;
+	/* With a terminal there are but two. */
+	guest.ports = device_read(guest.d, REG_CONFIG + 4) & (PORTS | 2);
+	guest.stdout = guest.ports == PORTS ? STDOUT : TTY;
+	guest.d->n_queues = 2 * (guest.ports + 1);
 	if (!device_start(guest.d, FEATURE_MULTIPORT, QUEUE_SIZE))
 		return false;
 	for (uint16_t i = 0; i < QUEUE_SIZE; i++) {
@@ -158,16 +163,16 @@ static bool start(void)
 		offer(rx_queue(CONTROL), i, small[1][i], SMALL, DESC_WRITE);
 	}
 	/* Nothing will come there; but lkvm looks for buffers, and then for an end. */
-	offer(rx_queue(STDOUT), 0, scratch, sizeof(scratch), DESC_WRITE);
-	offer(rx_queue(STDERR), 0, scratch, sizeof(scratch), DESC_WRITE);
+	for (unsigned int port = STDOUT; port < guest.ports; port++)
+		offer(rx_queue(port), 0, scratch, sizeof(scratch), DESC_WRITE);
 	device_control(~0u, DEVICE_READY, 1);
-	while (guest.added < PORTS)
+	while (guest.added < guest.ports)
 		poll_device();
-	for (unsigned int port = 0; port < PORTS; port++) {
+	for (unsigned int port = 0; port < guest.ports; port++) {
 		device_control(port, PORT_READY, 1);
 		device_control(port, PORT_OPEN, 1);
 	}
-	while (!guest.host_open[CONTROL] || !guest.host_open[STDERR])
+	while (!guest.host_open[CONTROL] || !guest.host_open[guest.ports - 1])
 		poll_device();
 	return true;
 }
@@ -190,7 +195,7 @@ static void output(unsigned int port, uint32_t len)
 {
 	for (uint32_t i = block[1] ? BLOCK / 4 : 0; i < BLOCK / 4; i++)
 		block[i] = i * 2654435761u;
-	*(port == STDOUT ? &guest.out : &guest.err) += len;
+	*(port == guest.stdout ? &guest.out : &guest.err) += len;
 	while (len) {
 		uint32_t part = len < BLOCK ? len : BLOCK;
 
@@ -210,8 +215,10 @@ static void echo(void)
 		bool open = guest.host_open[STDIN];
 
 		if (used(q, &i, &len)) {
-			transmit(rx_queue(STDOUT) + 1, input, len);
+			transmit(rx_queue(guest.stdout) + 1, input, len);
 			guest.out += len;
+			if (guest.stdout == TTY && input[0] == 'q')
+				return;
 			offer(q, 0, input, sizeof(input), DESC_WRITE);
 		} else if (!open) { /* and was not, before there was nothing */
 			return;
@@ -351,7 +358,7 @@ static void say(const char *at, uint32_t n)
 static void act(const char *at, uint32_t n)
 {
 	if (word_is(at, "out="))
-		output(STDOUT, n);
+		output(guest.stdout, n);
 	else if (word_is(at, "err="))
 		output(STDERR, n);
 	else if (word_is(at, "echo"))
@@ -369,7 +376,7 @@ static void act(const char *at, uint32_t n)
 		while (guest.host_open[n])
 			poll_device();
 	else if (word_is(at, "late=")) {
-		offer(rx_queue(STDOUT) + 1, 0, block, n, 0);
+		offer(rx_queue(guest.stdout) + 1, 0, block, n, 0);
 		guest.out += n;
 	}
 }

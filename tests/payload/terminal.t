@@ -76,6 +76,20 @@ for i in 0 1 2 3 4 5 6 7 8 9; do
 	is "$(cat "$tmp/c$i.after" 2>/dev/null)" "$(cat "$tmp/normal.before")" "Ctrl-C, moment $i: the terminal is as before"
 done
 
+# A command with a terminal: keys go to it and come back as it likes; what ends lkvm ends it here, too.
+begin command "--payload exec -p 'hello started echo exited=6 ack' -- words"
+sleep 1.5
+tm send-keys h e l l o C-c Space
+sleep 0.5
+check "keys go to a command's terminal, Ctrl-C too" sh -c "tmux -S $tmp/socket capture-pane -p | grep -q hello"
+check "and it runs on" test ! -e "$tmp/command.done"
+tm send-keys q
+ended command 6 "a command ends"
+begin leave "--payload exec -p 'hello started echo' -- words"
+sleep 1
+leave leave
+ended leave 130 "Ctrl-a x leaves a command"
+
 # In the background it leaves the terminal alone, and is not stopped by it.
 tm send-keys " stty -g >$tmp/bg.before; $lkvm run --payload end -p spin & sleep 0.5; stty -g >$tmp/bg.after; jobs >$tmp/bg.jobs; kill %1; touch $tmp/bg.done" Enter
 wait_for "$tmp/bg.done"
