@@ -104,7 +104,7 @@ static void print_option(const struct option *p)
 
 static int help_run(void)
 {
-	puts("usage: lkvm run [OPTION]... [KERNEL]\n\n"
+	puts("usage: lkvm run [OPTION]... [KERNEL] [-- COMMAND [ARGUMENT]...]\n\n"
 	     "Boots KERNEL (or the one of this kernel tree, or the host's own) and ends\n"
 	     "with a status that tells the truth: 0 the guest powered off, 123 it died, 124 timeout,\n"
 	     "125 nothing was run.\n");
