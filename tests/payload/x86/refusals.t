@@ -121,7 +121,7 @@ refused 'takes no value' --rng=yes elf
 refused 'no payload is named' --payload nothing
 refused 'cannot open /dev/nothing' --payload exit --dev /dev/nothing
 refused '/dev/null is not KVM' --payload exit --dev /dev/null
-refused 'is not built yet' -k elf -- true
+refused 'no command behind --' -k elf --
 refused 'one CPU only' --payload hello --irqchip none -c 2
 cp good.img log.img
 refused "guest's kernel, initrd, tree or disk" --payload hello -d log.img --console-log log.img
