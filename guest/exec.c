@@ -62,7 +62,7 @@ struct exec {
 	/* Control. */
 	struct stream control;
 	uint32_t got; /* of the message that comes */
-	uint8_t message[sizeof(struct exec_message) + EXEC_MESSAGE_MAX];
+	_Alignas(uint64_t) uint8_t message[sizeof(struct exec_message) + EXEC_MESSAGE_MAX];
 	_Atomic uint64_t signals; /* bit n: signal n is to be told */
 	_Atomic uint32_t window;  /* rows << 16 | columns, to be told; 0: none */
 	bool acknowledge;
@@ -392,7 +392,8 @@ static void put_message(struct exec *e, uint32_t type, const void *body, uint32_
 	struct exec_message m = { type, len };
 
 	memcpy(e->send, &m, sizeof(m));
-	memcpy(e->send + sizeof(m), body, len);
+	if (len)
+		memcpy(e->send + sizeof(m), body, len);
 	e->to_send = (uint32_t)sizeof(m) + len;
 	e->sent = 0;
 }
