@@ -138,26 +138,34 @@ static void after(void *opaque)
 	exec_destroy(host.exec);
 }
 
-/* A word of the console's own control, or of init's; that of the latter in turn, mostly. */
+/* A word of the console's own control, or of init's. */
 static uint32_t header(struct input *in, uint8_t out[64])
 {
 	uint8_t how = take_u8(in);
 	struct virtio_console_control c = { take_below(in, 5), (uint16_t)take_below(in, 9),
 					    how >> 7 };
-	struct exec_message m = { 1 + take_below(in, 4), 0 };
+	uint32_t word = take_below(in, 5);
+	struct exec_message m = { EXEC_HELLO + word, 0 };
 
+	memset(out, 0, 64);
 	if (how & 1) {
 		memcpy(out, &c, sizeof(c));
 		return sizeof(c);
 	}
-	memset(out, 0, 64);
-	m.len = m.type == EXEC_HELLO ? 72 : m.type == EXEC_EXITED ? 24 : how & 2 ? take_u16(in) : 0;
+	if (word == 4) /* the rest of a greeting */
+		return sizeof(m) + sizeof(struct exec_hello) - 64;
+	if (m.type == EXEC_HELLO)
+		m.len = sizeof(struct exec_hello);
+	else if (m.type == EXEC_EXITED)
+		m.len = sizeof(struct exec_exited);
+	else
+		m.len = how & 2 ? take_u16(in) : 0;
 	memcpy(out, &m, sizeof(m));
 	if (m.type == EXEC_HELLO)
 		out[8] = EXEC_VERSION;
 	else if (m.type == EXEC_EXITED)
 		out[8] = out[16] = take_u8(in);
-	return m.type == EXEC_HELLO ? 64 : 32;
+	return m.type == EXEC_HELLO ? 64 : (uint32_t)sizeof(m) + MIN(m.len, 56u);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
