@@ -192,7 +192,7 @@ static int set_command_defaults(struct run_options *o, struct err *err)
 		return 0;
 	if (!o->fail_on_given)
 		m->fail_on = REPORT_DEFAULT;
-	m->show_log = true;
+	m->show_log = m->vm.log.level < LOG_INFO; /* else it all is on stderr */
 	if (o->nodefaults || m->payload)
 		return 0;
 	if (!whole && !has_loglevel(o))
@@ -246,7 +246,8 @@ static int take_streams(struct run_options *o, struct err *err)
 	if (!o->command)
 		return 0;
 	o->machine.exec = e;
-	o->machine.in = o->machine.out = -1;
+	o->machine.in = -1;
+	o->machine.out = o->machine.vm.log.level >= LOG_INFO ? STDERR_FILENO : -1;
 	*e = (struct machine_exec){ true, STDIN_FILENO, STDOUT_FILENO, -1 };
 	if (has_terminal())
 		return 0;

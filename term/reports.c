@@ -204,33 +204,52 @@ static int classify(const char *message)
 	return -1;
 }
 
-/* What follows "[...]" at `text`, if it holds digits, spaces, `marks` and nothing else; or NULL. */
-static const char *behind_bracket(const char *text, const char *marks, char wanted)
+static const char *skip_digits(const char *p)
 {
-	const char *p = text + 1;
-	bool seen = false;
-
-	if (*text != '[')
-		return NULL;
-	for (; *p && *p != ']'; p++) {
-		if (!isdigit((unsigned char)*p) && *p != ' ' && !strchr(marks, *p))
-			return NULL;
-		seen |= wanted ? *p == wanted : strchr(marks, *p) != NULL;
-	}
-	return *p && seen ? p + 1 : NULL;
+	while (isdigit((unsigned char)*p))
+		p++;
+	return p;
 }
 
-/* The message behind printk's time stamp and caller, "[    1.234567][    T1] "; or NULL. */
+/* What follows printk's "[    1.234567]" at `p`, or NULL. */
+static const char *behind_time(const char *p)
+{
+	const char *point, *end;
+
+	if (*p++ != '[')
+		return NULL;
+	p += strspn(p, " ");
+	point = skip_digits(p);
+	if (point == p || *point != '.')
+		return NULL;
+	end = skip_digits(point + 1);
+	return end == point + 7 && *end == ']' ? end + 1 : NULL;
+}
+
+/* What follows its caller, "[    T1]" or "[    C0]", if that is there. */
+static const char *behind_caller(const char *text)
+{
+	const char *p = text, *end;
+
+	if (*p++ != '[')
+		return text;
+	p += strspn(p, " ");
+	if (*p != 'T' && *p != 'C')
+		return text;
+	end = skip_digits(p + 1);
+	return end > p + 1 && *end == ']' ? end + 1 : text;
+}
+
+/* The message of a line that has a time stamp, wherever that stands; or NULL. */
 static const char *behind_stamp(const char *line)
 {
 	const char *at = NULL;
 
 	for (const char *p = line; !at && (p = strchr(p, '[')); p++)
-		at = behind_bracket(p, ".", '.');
+		at = behind_time(p);
 	if (!at)
 		return NULL;
-	if (behind_bracket(at, "TC", 0))
-		at = behind_bracket(at, "TC", 0);
+	at = behind_caller(at);
 	return at + (*at == ' ');
 }
 
@@ -241,8 +260,7 @@ static const char *behind_level(const char *line)
 
 	if (*p != '<')
 		return line;
-	for (p++; isdigit((unsigned char)*p); p++)
-		;
+	p = skip_digits(p + 1);
 	return *p == '>' ? p + 1 : line;
 }
 
