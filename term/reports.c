@@ -349,7 +349,7 @@ static bool take_cut(struct report_console *c, const char *message)
 		return false;
 	c->open = NULL;
 	c->cut = true;
-	c->before_len = 0;
+	c->before_len = c->before_lines = 0;
 	return true;
 }
 
@@ -357,7 +357,7 @@ static void take_before(struct report_console *c)
 {
 	size_t len = strlen(c->line);
 
-	if (c->before_len + len + 2 > sizeof(c->before)) {
+	if (c->before_len + len + 2 > sizeof(c->before) || c->before_lines++ == REPORT_BEFORE) {
 		c->cut = false;
 		return;
 	}

@@ -23,7 +23,8 @@
 #define REPORTS_MAX 16	       /* with their text; later ones are counted only */
 #define REPORT_TEXT (8 * 1024) /* bytes */
 #define REPORT_LINES 64
-#define REPORT_LINE 512 /* what is longer is cut */
+#define REPORT_BEFORE 16 /* lines of those that may stand above its first */
+#define REPORT_LINE 512	 /* what is longer is cut */
 
 enum report_class {
 	REPORT_OOPS,
@@ -66,6 +67,7 @@ struct report_console {
 	uint32_t len, state;
 	bool stamped;	     /* a line had a time stamp */
 	struct report *open; /* what further lines belong to */
+	uint32_t before_lines;
 	uint32_t before_len; /* of what stands above a report, behind "cut here" */
 	bool cut;
 	char line[REPORT_LINE];

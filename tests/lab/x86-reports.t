@@ -7,4 +7,5 @@ here=$(dirname "$0")
 
 lab_needs x86
 lab_initrd reports cloud virtio_pci,virtio_mmio,virtio_blk,ext4,pvpanic-mmio
+LAB_TIMEOUT=${LAB_TIMEOUT:-400}
 lab_run x86-reports.l1
