@@ -23,7 +23,12 @@ static const struct option *by_letter(char letter)
 	return NULL;
 }
 
-/* The whole name, or its beginning where that is unique. */
+static bool extends(const struct option *p, const struct option *q)
+{
+	return !strncmp(p->name, q->name, strlen(q->name));
+}
+
+/* The whole name, or its beginning: where several begin so, the one that all others extend. */
 static const struct option *find(const char *name, size_t len, bool ours, bool *ambiguous)
 {
 	const struct option *found = NULL;
@@ -36,7 +41,9 @@ static const struct option *find(const char *name, size_t len, bool ours, bool *
 			*ambiguous = false;
 			return p;
 		}
-		*ambiguous = found;
+		if (found && extends(p, found))
+			continue;
+		*ambiguous |= found && !extends(found, p);
 		found = p;
 	}
 	return *ambiguous ? NULL : found;
