@@ -45,10 +45,10 @@ struct tty_config {
 	void (*leave)(void *opaque);
 	/* The scan's findings (SCAN_* of term/scan.h), from within tty_write(). */
 	void (*found)(void *opaque, int what);
+	void *opaque;
 	/* All that a console prints, from within tty_write(), for one port one call at a time. May be
 	 * NULL. */
 	void (*output)(void *opaque, int port, const void *data, size_t len);
-	void *opaque;
 };
 
 /*
