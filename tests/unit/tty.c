@@ -96,7 +96,7 @@ static int attach(struct fixture *f)
 
 static void set_up(struct fixture *f, int in, int out, int log_fd)
 {
-	struct tty_config config = { in, out, log_fd, on_leave, on_found, f };
+	struct tty_config config = { in, out, log_fd, on_leave, on_found, f, NULL };
 
 	memset(f, 0, sizeof(*f));
 	if (pipe2(f->log_pipe, O_CLOEXEC | O_NONBLOCK))
