@@ -105,6 +105,7 @@ static void become_command(const struct order *o, const int fds[3], bool tty)
 			dup2(high[i - 3], i - 3);
 	}
 	setrlimit(RLIMIT_NOFILE, &files);
+	umask(022);
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -227,9 +227,10 @@ int main(void)
 	struct exec_failed why = { 0 };
 	struct order order;
 	int chld = watch_children();
-	int rc = begin(&order, &control, &why);
+	int rc;
 
-	umask(022);
+	umask(0); /* what is made here has the mode that is said */
+	rc = begin(&order, &control, &why);
 	if (!rc)
 		rc = make_home(&order, &why);
 	if (!rc)
