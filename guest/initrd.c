@@ -15,7 +15,7 @@ int initrd_open(const char *path, const void *more, size_t more_size, struct ini
 {
 	int rc;
 
-	*i = (struct initrd){ .more = more, .more_size = more_size };
+	*i = (struct initrd){ .more = more, .more_size = more ? more_size : 0 };
 	if (path) {
 		rc = file_map(path, "initrd", &i->file, err);
 		if (rc)

@@ -34,6 +34,7 @@ static int fake_check_32(const struct vm *vm, struct err *err)
 #define arm_check_32 fake_check_32
 #include "arm/boot.c"
 #include "guest/elf.c"
+#include "guest/initrd.c"
 
 #define IMAGE_ROOM (8 * MIB)
 #define CASES 4000
@@ -154,6 +155,10 @@ static bool try_case(uint8_t *image, const char *initrd)
 	load = (struct arch_image){
 		.data = image, .size = c.size, .initrd = below(4) ? initrd : NULL, .cmdline = ""
 	};
+	if (below(3)) {
+		load.initrd_more = image;
+		load.initrd_more_size = 1 + below(4 * MIB);
+	}
 	rc = arch_load(&c.vm, &load, &err);
 	if (rc)
 		what = err.text[0] ? NULL : "it is refused without a word";

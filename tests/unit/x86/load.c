@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "guest/bzimage.h"
@@ -122,9 +123,15 @@ struct machine {
 	int rc;
 };
 
-static void load(struct machine *m, struct bytes image, const char *unpack)
+static void load_with(struct machine *m, struct bytes image, const char *unpack, const char *initrd,
+		      const char *more)
 {
-	struct arch_image load = { .data = image.data, .size = image.size, .cmdline = "quiet" };
+	struct arch_image load = { .data = image.data,
+				   .size = image.size,
+				   .cmdline = "quiet",
+				   .initrd = initrd,
+				   .initrd_more = more,
+				   .initrd_more_size = more ? strlen(more) + 1 : 0 };
 
 	*m = (struct machine){ .option = { "unpack", unpack }, .vm.arch = &m->arch };
 	m->vm.config.log.fd = -1;
@@ -134,6 +141,11 @@ static void load(struct machine *m, struct bytes image, const char *unpack)
 		abort();
 	m->rc = arch_load(&m->vm, &load, &m->err);
 	free(image.data);
+}
+
+static void load(struct machine *m, struct bytes image, const char *unpack)
+{
+	load_with(m, image, unpack, NULL, NULL);
 }
 
 static bool holds(const struct machine *m, uint64_t gpa, const char *text)
@@ -291,6 +303,34 @@ static void lies(void)
 	left_to_guest(changed(0x24c, size - 8), "guest", "a damaged one that is not looked at");
 }
 
+/* A file, an archive of ours, both, neither: where the zero page says. */
+static void initrds(void)
+{
+	char path[] = "/tmp/kindling-load-XXXXXX";
+	int fd = mkstemp(path);
+	struct machine m;
+
+	if (fd < 0 || write(fd, "a file", 7) != 7)
+		abort();
+	for (int i = 0; i < 4; i++) {
+		bool file = i & 1, more = i & 2;
+		uint32_t at, size;
+
+		load_with(&m, good_bzimage(), NULL, file ? path : NULL, more ? "ours" : NULL);
+		at = get_le32(mem_at(&m.vm.mem, X86_ZERO_PAGE + 0x218, 4, MEM_R));
+		size = get_le32(mem_at(&m.vm.mem, X86_ZERO_PAGE + 0x21c, 4, MEM_R));
+		ok(!m.rc && size == (file && more ? 12u + 5 : file * 7u + more * 5u) &&
+			   (!file || holds(&m, at, "a file")) &&
+			   (!more || holds(&m, at + size - 5, "ours")) &&
+			   (!file || !more || is_zero(&m, at + 7, 5)),
+		   "an initrd of %s%s: %u bytes", file ? "a file" : "", more ? " and ours" : "",
+		   size);
+		mem_destroy(&m.vm.mem);
+	}
+	close(fd);
+	unlink(path);
+}
+
 int main(void)
 {
 	if (!unpacker_by_name("gzip")) {
@@ -304,5 +344,6 @@ int main(void)
 	packed_elf();
 	odd_kernels();
 	lies();
+	initrds();
 	return done_testing();
 }
