@@ -122,6 +122,17 @@ refused 'no payload is named' --payload nothing
 refused 'cannot open /dev/nothing' --payload exit --dev /dev/nothing
 refused '/dev/null is not KVM' --payload exit --dev /dev/null
 refused 'no command behind --' -k elf --
+refused '--env is for a command' -k elf --env A=1
+refused 'NAME or NAME=VALUE' -k elf --env =1 -- true
+refused 'two roots' -k elf --root / --root none -- true
+refused 'not a directory; an image of a disk' -k elf --root elf -- true
+refused 'No such file' -k elf --root /nonexistent -- true
+refused 'give the guest a disk' -k elf --root /dev/vda -- true
+refused 'no root to write to' -k elf --root none --root-rw -- true
+refused 'knows none of that name' -k elf --user no-such-user -- true
+refused 'knows no group' -k elf --user root:no-such-group -- true
+refused 'USER or USER:GROUP' -k elf --user root: -- true
+refused 'no modules.dep there' -k elf --modules . -- true
 refused 'one CPU only' --payload hello --irqchip none -c 2
 cp good.img log.img
 refused "guest's kernel, initrd, tree or disk" --payload hello -d log.img --console-log log.img
