@@ -430,7 +430,7 @@ share_operations()
 {
 	for seed in $(seq $(sed -n 's/.*\bseeds=\([0-9]*\).*/\1/p' /proc/cmdline)); do
 		mkdir /r/mnt/operations-$seed
-		chroot /r perl "$top/tests/lab/file-operations.pl" $seed 500 /mnt/operations-$seed >/r/mnt/operations-$seed.guest 2>&1
+		chroot /r perl "$top/tests/lab/file-operations.pl" $seed 300 /mnt/operations-$seed >/r/mnt/operations-$seed.guest 2>&1
 	done
 	say "operations done"
 }
@@ -438,9 +438,10 @@ share_operations()
 share_large()
 {
 	dd if=/r/mnt/large bs=1M 2>/dev/null | sha256sum >/r/mnt/large.sum
-	dd if=/dev/urandom of=/r/mnt/larger bs=1M count=16 2>/dev/null
+	dd if=/dev/urandom of=/r/mnt/larger bs=1M count=6 2>/dev/null
 	dd if=/r/mnt/larger bs=1M 2>/dev/null | sha256sum >/r/mnt/larger.sum
-	say "entries $(ls /r/mnt/many | wc -l)"
+	set -- /r/mnt/many/*
+	say "entries $#"
 }
 
 share_git()
