@@ -11,5 +11,5 @@ lab_dir=$(cd "$here/../lab" && pwd -P)
 lab_needs x86
 command -v git >/dev/null || skip_all "git is not installed"
 lab_initrd 9p generic virtio_pci,virtio_mmio,9pnet_virtio,9p
-LAB_TIMEOUT=${LAB_TIMEOUT:-900}
+LAB_TIMEOUT=${LAB_TIMEOUT:-900} LAB_SILENCE=0
 lab_run ../bench/9p.l1

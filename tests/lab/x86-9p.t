@@ -10,4 +10,5 @@ for tool in perl git; do
 	command -v $tool >/dev/null || skip_all "$tool is not installed"
 done
 lab_initrd 9p generic virtio_pci,virtio_mmio,9pnet_virtio,9p
+LAB_SILENCE=${LAB_SILENCE:-250} # it is one guest mostly
 lab_run x86-9p.l1

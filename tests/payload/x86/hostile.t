@@ -91,18 +91,18 @@ long()
 
 short()
 {
-	stands "garbage to every register" garbage 1 1 10 $disks --rng
+	stands "garbage to every register" garbage 1 1 5 $disks --rng
 	like "$tmp/out" '^all devices work$' "and text comes out of the serial port"
-	stands "on two CPUs" garbage 2 2 20 $disks --rng
-	stands "on three, with a virtio console" garbage 3 3 10 $disks --rng --console virtio
+	stands "on two CPUs" garbage 2 2 8 $disks --rng
+	stands "on three, with a virtio console" garbage 3 3 5 $disks --rng --console virtio
 	like "$tmp/out" '^virtio console$' "whose text comes out"
-	stands "with KVM's own interrupt controller" garbage 2 4 10 $disks --rng --irqchip full
-	stands "rings" rings 1 1 4 $disks --rng
-	stands "rings on two CPUs" rings 2 2 4 $disks --rng
-	stands "with a virtio console" rings 2 3 3 $disks --rng --console virtio
+	stands "with KVM's own interrupt controller" garbage 2 4 5 $disks --rng --irqchip full
+	stands "rings" rings 1 1 2 $disks --rng
+	stands "rings on two CPUs" rings 2 2 2 $disks --rng
+	stands "with a virtio console" rings 2 3 2 $disks --rng --console virtio
 	stands "PCI: to configuration spaces and BARs too, which are moved" \
-		garbage 2 1 5 $disks --rng --virtio-transport pci
-	stands "on three CPUs" garbage 3 2 4 $disks --rng --console virtio --virtio-transport pci
+		garbage 2 1 3 $disks --rng --virtio-transport pci
+	stands "on three CPUs" garbage 3 2 2 $disks --rng --console virtio --virtio-transport pci
 	stands "rings on PCI" rings 2 1 2 $disks --rng --virtio-transport pci
 	if command -v passt >/dev/null; then
 		stands "with a network" rings 2 5 3 --rng -n mode=user
@@ -113,7 +113,7 @@ short()
 		while ($c = $l->accept) { $c->send("hello" x 10000, 64); push @c, $c; shift @c if @c > 30 }' "$tmp/vsock_9" &
 	stands "with sockets" rings 2 4 6 $disks --vsock "3,uds=$tmp/vsock"
 	kill $!
-	stands "with sockets, and nobody there" garbage 2 4 10 $disks --vsock "3,uds=$tmp/vsock"
+	stands "with sockets, and nobody there" garbage 2 4 5 $disks --vsock "3,uds=$tmp/vsock"
 }
 
 if [ -n "${LONG-}" ]; then long; else short; fi
