@@ -126,7 +126,8 @@ static void test_files(void)
 	ok(!result_write("/dev/null", "--result", &b, &err) && !stat("/dev/null", &st) &&
 		   S_ISCHR(st.st_mode),
 	   "what is no file stays what it is");
-	ok(result_write("/dev/null/file", "--result", &b, &err) == -20, "a folder that is not there");
+	ok(result_write("/dev/null/file", "--result", &b, &err) == -20,
+	   "a folder that is not there");
 	unlink(path);
 	ok(!rmdir(folder), "nothing else is left in the folder");
 	buf_free(&b);
