@@ -87,7 +87,7 @@ obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
 
-obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/cpio.o guest/modules.o guest/release.o guest/kconfig.o guest/payloads.o
+obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/kconfig.o guest/payloads.o
 obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
@@ -115,7 +115,8 @@ obj-y += term/reports.o term/log-tail.o term/ktap.o cmd/result.o cmd/junit.o
 obj-y += host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
-obj-y += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/option-exec.o
+obj-y += cmd/option-exec.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
+obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o guest/cpio.o guest/modules.o guest/release.o
 
 obj-y += main.o
 
@@ -193,14 +194,14 @@ fuzz-targets := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c))
 # ---------------------------------------------------------------------------------------------
 # 3. Flags. CFLAGS and LDFLAGS are the user's, ours stand before them.
 
-CFLAGS ?= -O2 -g
+CFLAGS ?= $(if $(CONFIG_CC_OPTIMIZE_FOR_SIZE),-Os,-O2) -g
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	$(if $(filter 1,$(WERROR)),-Werror)
-base-flags := -std=gnu17 $(warnings) -fstack-protector-strong -D_GNU_SOURCE -I. -pthread
+base-flags := -std=gnu17 $(warnings) -fstack-protector-strong -D_GNU_SOURCE -I. -pthread -ffunction-sections -fdata-sections
 sanitize-flags := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer \
 	$(if $(findstring undefined,$(SANITIZE)),-fno-sanitize-recover=undefined))
 cc-flags := $(strip $(base-flags) $(CFLAGS) $(sanitize-flags))
-ld-flags := $(strip -pthread -Wl,-z,relro,-z,now $(sanitize-flags) $(LDFLAGS))
+ld-flags := $(strip -pthread -Wl,--gc-sections,-z,relro,-z,now $(sanitize-flags) $(LDFLAGS))
 dep-flags = -MMD -MP -MF $(@:.o=.d)
 
 # musl, and libraries of another port. A native build has the musl-gcc wrapper and this machine's
@@ -304,7 +305,7 @@ $(BUILD)/lkvm: $(glibc-objects) $(stamps)/link
 
 $(BUILD)/lkvm-static: $(musl-objects) $(stamps)/link
 	$(call say,LINK,$@)
-	$(Q)$(MUSL_CC) -static $(CFLAGS) $(LDFLAGS) -o $@ $(musl-begin) $(musl-objects) \
+	$(Q)$(MUSL_CC) -static -Wl,--gc-sections $(CFLAGS) $(LDFLAGS) -o $@ $(musl-begin) $(musl-objects) \
 		$(libs:%=$(lib-dir)/lib%.a) $(musl-end)
 
 # What tests link with: everything but main().

@@ -149,9 +149,6 @@ int exec_prepare(struct run_options *o, struct err *err)
 {
 	int rc;
 
-	if (!exec_init_size)
-		return err_set(err, ENOTSUP,
-			       "a command after --: this lkvm was built without it (CONFIG_EXEC)");
 	if (o->machine.payload)
 		return 0; /* it is init and command in one */
 	choose_root(o);

@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 extern const uint8_t exec_init[];
-extern const uint64_t exec_init_size; /* 0: Kconfig left it out (EXEC) */
+extern const uint64_t exec_init_size;
 
 #endif
