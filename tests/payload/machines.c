@@ -68,8 +68,9 @@ static void save_and_load(struct device *dev)
 	in = (struct reader){ .p = first.data, .left = first.len };
 	rc = dev->ops->load(dev, &in);
 	dev->ops->save(dev, &second);
-	ok(!rc && !in.left && first.len && first.len == second.len &&
-		   !memcmp(first.data, second.data, first.len),
+	/* (pvpanic has none.) */
+	ok(!rc && !in.left && first.len == second.len &&
+		   (!first.len || !memcmp(first.data, second.data, first.len)),
 	   "%s: save, reset, load, save gives equal bytes (%zu)", dev->name, first.len);
 	for (size_t cut = 0; cut < first.len; cut += 1 + first.len / 16) {
 		in = (struct reader){ .p = first.data, .left = cut };
