@@ -358,7 +358,6 @@ net_queues()
 	say "pairs $(ethtool -l eth0 | sed -n 's/^Combined:[^0-9]*//p' | tr '\n' ' ')"
 }
 
-# Streams both ways: to the host first, then whatever the host asks for, until it comes to port 99.
 # Streams both ways, streams=N at a time: to the host, and whatever the host asks for, until it comes to port 99.
 vsock()
 {
@@ -422,7 +421,6 @@ share_roots()
 	for dir in proc sys dev; do mount --bind /$dir /r/$dir; done
 	share work /r/mnt
 	grep -q fixed /sys/bus/virtio/drivers/9pnet_virtio/*/mount_tag && share fixed /r/srv
-	top=$(sed -n 's/.*\btop=\([^ ]*\).*/\1/p' /proc/cmdline)
 }
 
 # The same operations that L1 does on a file system of its own.
@@ -430,7 +428,7 @@ share_operations()
 {
 	for seed in $(seq $(sed -n 's/.*\bseeds=\([0-9]*\).*/\1/p' /proc/cmdline)); do
 		mkdir /r/mnt/operations-$seed
-		chroot /r perl "$top/tests/lab/file-operations.pl" $seed 300 /mnt/operations-$seed >/r/mnt/operations-$seed.guest 2>&1
+		chroot /r perl /mnt/file-operations.pl $seed 300 /mnt/operations-$seed >/r/mnt/operations-$seed.guest 2>&1
 	done
 	say "operations done"
 }
