@@ -229,11 +229,14 @@ static struct tree_node *new_node(struct tree *t, struct tree_node *dir, const c
 	return n;
 }
 
-/* By its name alone nobody knows yet which file it is. */
+/*
+ * By its name alone nobody knows yet which file it is. And file systems use the numbers of what is
+ * gone again.
+ */
 static bool is_same(const struct tree_node *n, const struct stat *st)
 {
-	return (n->dev == st->st_dev && n->ino == st->st_ino) ||
-	       (!n->ino && n->type == (st->st_mode & S_IFMT));
+	return n->type == (st->st_mode & S_IFMT) &&
+	       (!n->ino || (n->dev == st->st_dev && n->ino == st->st_ino));
 }
 
 int tree_node_of(struct tree *t, struct tree_node *dir, const char *name, const struct stat *st,

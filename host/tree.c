@@ -378,12 +378,15 @@ int tree_rename(struct tree *t, struct tree_node *from, const char *name, struct
 
 	if (rc)
 		return rc;
+	/* What moves may have been the last that held it. */
+	tree_get(from);
 	rc = tree_node_pin(t, to);
 	if (!rc) {
 		rc = rename_pinned(t, from, name, to, new_name);
 		tree_node_unpin(t, to);
 	}
 	tree_node_unpin(t, from);
+	tree_put(t, from);
 	return rc;
 }
 

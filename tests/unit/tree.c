@@ -295,6 +295,15 @@ static void test_renames(void)
 		   !tree_truncate(t, file, 1) && node_reads(t, file, "o"),
 	   "an unlinked file can be used");
 	ok(tree_rename(t, root, "z", dir, "loop") == -EINVAL, "no directory goes into itself");
+	mkdir(in_share("z/lone"), 0755);
+	put_file(in_share("z/lone/one"), "lone");
+	tree_put(t, dir);
+	dir = walk(t, "z/lone/one");
+	ok(!tree_rename_node(t, dir, root, "alone") && node_reads(t, dir, "lone"),
+	   "one that was the last to hold its directory");
+	rmdir(in_share("z/lone"));
+	tree_put(t, dir);
+	dir = walk(t, "z/b");
 	ok(tree_unlink(t, dir, "hard", true) == -ENOTDIR && !tree_unlink(t, dir, "hard", false) &&
 		   tree_unlink(t, root, "z", true) == -ENOTEMPTY && !tree_unlink_node(t, dir),
 	   "unlinked, each in its way");
