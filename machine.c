@@ -543,6 +543,8 @@ static void command_told(void *opaque, uint32_t type)
 		timeouts_booted(&m->timeouts);
 	} else if (type == EXEC_EXITED) {
 		timeline_mark(&m->timeline, PHASE_EXITED);
+		/* What is left is to write output: that is its reader's time. */
+		timeouts_done(&m->timeouts);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -220,10 +221,10 @@ static int take_fd(int fd, struct err *err)
 	return rc < 0 ? err_set(err, -rc, "standard streams: %s", strerror(-rc)) : rc;
 }
 
-/* The terminal is the command's if both ends are one. */
+/* The terminal is the command's if all three are one: else a stream has its own place. */
 static bool has_terminal(void)
 {
-	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
 }
 
 static int prepare_command(struct run_options *o, struct err *err)
@@ -410,7 +411,26 @@ static void report(const struct run_options *o, const char *why, bool own_status
 
 /* ---- Results ---- */
 
-static void write_result(const struct run_options *o, const struct result *result)
+/* Those of an earlier run go: who looks for them after this one shall find its own, or none. */
+static void forget_results(const struct run_options *o)
+{
+	const char *const paths[] = { o->result, o->junit };
+	struct stat st;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
+		if (paths[i] && !lstat(paths[i], &st) && S_ISREG(st.st_mode))
+			unlink(paths[i]);
+	}
+}
+
+/* Results that were asked for and are not there are a failure of the host's side. */
+static void not_written(struct result *result, const struct err *err)
+{
+	cmd_fail("%s", err->text);
+	result->status = result->status ? result->status : STATUS_HOST_FAILED;
+}
+
+static void write_result(const struct run_options *o, struct result *result)
 {
 	struct buf text = { 0 };
 	struct err err;
@@ -419,7 +439,7 @@ static void write_result(const struct run_options *o, const struct result *resul
 		return;
 	result_put(&text, result);
 	if (result_write(o->result, "--result", &text, &err))
-		cmd_fail("%s", err.text);
+		not_written(result, &err);
 	buf_free(&text);
 }
 
@@ -451,7 +471,7 @@ static int tests_watch(struct tests *t, struct machine *m)
 }
 
 /* `t` NULL: nothing ran. */
-static void write_junit(const struct run_options *o, const struct result *result, struct tests *t)
+static void write_junit(const struct run_options *o, struct result *result, struct tests *t)
 {
 	static const char *const names[] = {
 		[MACHINE_CONSOLE] = "console", [MACHINE_STDOUT] = "stdout"
@@ -460,7 +480,8 @@ static void write_junit(const struct run_options *o, const struct result *result
 	unsigned int n = 0;
 	struct buf text = { 0 };
 	struct err err;
-	bool failed = !result->own_status && result->status;
+	/* A program that dies of a signal may have had good tests before. */
+	bool failed = result->own_status ? result->status > STATUS_SIGNAL : result->status;
 
 	if (!o->junit)
 		return;
@@ -470,7 +491,7 @@ static void write_junit(const struct run_options *o, const struct result *result
 	}
 	junit_put(&text, sources, n, failed ? result->reason : NULL);
 	if (result_write(o->junit, "--junit", &text, &err))
-		cmd_fail("%s", err.text);
+		not_written(result, &err);
 	buf_free(&text);
 }
 
@@ -555,6 +576,7 @@ static int run_machine(struct run_options *o, struct result *result)
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */
 	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
+	forget_results(o);
 	if (o->junit && tests_watch(&tests, m))
 		status = err_set(&err, ENOMEM, "no memory for the results of tests");
 	else

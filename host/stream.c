@@ -214,6 +214,16 @@ static void close_fd(struct fd_stream *f)
 	f->config.fd = -1;
 }
 
+/* Some file systems tell only now what they could not write. */
+static void close_output(struct fd_stream *f)
+{
+	int rc = f->config.fd >= 0 && close(f->config.fd) && errno != EINTR ? errno : 0;
+
+	f->config.fd = -1;
+	if (rc)
+		failed(f, rc);
+}
+
 static void *writer_main(void *arg)
 {
 	struct fd_stream *f = arg;
@@ -227,7 +237,7 @@ static void *writer_main(void *arg)
 		write_filled(f);
 	}
 	pthread_mutex_unlock(&f->lock);
-	close_fd(f);
+	close_output(f);
 	return NULL;
 }
 

@@ -16,7 +16,8 @@ static uint64_t due(const struct timeouts *t, enum timeout which)
 {
 	uint64_t from = which == TIMEOUT_SILENCE ? atomic_load(&t->active) : t->begun;
 
-	if (!t->config.ms[which] || (which == TIMEOUT_BOOT && atomic_load(&t->booted)))
+	if (!t->config.ms[which] || atomic_load(&t->done) ||
+	    (which == TIMEOUT_BOOT && atomic_load(&t->booted)))
 		return UINT64_MAX;
 	return from + t->config.ms[which] * NS_PER_MS;
 }
@@ -101,6 +102,11 @@ void timeouts_active(struct timeouts *t)
 void timeouts_booted(struct timeouts *t)
 {
 	atomic_store(&t->booted, true);
+}
+
+void timeouts_done(struct timeouts *t)
+{
+	atomic_store(&t->done, true);
 }
 
 const char *timeout_option(enum timeout which)

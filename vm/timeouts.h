@@ -32,7 +32,7 @@ struct timeouts {
 	loop_id source;
 	uint64_t begun;
 	_Atomic uint64_t active; /* when there was output */
-	atomic_bool booted;
+	atomic_bool booted, done;
 	bool over;
 	enum timeout which; /* if over */
 };
@@ -44,9 +44,10 @@ int timeouts_start(struct timeouts *t, const struct timeouts_config *config, str
 /* expired() is not running afterwards, and never will. Also of one that is all zero, or stopped. */
 void timeouts_stop(struct timeouts *t);
 
-/* There was output; the command starts. Any thread. */
+/* There was output; the command starts; its status is known, and none expires any more. Any thread. */
 void timeouts_active(struct timeouts *t);
 void timeouts_booted(struct timeouts *t);
+void timeouts_done(struct timeouts *t);
 
 /* "--boot-timeout", for people. */
 const char *timeout_option(enum timeout which);
