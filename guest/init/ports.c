@@ -95,9 +95,10 @@ static void send_all(struct control *c, const uint8_t *p, size_t len)
 	while (len) {
 		ssize_t n = write(c->fd, p, len);
 
-		if (n < 0 && errno != EAGAIN && errno != EINTR)
+		if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOMEM)
 			return;
 		if (n < 0) {
+			usleep(errno == ENOMEM ? 1000 : 0);
 			if (poll(&poll_fd, 1, -1) > 0 && (poll_fd.revents & POLLHUP))
 				return;
 			continue;
