@@ -11,13 +11,14 @@
 
 void log_tail_init(struct log_tail *tail)
 {
+	*tail = (struct log_tail){ 0 };
 	pthread_mutex_init(&tail->lock, NULL);
-	tail->end = 0;
 }
 
 void log_tail_destroy(struct log_tail *tail)
 {
 	pthread_mutex_destroy(&tail->lock);
+	free(tail->data);
 }
 
 void log_tail_feed(struct log_tail *tail, const void *data, size_t len)
@@ -25,7 +26,9 @@ void log_tail_feed(struct log_tail *tail, const void *data, size_t len)
 	const char *p = data;
 
 	pthread_mutex_lock(&tail->lock);
-	while (len) {
+	if (!tail->data)
+		tail->data = malloc(LOG_TAIL_SIZE);
+	while (tail->data && len) {
 		size_t at = tail->end % LOG_TAIL_SIZE;
 		size_t n = MIN(len, LOG_TAIL_SIZE - at);
 

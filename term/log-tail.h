@@ -12,7 +12,7 @@
 struct log_tail {
 	pthread_mutex_t lock;
 	uint64_t end; /* bytes ever fed */
-	char data[LOG_TAIL_SIZE];
+	char *data;   /* LOG_TAIL_SIZE, from the first byte on: few guests that are small print */
 };
 
 void log_tail_init(struct log_tail *tail);
