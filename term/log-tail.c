@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "term/escape.h"
 #include "util/util.h"
 
 #define LINE 512 /* what is longer is shown as several */
@@ -79,7 +80,7 @@ static uint64_t begin_of(const struct log_tail *tail, unsigned int lines)
 struct cleaner {
 	void (*line)(void *opaque, const char *text);
 	void *opaque;
-	enum { TEXT, ESCAPE, CSI } state;
+	enum escape escape;
 	size_t len;
 	char text[LINE];
 };
@@ -102,15 +103,9 @@ static void put(struct cleaner *c, char byte)
 static void clean(struct cleaner *c, uint8_t byte)
 {
 	if (byte == '\n') {
-		c->state = TEXT;
+		c->escape = ESCAPE_NONE;
 		flush(c);
-	} else if (c->state == ESCAPE) {
-		c->state = byte == '[' ? CSI : TEXT;
-	} else if (c->state == CSI) {
-		c->state = byte >= 0x40 && byte <= 0x7e ? TEXT : CSI;
-	} else if (byte == 0x1b) {
-		c->state = ESCAPE;
-	} else if (byte != '\r') {
+	} else if (!escape_takes(&c->escape, byte) && byte != '\r') {
 		put(c, byte == '\t' || (byte >= 0x20 && byte < 0x7f) ? (char)byte : '?');
 	}
 }

@@ -415,20 +415,12 @@ static void take_line(struct reports *r, struct report_console *c)
 
 /* ---- Bytes ---- */
 
-enum state { TEXT, ESCAPE, CSI };
-
 static void take_byte(struct reports *r, struct report_console *c, uint8_t byte)
 {
 	if (byte == '\n' || byte == '\r') {
-		c->state = TEXT;
+		c->escape = ESCAPE_NONE;
 		take_line(r, c);
-	} else if (c->state == ESCAPE) {
-		c->state = byte == '[' ? CSI : TEXT;
-	} else if (c->state == CSI) {
-		c->state = byte >= 0x40 && byte <= 0x7e ? TEXT : CSI;
-	} else if (byte == 0x1b) {
-		c->state = ESCAPE;
-	} else if (c->len < REPORT_LINE - 1) {
+	} else if (!escape_takes(&c->escape, byte) && c->len < REPORT_LINE - 1) {
 		c->line[c->len++] = byte >= 0x20 && byte < 0x7f ? (char)byte
 				    : byte == '\t'		? ' '
 								: '?';

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "term/escape.h"
 #include "util/log.h"
 
 #define REPORTS_MAX 16	       /* with their text; later ones are counted only */
@@ -64,7 +65,8 @@ struct report {
 
 /* One console's line in the making. All zero at first. */
 struct report_console {
-	uint32_t len, state;
+	uint32_t len;
+	enum escape escape;
 	bool stamped;	     /* a line had a time stamp */
 	struct report *open; /* what further lines belong to */
 	uint32_t before_lines;
