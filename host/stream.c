@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "host/iov.h"
+#include "util/file.h"
 #include "util/util.h"
 
 #define BUFFER ((size_t)256 * 1024)
@@ -152,25 +153,6 @@ static ssize_t fd_read(struct stream *s, const struct iovec *iov, unsigned int n
 
 /* ---- Output ---- */
 
-/* Blocks as long as the reader is slow; poll() is for a descriptor that somebody made non-blocking. */
-static int write_all(int fd, const uint8_t *p, size_t len)
-{
-	while (len) {
-		struct pollfd writable = { .fd = fd, .events = POLLOUT };
-		ssize_t n = write(fd, p, len);
-
-		if (n >= 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			poll(&writable, 1, -1);
-		} else if (errno != EINTR) {
-			return errno;
-		}
-	}
-	return 0;
-}
-
 /* With the lock held: nothing is written any more. */
 static void give_up(struct fd_stream *f, int error)
 {
@@ -201,7 +183,7 @@ static void write_filled(struct fd_stream *f)
 		tell(f, f->client.room);
 	f->refused = false;
 	pthread_mutex_unlock(&f->lock);
-	error = write_all(f->config.fd, full, len);
+	error = -write_full(f->config.fd, full, len);
 	pthread_mutex_lock(&f->lock);
 	if (error)
 		give_up(f, error);

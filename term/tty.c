@@ -135,24 +135,12 @@ static void lost(struct tty *tty, int *fd, const char *what, int error)
 	pthread_mutex_unlock(&tty->lock);
 }
 
-/* Blocks as long as the reader is slow; poll() is for an fd that the parent made non-blocking. */
 static void write_out(struct tty *tty, const void *data, size_t len)
 {
-	const uint8_t *p = data;
+	int rc = tty->out >= 0 ? write_full(tty->out, data, len) : 0;
 
-	while (len && tty->out >= 0) {
-		struct pollfd writable = { .fd = tty->out, .events = POLLOUT };
-		ssize_t n = write(tty->out, p, len);
-
-		if (n >= 0) {
-			p += n;
-			len -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			poll(&writable, 1, -1);
-		} else if (errno != EINTR) {
-			lost(tty, &tty->out, "standard output", errno);
-		}
-	}
+	if (rc)
+		lost(tty, &tty->out, "standard output", -rc);
 }
 
 static void write_log(struct tty *tty, const void *data, size_t len)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -79,14 +80,17 @@ int write_full(int fd, const void *data, size_t len)
 	const char *p = data;
 
 	while (len) {
+		struct pollfd writable = { .fd = fd, .events = POLLOUT };
 		ssize_t n = write(fd, p, len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+		if (n >= 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			poll(&writable, 1, -1);
+		} else if (errno != EINTR) {
 			return -errno;
-		p += n;
-		len -= (size_t)n;
+		}
 	}
 	return 0;
 }

@@ -33,7 +33,10 @@ int file_create(const char *path, const char *option, struct err *err);
 /* Are these two names of one file that is there? */
 bool file_same(const char *a, const char *b);
 
-/* Writes all of it, across EINTR and short counts. 0 or -errno. */
+/*
+ * Writes all of it, across EINTR and short counts, for as long as its reader takes: also to what
+ * somebody else has made non-blocking. 0 or -errno.
+ */
 int write_full(int fd, const void *data, size_t len);
 
 #endif
