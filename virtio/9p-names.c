@@ -8,14 +8,20 @@
 
 #define AT_REMOVE_DIR 0x200u /* as Linux has it everywhere */
 
-static void put_made(struct p9 *p, struct p9_call *c, const struct stat *st)
+/* What was made is answered with its qid. */
+static int answer_made(struct p9 *p, struct p9_call *c, int rc, const struct stat *st)
 {
-	struct p9_qid qid = p9_qid_of(st, tree_id(p->tree, st->st_dev, st->st_ino));
+	struct p9_qid qid;
 
+	if (rc)
+		return rc;
+	qid = p9_qid_of(st, tree_id(p->tree, st->st_dev, st->st_ino));
 	p9_put_qid(c, &qid);
+	return 0;
 }
 
-int p9_mkdir(struct p9 *p, struct p9_call *c)
+/* tree_mkdir() or tree_make(); the second's message has a device's number, too. */
+static int make(struct p9 *p, struct p9_call *c, bool has_number, typeof(tree_make) *fn)
 {
 	struct p9_fid *dir = p9_take_fid(p, c);
 	struct tree_owner owner;
@@ -26,39 +32,25 @@ int p9_mkdir(struct p9 *p, struct p9_call *c)
 
 	p9_take_name(c, name);
 	mode = p9_u32(c);
+	if (has_number)
+		p9_u64(c); /* major and minor */
 	owner.gid = p9_u32(c);
 	rc = p9_bad(c);
 	if (rc)
 		return rc;
 	owner.uid = dir->uid;
-	rc = tree_mkdir(p->tree, dir->node, name, mode, &owner, &st);
-	if (!rc)
-		put_made(p, c, &st);
-	return rc;
+	return answer_made(p, c, fn(p->tree, dir->node, name, mode, &owner, &st), &st);
+}
+
+int p9_mkdir(struct p9 *p, struct p9_call *c)
+{
+	return make(p, c, false, tree_mkdir);
 }
 
 /* Device nodes are refused by the tree. */
 int p9_mknod(struct p9 *p, struct p9_call *c)
 {
-	struct p9_fid *dir = p9_take_fid(p, c);
-	struct tree_owner owner;
-	struct stat st;
-	uint32_t mode;
-	p9_name name;
-	int rc;
-
-	p9_take_name(c, name);
-	mode = p9_u32(c);
-	p9_u64(c); /* major and minor */
-	owner.gid = p9_u32(c);
-	rc = p9_bad(c);
-	if (rc)
-		return rc;
-	owner.uid = dir->uid;
-	rc = tree_make(p->tree, dir->node, name, mode, &owner, &st);
-	if (!rc)
-		put_made(p, c, &st);
-	return rc;
+	return make(p, c, true, tree_make);
 }
 
 int p9_symlink(struct p9 *p, struct p9_call *c)
@@ -78,9 +70,7 @@ int p9_symlink(struct p9 *p, struct p9_call *c)
 		return rc;
 	owner.uid = dir->uid;
 	rc = tree_symlink(p->tree, dir->node, name, target, &owner, &st);
-	if (!rc)
-		put_made(p, c, &st);
-	return rc;
+	return answer_made(p, c, rc, &st);
 }
 
 int p9_link(struct p9 *p, struct p9_call *c)
