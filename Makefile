@@ -87,7 +87,7 @@ obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
 
-obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/kconfig.o guest/payloads.o
+obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/kconfig.o guest/release.o guest/payloads.o
 obj-x86 += guest/bzimage.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
@@ -116,7 +116,7 @@ obj-y += host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 obj-y += cmd/option-exec.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
-obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o guest/cpio.o guest/modules.o guest/release.o
+obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o guest/cpio.o guest/modules.o
 
 obj-y += main.o
 

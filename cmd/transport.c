@@ -16,12 +16,12 @@
 #include "guest/image.h"
 #include "guest/initramfs.h"
 #include "guest/kconfig.h"
+#include "guest/release.h"
 #include "guest/unpack.h"
 #include "util/file.h"
 #include "util/util.h"
 
 #define UNPACKED_MAX (512 * MIB)
-#define RELEASE_MAX 128
 #define PCI_MODULE "virtio_pci.ko"
 #define MMIO_MODULE "virtio_mmio.ko"
 
@@ -150,24 +150,17 @@ static bool look_for_release(struct kernel *k, const char *release)
 	       read_file(k, take_builtin, "/lib/modules/", release, "/modules.builtin");
 }
 
-/* vmlinuz-RELEASE; and what a bzImage says in its header (boot protocol, kernel_version). */
+/* vmlinuz-RELEASE; and what a bzImage says in its header. */
 static void look_by_release(struct kernel *k, const struct file_map *image)
 {
 	const char *path = k->config->image.kernel, *slash = strrchr(path, '/');
 	const char *dash = strchr(slash ? slash : path, '-');
 	char release[RELEASE_MAX];
-	size_t at;
 
 	if (dash && look_for_release(k, dash + 1))
 		return;
-	if (image->size < 0x210 || image_sniff(image->data, image->size) != IMAGE_BZIMAGE)
-		return;
-	at = get_le16(image->data + 0x20e) + 0x200u;
-	if (!range_in(at, RELEASE_MAX, image->size))
-		return;
-	snprintf(release, sizeof(release), "%.*s", RELEASE_MAX - 1, image->data + at);
-	release[strcspn(release, " /")] = '\0';
-	if (release[0])
+	if (image_sniff(image->data, image->size) == IMAGE_BZIMAGE &&
+	    release_of_image(image->data, image->size, release))
 		look_for_release(k, release);
 }
 
