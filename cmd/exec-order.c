@@ -9,11 +9,11 @@
 
 #include "cmd/exec.h"
 #include "cmd/options.h"
+#include "guest/init/exec.h"
 #include "util/number.h"
 #include "util/util.h"
 
 #define GROUPS_MAX 64
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* ---- The user, as this host knows them ---- */
 
@@ -123,7 +123,7 @@ static void put_default(const struct exec_plan *e, struct buf *order, const char
 /* Nothing of the host's but what was asked for, and how text and the terminal look. */
 static void put_environment(const struct exec_plan *e, const struct user *u, struct buf *order)
 {
-	put_default(e, order, "PATH", PATH_DEFAULT);
+	put_default(e, order, "PATH", EXEC_PATH);
 	put_default(e, order, "HOME", u->home);
 	put_default(e, order, "USER", u->name);
 	put_default(e, order, "LOGNAME", u->name);

@@ -41,6 +41,9 @@
 #define EXEC_MODULES EXEC_DIR "/modules"
 #define EXEC_SHARES "/mnt"
 
+/* Where commands are looked for, unless the environment says where. */
+#define EXEC_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 #define EXEC_PORT_CONTROL "lkvm.control"
 #define EXEC_PORT_STDIN "lkvm.stdin"
 #define EXEC_PORT_STDOUT "lkvm.stdout"

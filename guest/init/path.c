@@ -8,9 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "guest/init/exec.h"
 #include "guest/init/init.h"
-
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const char *path_of(char *const env[])
 {
@@ -18,7 +17,7 @@ static const char *path_of(char *const env[])
 		if (!strncmp(*env, "PATH=", 5))
 			return *env + 5;
 	}
-	return DEFAULT_PATH;
+	return EXEC_PATH;
 }
 
 /* What has no #! and is no program is the shell's. */
