@@ -23,38 +23,37 @@ static int open_backing(struct mem *mem, int fd, struct err *err)
 	return 0;
 }
 
+static size_t bitmap_bytes(const struct mem *mem)
+{
+	return align_up(mem->size / MEM_PAGE, 64) / 8;
+}
+
 /*
- * One mapping whose start is aligned to a huge page: RAM starts at gpas that are too, and where hva
- * and gpa differ modulo 2 MiB KVM can't map a huge page at all.
+ * RAM and behind it the dirty bitmap, of which only what is marked costs anything: one mapping,
+ * since each is a microsecond or two of the start. RAM begins at a huge page, as its gpas do: where
+ * hva and gpa differ modulo 2 MiB KVM can't map a huge page at all.
  */
 static int map_ram(struct mem *mem, struct err *err)
 {
-	int flags = mem->backing == MEM_SHARED ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
-	uint8_t *area;
+	const int flags = mem->backing == MEM_SHARED ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE;
+	const size_t bitmap_at = align_up(mem->size, mem->page);
+	void *area;
 
-	area = mmap(NULL, mem->size + HUGE_PAGE, PROT_NONE,
+	mem->area_size = HUGE_PAGE + bitmap_at + bitmap_bytes(mem);
+	area = mmap(NULL, mem->area_size, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (area == MAP_FAILED)
 		return err_set(err, errno,
 			       "cannot reserve %llu MiB for the guest: %s; give less with -m",
 			       (unsigned long long)(mem->size / MIB), strerror(errno));
+	mem->area = area;
 	mem->ram = (uint8_t *)align_up((uintptr_t)area, HUGE_PAGE);
-	if (mem->ram > area)
-		munmap(area, (size_t)(mem->ram - area));
-	if (mem->ram < area + HUGE_PAGE)
-		munmap(mem->ram + mem->size, (size_t)(area + HUGE_PAGE - mem->ram));
-	if (mem->fd < 0)
-		flags |= MAP_ANONYMOUS;
-	if (mmap(mem->ram, mem->size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, mem->fd, 0) ==
-	    MAP_FAILED)
+	mem->dirty = (void *)(mem->ram + bitmap_at);
+	if (mem->fd >= 0 && mmap(mem->ram, mem->size, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+				 mem->fd, 0) == MAP_FAILED)
 		return err_set(err, errno, "cannot map %llu MiB for the guest: %s",
 			       (unsigned long long)(mem->size / MIB), strerror(errno));
 	return 0;
-}
-
-static size_t bitmap_bytes(const struct mem *mem)
-{
-	return align_up(mem->size / MEM_PAGE, 64) / 8;
 }
 
 int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, struct err *err)
@@ -71,26 +70,17 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 	rc = open_backing(mem, fd, err);
 	if (!rc)
 		rc = map_ram(mem, err);
-	if (rc)
-		goto fail;
-	/* Anonymous, so that a bitmap costs only the pages that are marked. */
-	mem->dirty = mmap(NULL, bitmap_bytes(mem), PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (mem->dirty == MAP_FAILED) {
-		mem->dirty = NULL;
-		rc = err_set(err, ENOMEM, "no memory for the guest's dirty bitmap");
-		goto fail;
+	if (rc) {
+		mem_destroy(mem);
+		return rc;
 	}
 	/*
 	 * Advice: a host that knows neither is as good. Where huge pages are the rule they are
 	 * undone here.
 	 */
-	madvise(mem->ram, mem->size, MADV_DONTDUMP);
-	madvise(mem->ram, mem->size, MADV_NOHUGEPAGE);
+	madvise(mem->area, mem->area_size, MADV_DONTDUMP);
+	madvise(mem->area, mem->area_size, MADV_NOHUGEPAGE);
 	return 0;
-fail:
-	mem_destroy(mem);
-	return rc;
 }
 
 /* Advice, too: a host without huge pages is only slower. */
@@ -101,10 +91,8 @@ void mem_use_huge_pages(struct mem *mem)
 
 void mem_destroy(struct mem *mem)
 {
-	if (mem->dirty)
-		munmap(mem->dirty, bitmap_bytes(mem));
-	if (mem->ram)
-		munmap(mem->ram, mem->size);
+	if (mem->area)
+		munmap(mem->area, mem->area_size);
 	if (mem->backing == MEM_SHARED && mem->fd >= 0)
 		close(mem->fd);
 	*mem = (struct mem){ .fd = -1 };

@@ -37,7 +37,9 @@ struct mem_slot {
 };
 
 struct mem {
-	uint8_t *ram; /* the whole mapping's start */
+	void *area; /* the mapping: RAM somewhere in it, then the dirty bitmap */
+	size_t area_size;
+	uint8_t *ram;
 	uint64_t size;
 	enum mem_backing backing;
 	uint64_t page; /* bytes: what the host takes back at a time */

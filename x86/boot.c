@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 
 #include "util/util.h"
+#include "vm/kvm.h"
 #include "x86/boot.h"
 #include "x86/map.h"
 #include "x86/x86.h"
@@ -22,6 +23,7 @@
 #define E820_RESERVED_TYPE 2
 #define LOADER_UNDEFINED 0xff
 #define GDT_ENTRIES 5
+#define APIC_BASE_AT_RESET (X86_LAPIC | 1u << 8 | 1u << 11) /* the boot CPU's, enabled */
 
 /* xen/interface/hvm/start_info.h, version 1 */
 struct pvh_start_info {
@@ -72,31 +74,35 @@ static int write_cmdline(struct vm *vm, const struct x86_boot *boot, struct err 
 
 static int write_zero_page(struct vm *vm, const struct x86_boot *boot)
 {
-	struct boot_params bp = { 0 };
+	struct boot_params *bp = mem_at(&vm->mem, X86_ZERO_PAGE, sizeof(*bp), MEM_W);
 	struct range map[RANGES];
 
+	if (!bp)
+		return -EFAULT;
+	memset(bp, 0, sizeof(*bp));
 	if (boot->header_len) {
-		memcpy((uint8_t *)&bp + offsetof(struct boot_params, hdr), boot->header,
+		memcpy((uint8_t *)bp + offsetof(struct boot_params, hdr), boot->header,
 		       boot->header_len);
 	} else {
-		bp.hdr.boot_flag = 0xaa55;
-		bp.hdr.header = 0x53726448; /* "HdrS" */
-		bp.hdr.version = 0x20c;
-		bp.hdr.kernel_alignment = 0x1000000;
+		bp->hdr.boot_flag = 0xaa55;
+		bp->hdr.header = 0x53726448; /* "HdrS" */
+		bp->hdr.version = 0x20c;
+		bp->hdr.kernel_alignment = 0x1000000;
 	}
-	bp.hdr.type_of_loader = LOADER_UNDEFINED;
-	bp.hdr.cmd_line_ptr = X86_CMDLINE;
-	bp.hdr.cmdline_size = (uint32_t)strlen(boot->cmdline);
-	bp.hdr.ramdisk_image = (uint32_t)boot->initrd;
-	bp.hdr.ramdisk_size = (uint32_t)boot->initrd_size;
-	bp.acpi_rsdp_addr = X86_ACPI;
-	bp.e820_entries = (uint8_t)memory_map(&vm->mem, map);
-	for (unsigned int i = 0; i < bp.e820_entries; i++) {
-		bp.e820_table[i].addr = map[i].gpa;
-		bp.e820_table[i].size = map[i].size;
-		bp.e820_table[i].type = map[i].type;
+	bp->hdr.type_of_loader = LOADER_UNDEFINED;
+	bp->hdr.cmd_line_ptr = X86_CMDLINE;
+	bp->hdr.cmdline_size = (uint32_t)strlen(boot->cmdline);
+	bp->hdr.ramdisk_image = (uint32_t)boot->initrd;
+	bp->hdr.ramdisk_size = (uint32_t)boot->initrd_size;
+	bp->acpi_rsdp_addr = X86_ACPI;
+	bp->e820_entries = (uint8_t)memory_map(&vm->mem, map);
+	for (unsigned int i = 0; i < bp->e820_entries; i++) {
+		bp->e820_table[i].addr = map[i].gpa;
+		bp->e820_table[i].size = map[i].size;
+		bp->e820_table[i].type = map[i].type;
 	}
-	return mem_write(&vm->mem, X86_ZERO_PAGE, &bp, sizeof(bp));
+	mem_dirty(&vm->mem, X86_ZERO_PAGE, sizeof(*bp));
+	return 0;
 }
 
 static int write_pvh_info(struct vm *vm, const struct x86_boot *boot)
@@ -127,19 +133,22 @@ static int write_pvh_info(struct vm *vm, const struct x86_boot *boot)
 /* 4 GiB, mapped one to one by pages of 2 MiB: some images edit these tables. */
 static int write_page_tables(struct mem *mem)
 {
-	uint64_t table[512] = { X86_PDPT | 3 };
-	int rc = mem_write(mem, X86_PML4, table, sizeof(table));
+	const uint64_t size = X86_PAGE_DIRS + 4 * MEM_PAGE - X86_PML4;
+	uint64_t *pml4 = mem_at(mem, X86_PML4, size, MEM_W);
+	uint64_t *pdpt, *dirs;
 
-	memset(table, 0, sizeof(table));
+	if (!pml4)
+		return -EFAULT;
+	pdpt = pml4 + (X86_PDPT - X86_PML4) / sizeof(*pml4);
+	dirs = pml4 + (X86_PAGE_DIRS - X86_PML4) / sizeof(*pml4);
+	memset(pml4, 0, X86_PAGE_DIRS - X86_PML4);
+	pml4[0] = X86_PDPT | 3;
 	for (uint64_t i = 0; i < 4; i++)
-		table[i] = (X86_PAGE_DIRS + i * MEM_PAGE) | 3;
-	rc = rc ? rc : mem_write(mem, X86_PDPT, table, sizeof(table));
-	for (uint64_t dir = 0; dir < 4; dir++) {
-		for (uint64_t i = 0; i < 512; i++)
-			table[i] = (dir * 512 + i) * 2 * MIB | 0x83; /* present, writable, large */
-		rc = rc ? rc : mem_write(mem, X86_PAGE_DIRS + dir * MEM_PAGE, table, sizeof(table));
-	}
-	return rc;
+		pdpt[i] = (X86_PAGE_DIRS + i * MEM_PAGE) | 3;
+	for (uint64_t i = 0; i < 4ull * 512; i++)
+		dirs[i] = i * 2 * MIB | 0x83; /* present, writable, large */
+	mem_dirty(mem, X86_PML4, size);
+	return 0;
 }
 
 /*
@@ -211,6 +220,7 @@ static void set_mode(struct kvm_sregs *s, enum x86_entry entry)
 	s->ds = flat_segment((uint16_t)(code + 8), 3, false);
 	s->es = s->fs = s->gs = s->ss = s->ds;
 	s->tr = (struct kvm_segment){ .limit = 0x67, .selector = 0x20, .type = 11, .present = 1 };
+	s->ldt = (struct kvm_segment){ .limit = 0xffff, .type = 2, .present = 1 };
 	s->gdt.base = X86_GDT;
 	s->gdt.limit = GDT_ENTRIES * 8 - 1;
 	s->idt.base = 0;
@@ -222,6 +232,28 @@ static void set_mode(struct kvm_sregs *s, enum x86_entry entry)
 		s->cr3 = X86_PML4;
 		s->efer = 1u << 8 | 1u << 10; /* LME, LMA */
 	}
+}
+
+/*
+ * They travel with the first KVM_RUN: an ioctl of a vCPU loads and unloads it, 8 us each where the
+ * host is a guest. KVM before 4.17 knows no such way.
+ */
+static int set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
+			 const struct kvm_sregs *sregs, struct err *err)
+{
+	const int both = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+
+	if ((kvm_cap(vcpu->vm->kvm_fd, KVM_CAP_SYNC_REGS) & both) == both) {
+		vcpu->run->s.regs.regs = *regs;
+		vcpu->run->s.regs.sregs = *sregs;
+		vcpu->run->kvm_dirty_regs = both;
+		return 0;
+	}
+	if (ioctl(vcpu->fd, KVM_SET_SREGS, sregs))
+		return err_set(err, errno, "KVM_SET_SREGS: %s", strerror(errno));
+	if (ioctl(vcpu->fd, KVM_SET_REGS, regs))
+		return err_set(err, errno, "KVM_SET_REGS: %s", strerror(errno));
+	return 0;
 }
 
 int x86_set_entry(struct vcpu *vcpu, struct err *err)
@@ -236,16 +268,10 @@ int x86_set_entry(struct vcpu *vcpu, struct err *err)
 		.rsi = is_64 ? X86_ZERO_PAGE : 0,
 		.rbx = is_64 ? 0 : X86_PVH_INFO,
 	};
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = { .apic_base = APIC_BASE_AT_RESET };
 
-	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs))
-		return err_set(err, errno, "KVM_GET_SREGS: %s", strerror(errno));
 	set_mode(&sregs, arch->entry);
 	if (write_gdt(&vcpu->vm->mem, &sregs))
 		return err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
-	if (ioctl(vcpu->fd, KVM_SET_SREGS, &sregs))
-		return err_set(err, errno, "KVM_SET_SREGS: %s", strerror(errno));
-	if (ioctl(vcpu->fd, KVM_SET_REGS, &regs))
-		return err_set(err, errno, "KVM_SET_REGS: %s", strerror(errno));
-	return 0;
+	return set_registers(vcpu, &regs, &sregs, err);
 }

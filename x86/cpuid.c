@@ -172,18 +172,9 @@ static int set(struct vcpu *vcpu, struct err *err)
 	return rc;
 }
 
-/*
- * Where the host is a guest itself each CPUID instruction is an exit of its own, and KVM executes
- * some seventy for this: more than half of what else a tiny guest's start takes. Our own images
- * need none of it; but another CPU, which begins in real mode, may enable long mode only if its
- * CPUID has that.
- */
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
 {
-	int rc;
+	int rc = read_supported(vcpu->vm, err);
 
-	if (vcpu->vm->arch->own_image && vcpu->vm->config.cpus == 1)
-		return 0;
-	rc = read_supported(vcpu->vm, err);
 	return rc ? rc : set(vcpu, err);
 }

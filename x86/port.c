@@ -289,12 +289,26 @@ static int set_lapic(struct vcpu *vcpu, struct err *err)
 	return 0;
 }
 
+/*
+ * Where the host is a guest itself each CPUID instruction is an exit of its own, and KVM executes
+ * some seventy to tell what it supports: more than half of what else a tiny guest's start takes.
+ * Our own images need none of it, nor the MSRs; but another CPU, which begins in real mode, may
+ * enable long mode only if its CPUID has that.
+ */
+static bool needs_processor(const struct vm *vm)
+{
+	return !vm->arch->own_image || vm->config.cpus > 1;
+}
+
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 {
-	int rc = x86_cpuid_set(vcpu, err);
+	int rc = 0;
 
-	if (!rc)
-		rc = set_msrs(vcpu, err);
+	if (needs_processor(vcpu->vm)) {
+		rc = x86_cpuid_set(vcpu, err);
+		if (!rc)
+			rc = set_msrs(vcpu, err);
+	}
 	if (!rc)
 		rc = set_lapic(vcpu, err);
 	/* The others wait for INIT and SIPI, as KVM creates them. */
@@ -372,8 +386,12 @@ void arch_vcpu_dump(struct vcpu *vcpu, const struct log *log)
 	struct kvm_regs r;
 	struct kvm_sregs s;
 
-	if (ioctl(vcpu->fd, KVM_GET_REGS, &r) || ioctl(vcpu->fd, KVM_GET_SREGS, &s))
+	if (vcpu->run->kvm_dirty_regs) { /* it has not run yet */
+		r = vcpu->run->s.regs.regs;
+		s = vcpu->run->s.regs.sregs;
+	} else if (ioctl(vcpu->fd, KVM_GET_REGS, &r) || ioctl(vcpu->fd, KVM_GET_SREGS, &s)) {
 		return;
+	}
 #define R(field) ((unsigned long long)(field))
 	log_at(log, LOG_ERROR, "  rip %016llx rsp %016llx rfl %016llx", R(r.rip), R(r.rsp),
 	       R(r.rflags));
