@@ -866,6 +866,12 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	return rc;
 }
 
+static void end_reports(struct machine *m)
+{
+	for (unsigned int i = 0; i < TTY_PORTS; i++)
+		reports_end(&m->reports, &m->report_consoles[i]);
+}
+
 static int final_status(const struct machine *m)
 {
 	const struct verdict *v = &m->vm->verdict;
@@ -888,8 +894,7 @@ int machine_run(struct machine *m, struct err *err)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
 	device_list_quiesce(&m->devices);
-	for (unsigned int i = 0; i < TTY_PORTS; i++)
-		reports_end(&m->reports, &m->report_consoles[i]);
+	end_reports(m);
 	if (m->exec)
 		exec_stopped(m->exec);
 	return final_status(m);
@@ -1003,6 +1008,7 @@ void machine_destroy(struct machine *m)
 	else if (m->config->log_fd >= 0)
 		close(m->config->log_fd);
 	loop_destroy(m->loop);
+	end_reports(m);
 	vm_destroy(m->vm);
 	reports_destroy(&m->reports);
 	log_tail_destroy(&m->log_tail);

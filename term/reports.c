@@ -301,12 +301,14 @@ static void begin_report(struct reports *r, struct report_console *c, enum repor
 	c->open = NULL;
 	if (r->n == REPORTS_MAX)
 		return;
-	report->text = malloc(REPORT_TEXT);
-	if (report->text)
+	report->text = malloc(REPORT_TEXT + REPORT_LINE);
+	report->first = classes[class].words;
+	if (report->text) {
 		report->text[0] = 0;
+		report->first = strcpy(report->text + REPORT_TEXT, message);
+	}
 	report->class = class;
 	report->classes = 1u << class;
-	strcpy(report->first, message);
 	if (c->cut)
 		add_before(report, c);
 	add_line(report, c->line);
@@ -357,7 +359,7 @@ static void take_before(struct report_console *c)
 {
 	size_t len = strlen(c->line);
 
-	if (c->before_len + len + 2 > sizeof(c->before) || c->before_lines++ == REPORT_BEFORE) {
+	if (c->before_len + len + 2 > 2 * REPORT_LINE || c->before_lines++ == REPORT_BEFORE) {
 		c->cut = false;
 		return;
 	}
@@ -431,13 +433,21 @@ void reports_feed(struct reports *r, struct report_console *c, const void *data,
 {
 	const uint8_t *p = data;
 
+	if (!c->line)
+		c->line = malloc(3 * REPORT_LINE);
+	if (!c->line)
+		return;
+	c->before = c->line + REPORT_LINE;
 	for (size_t i = 0; i < len; i++)
 		take_byte(r, c, p[i]);
 }
 
 void reports_end(struct reports *r, struct report_console *c)
 {
-	take_line(r, c);
+	if (c->line)
+		take_line(r, c);
+	free(c->line);
+	c->line = NULL;
 }
 
 const struct report *reports_first(struct reports *r, uint32_t mask)

@@ -58,12 +58,12 @@ enum report_class {
 struct report {
 	enum report_class class; /* of the line that it began with */
 	uint32_t classes;	 /* bits: that one, and of what followed (a BUG ends in an oops) */
-	char first[REPORT_LINE]; /* that line, without time stamp */
-	char *text;		 /* whole lines as printed, ends in a NUL; owned */
+	const char *first;	 /* that line, without time stamp */
+	char *text; /* whole lines as printed, ends in a NUL; NULL: no memory. Owned, with `first` */
 	uint32_t len, lines;
 };
 
-/* One console's line in the making. All zero at first. */
+/* One console's line in the making. All zero at first; reports_end() frees what it has. */
 struct report_console {
 	uint32_t len;
 	enum escape escape;
@@ -72,8 +72,8 @@ struct report_console {
 	uint32_t before_lines;
 	uint32_t before_len; /* of what stands above a report, behind "cut here" */
 	bool cut;
-	char line[REPORT_LINE];
-	char before[2 * REPORT_LINE];
+	char *line;   /* REPORT_LINE bytes, made for the first byte: many a console stays silent */
+	char *before; /* REPORT_LINE more, twice */
 };
 
 struct reports {

@@ -1,9 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "term/ring.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/util.h"
+
+int ring_make(struct ring *r)
+{
+	if (!r->data)
+		r->data = malloc(RING_SIZE);
+	return r->data ? 0 : -ENOMEM;
+}
+
+void ring_free(struct ring *r)
+{
+	free(r->data);
+	*r = (struct ring){ 0 };
+}
 
 size_t ring_put(struct ring *r, const uint8_t *data, size_t len)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A bounded queue of bytes. All zero is an empty one; whoever shares it locks it. */
+/* A bounded queue of bytes. All zero is one without room; whoever shares it locks it. */
 #ifndef TERM_RING_H
 #define TERM_RING_H
 
@@ -10,10 +10,14 @@
 
 struct ring {
 	uint32_t head, len;
-	uint8_t data[RING_SIZE];
+	uint8_t *data; /* RING_SIZE bytes, or NULL */
 };
 
-/* Stores at most `len` bytes, as many as fit: returns how many. */
+/* Gives it its room, if it has none yet. 0 or -ENOMEM. */
+int ring_make(struct ring *r);
+void ring_free(struct ring *r);
+
+/* For a ring with room: stores at most `len` bytes, as many as fit: returns how many. */
 size_t ring_put(struct ring *r, const uint8_t *data, size_t len);
 
 /* The bytes that lie at the front in one piece: how many. */

@@ -203,11 +203,13 @@ static bool wake_writer(struct tty *tty)
 		return true;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&tty->writer, NULL, writer_main, tty);
+	rc = -ring_make(&tty->output);
+	if (!rc)
+		rc = pthread_create(&tty->writer, NULL, writer_main, tty);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc) {
-		log_at(tty->log, LOG_ERROR, "no thread for the console, its output is lost: %s",
-		       strerror(rc));
+		log_at(tty->log, LOG_ERROR,
+		       "no thread or memory for the console, its output is lost: %s", strerror(rc));
 		tty->out = tty->log_fd = -1;
 		return false;
 	}
@@ -276,7 +278,7 @@ bool tty_sysrq(struct tty *tty, char key)
 
 	pthread_mutex_lock(&tty->lock);
 	p = tty->listener;
-	heard = p && p->client.interrupt;
+	heard = p && p->client.interrupt && !ring_make(&tty->input);
 	if (heard) {
 		ring_drop(&tty->input, tty->input.len);
 		notify(tty, p, p->client.interrupt);
@@ -456,6 +458,13 @@ static int watch(struct tty *tty, int fd, loop_fn fn, loop_id *id)
 	return *id == LOOP_NONE ? loop_add(tty->loop, fd, EPOLLIN, fn, tty, id) : 0;
 }
 
+static int watch_keys(struct tty *tty)
+{
+	int rc = ring_make(&tty->input);
+
+	return rc ? rc : watch(tty, tty->config.in, on_input, &tty->in_id);
+}
+
 /* With the lock held. */
 static struct port *last_to_want(struct tty *tty)
 {
@@ -477,7 +486,7 @@ static void set_wanted(struct tty *tty, int port, bool wanted)
 	tty->ports[port].wanted = wanted ? ++tty->wants : 0;
 	now = last_to_want(tty);
 	if (now && now != tty->listener && tty->config.in >= 0) {
-		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
+		rc = watch_keys(tty);
 		if (!rc && tty->input.len) { /* typed before, or for another port */
 			rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
 			tty_poke(tty);
@@ -529,7 +538,7 @@ static int take_terminal(struct tty *tty)
 	if (tty->terminal || isatty(tty->config.out))
 		rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
 	if (tty->terminal && !rc)
-		rc = watch(tty, tty->config.in, on_input, &tty->in_id);
+		rc = watch_keys(tty);
 	if (!tty->terminal || rc)
 		return rc;
 	tty->job_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -592,5 +601,7 @@ void tty_destroy(struct tty *tty)
 	pthread_mutex_destroy(&tty->lock);
 	pthread_cond_destroy(&tty->work);
 	pthread_cond_destroy(&tty->idle);
+	ring_free(&tty->output);
+	ring_free(&tty->input);
 	free(tty);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation. Sources live in a fixed table; epoll carries {generation, index}, never a
+ * Theory of operation. Sources live in a table; epoll carries {generation, index}, never a
  * pointer, so an event that was fetched just before its source went finds another generation and
  * is dropped. `running` names the source whose handler runs now: loop_remove() waits for it.
  *
@@ -21,6 +21,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -31,7 +32,8 @@
 #define TRIAL 16u
 #define FIRST_PAUSE 64u
 #define LAST_PAUSE 8192u
-#define CROWD 4u /* pieces of work at a wake-up, on average */
+#define FEW_SOURCES 16u /* that the table grows by */
+#define CROWD 4u	/* pieces of work at a wake-up, on average */
 
 struct source {
 	loop_id id; /* LOOP_NONE: free */
@@ -61,7 +63,8 @@ struct loop {
 	/* Its thread's own. Both counts are since the last decision. */
 	bool patient;
 	unsigned int wakes, found, pause;
-	struct source sources[LOOP_SOURCES];
+	struct source *sources; /* grows, in loop_add() */
+	unsigned int n_sources; /* that it has room for */
 };
 
 struct loop *loop_create(const char *name)
@@ -102,11 +105,10 @@ static int watch(struct loop *loop, int fd, loop_id id, uint32_t old, uint32_t e
 
 static void dispatch(struct loop *loop, loop_id id, uint32_t events)
 {
-	struct source *s = &loop->sources[(uint32_t)id % LOOP_SOURCES];
 	struct source copy;
 
 	pthread_mutex_lock(&loop->lock);
-	copy = *s;
+	copy = loop->sources[(uint32_t)id]; /* the table never shrinks */
 	/* A source that was silenced since its event was fetched stays silent. */
 	if (copy.id != id || !copy.events || loop->stop) {
 		pthread_mutex_unlock(&loop->lock);
@@ -141,16 +143,18 @@ static void run_calls(struct loop *loop)
 
 static void run_plain(struct loop *loop)
 {
-	for (unsigned int i = 0; i < LOOP_SOURCES; i++) {
-		loop_id id;
-		uint32_t events;
+	bool more = true;
+
+	for (unsigned int i = 0; more; i++) {
+		struct source s = { 0 };
 
 		pthread_mutex_lock(&loop->lock);
-		id = loop->sources[i].id;
-		events = loop->sources[i].plain ? loop->sources[i].events : 0;
+		more = i < loop->n_sources;
+		if (more)
+			s = loop->sources[i];
 		pthread_mutex_unlock(&loop->lock);
-		if (id != LOOP_NONE && events)
-			dispatch(loop, id, events);
+		if (s.id != LOOP_NONE && s.plain && s.events)
+			dispatch(loop, s.id, s.events);
 	}
 }
 
@@ -218,9 +222,30 @@ fail:
 	return rc;
 }
 
+/* With the lock held. NULL: no more than LOOP_SOURCES, or no memory. */
+static struct source *free_source(struct loop *loop)
+{
+	unsigned int n = loop->n_sources;
+	struct source *table;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (loop->sources[i].id == LOOP_NONE)
+			return &loop->sources[i];
+	}
+	if (n == LOOP_SOURCES)
+		return NULL;
+	table = realloc(loop->sources, (n + FEW_SOURCES) * sizeof(*table));
+	if (!table)
+		return NULL;
+	memset(table + n, 0, FEW_SOURCES * sizeof(*table));
+	loop->sources = table;
+	loop->n_sources += FEW_SOURCES;
+	return &table[n];
+}
+
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaque, loop_id *id)
 {
-	struct source *s = NULL;
+	struct source *s;
 	loop_id new;
 	int rc;
 
@@ -229,13 +254,11 @@ int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaqu
 	rc = loop_start(loop);
 	if (rc)
 		goto out;
-	rc = -ENOSPC;
-	for (unsigned int i = 0; i < LOOP_SOURCES && !s; i++) {
-		if (loop->sources[i].id == LOOP_NONE)
-			s = &loop->sources[i];
-	}
-	if (!s)
+	s = free_source(loop);
+	if (!s) {
+		rc = -ENOSPC;
 		goto out;
+	}
 	loop->generation++;
 	if (!loop->generation) /* 0 with index 0 would be LOOP_NONE */
 		loop->generation = 1;
@@ -260,7 +283,7 @@ out:
 /* With the lock held. */
 static struct source *find(struct loop *loop, loop_id id)
 {
-	struct source *s = &loop->sources[(uint32_t)id % LOOP_SOURCES];
+	struct source *s = &loop->sources[(uint32_t)id]; /* an id's place is there, always */
 
 	return id != LOOP_NONE && s->id == id ? s : NULL;
 }
@@ -368,5 +391,6 @@ void loop_destroy(struct loop *loop)
 	}
 	pthread_mutex_destroy(&loop->lock);
 	pthread_cond_destroy(&loop->done);
+	free(loop->sources);
 	free(loop);
 }
