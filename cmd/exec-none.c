@@ -12,8 +12,3 @@ int exec_prepare(struct run_options *o, struct err *err)
 	return err_set(err, ENOTSUP,
 		       "a command after --: this lkvm was built without it (CONFIG_EXEC)");
 }
-
-void exec_free(struct exec_plan *e)
-{
-	buf_free(&e->initramfs);
-}

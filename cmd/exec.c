@@ -97,10 +97,8 @@ static int check_root(struct run_options *o, struct err *err)
 /* The caller's directory is there where the root is the caller's. */
 static int choose_cwd(struct exec_plan *e, struct err *err)
 {
-	strcpy(e->cwd, "/");
-	if (strcmp(e->root, "/") != 0)
-		return 0;
-	if (!getcwd(e->cwd, sizeof(e->cwd)) || e->cwd[0] != '/')
+	e->cwd = strcmp(e->root, "/") ? strdup("/") : getcwd(NULL, 0);
+	if (!e->cwd || e->cwd[0] != '/')
 		return err_set(err, errno, "this directory has no name any more: go to another");
 	return 0;
 }
@@ -156,9 +154,4 @@ int exec_prepare(struct run_options *o, struct err *err)
 	if (!rc)
 		rc = choose_cwd(&o->plan, err);
 	return rc ? rc : make_initramfs(o, err);
-}
-
-void exec_free(struct exec_plan *e)
-{
-	buf_free(&e->initramfs);
 }

@@ -23,7 +23,7 @@ struct exec_plan {
 	/* By options. All borrowed. */
 	const char *root;
 	bool root_rw;
-	const char *env[EXEC_ENV_MAX]; /* NAME or NAME=VALUE */
+	const char **env; /* NAME or NAME=VALUE; the array is ours */
 	unsigned int n_env;
 	const char *user;    /* USER[:GROUP] */
 	const char *modules; /* a folder */
@@ -34,18 +34,16 @@ struct exec_plan {
 
 	/* By exec_prepare(). */
 	char release[RELEASE_MAX]; /* of the kernel; "": not known */
-	char cwd[PATH_MAX];
+	char *cwd;
 	struct buf initramfs; /* what machine.image.initrd_more is */
 };
 
 /*
  * Puts what the command needs into o->machine: the initramfs, and the transport where the kernel's
  * modules tell which. A kernel that is known to lack something is refused by the name of the option
- * that it was built without: then, and on whatever else is wrong, -errno and a line. exec_free() in
- * any case.
+ * that it was built without: then, and on whatever else is wrong, -errno and a line.
  */
 int exec_prepare(struct run_options *o, struct err *err);
-void exec_free(struct exec_plan *e);
 
 /* ---- Between its files ---- */
 

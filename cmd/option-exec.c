@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a command in the guest is given: --root, --root-rw, --env, --user, --modules. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/options.h"
@@ -22,11 +23,17 @@ int option_set_root_rw(struct run_options *o, const char *value, struct err *err
 
 int option_set_env(struct run_options *o, const char *value, struct err *err)
 {
+	const char **env;
+
 	if (*value == '=')
 		return err_set(err, EINVAL, "--env %s: it is NAME or NAME=VALUE", value);
 	if (o->plan.n_env == EXEC_ENV_MAX)
 		return err_set(err, E2BIG, "--env %s: more than %u of them", value, EXEC_ENV_MAX);
-	o->plan.env[o->plan.n_env++] = value;
+	env = realloc(o->plan.env, (o->plan.n_env + 1) * sizeof(*env));
+	if (!env)
+		return err_set(err, ENOMEM, "no memory for --env");
+	o->plan.env = env;
+	env[o->plan.n_env++] = value;
 	return 0;
 }
 

@@ -107,15 +107,7 @@ static int set_initrd(struct run_options *o, const char *value, struct err *err)
 
 static int set_params(struct run_options *o, const char *value, struct err *err)
 {
-	size_t len = strlen(o->params);
-
-	if (len + strlen(value) + 2 > sizeof(o->params))
-		return err_set(err, E2BIG, "--params: more than %zu characters",
-			       sizeof(o->params) - 1);
-	if (len)
-		o->params[len++] = ' ';
-	strcpy(o->params + len, value);
-	return 0;
+	return options_add_params(o, value, false, err);
 }
 
 static int set_console(struct run_options *o, const char *value, struct err *err)

@@ -2,6 +2,7 @@
 #include "cmd/options.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,9 +190,34 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 	return rc;
 }
 
+const char *options_params(const struct run_options *o)
+{
+	return o->params ? o->params : "";
+}
+
+int options_add_params(struct run_options *o, const char *words, bool before, struct err *err)
+{
+	const char *there = options_params(o);
+	char *all;
+
+	if (!*words)
+		return 0;
+	if (strlen(there) + strlen(words) + 1 > PARAMS_MAX)
+		return err_set(err, E2BIG, "--params: more than %d characters", PARAMS_MAX);
+	if (asprintf(&all, "%s%s%s", before ? words : there, *there ? " " : "",
+		     before ? there : words) < 0)
+		return err_set(err, ENOMEM, "no memory for --params");
+	free(o->params);
+	o->params = all;
+	return 0;
+}
+
 void options_free(struct run_options *o)
 {
-	exec_free(&o->plan);
+	free(o->params);
+	free(o->plan.env);
+	free(o->plan.cwd);
+	buf_free(&o->plan.initramfs);
 	for (unsigned int i = 0; i < o->machine.n_disks; i++)
 		free(o->disk_text[i]);
 	for (unsigned int i = 0; i < MACHINE_NETS; i++)

@@ -19,7 +19,7 @@
 struct run_options {
 	struct machine_config machine;
 	const char *initrd;
-	char params[4096]; /* all -p, a space between */
+	char *params; /* all -p, a space between; NULL: none. See options_add_params() */
 	const char *console_log;
 	const char *result, *junit;
 	bool bisect, fail_on_given;
@@ -100,5 +100,11 @@ bool option_is_ours(const struct option *p);
 /* argv[1] on: options, and the kernel as a bare word. 0 or -errno and a line. */
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err);
 void options_free(struct run_options *o);
+
+#define PARAMS_MAX 4095
+
+/* Words for the kernel, before or behind those that there are. E2BIG past PARAMS_MAX characters. */
+int options_add_params(struct run_options *o, const char *words, bool before, struct err *err);
+const char *options_params(const struct run_options *o); /* "" when there are none */
 
 #endif

@@ -132,45 +132,31 @@ static int add_defaults(struct run_options *o, struct err *err)
 	if (o->nodefaults || o->machine.payload)
 		return 0;
 	/* A user's tree may have a command line of its own. */
-	if (vm_option(&o->machine.vm, "dtb") && !o->params[0])
+	if (vm_option(&o->machine.vm, "dtb") && !o->params)
 		return 0;
-	if (kind != CONSOLE_NONE && !has_param(o->params, "console="))
+	if (kind != CONSOLE_NONE && !has_param(options_params(o), "console="))
 		sprintf(add, "console=%s ", kind == CONSOLE_VIRTIO ? "hvc0" : arch_console);
-	if (!has_param(o->params, "panic="))
+	if (!has_param(options_params(o), "panic="))
 		strcat(add, "panic=-1 ");
 	/* By them the kernel's reports are told from what programs print. */
-	if (o->machine.fail_on && !has_param(o->params, "printk.time=")) {
+	if (o->machine.fail_on && !has_param(options_params(o), "printk.time=")) {
 		strcat(add, "printk.time=1 ");
 		o->machine.stamped = true;
 	}
-	if (strlen(add) + strlen(o->params) >= sizeof(o->params))
-		return err_set(err, E2BIG, "--params: too long");
-	memmove(o->params + strlen(add), o->params, strlen(o->params) + 1);
-	memcpy(o->params, add, strlen(add));
-	if (!o->params[strlen(add)] && add[0])
-		o->params[strlen(add) - 1] = 0;
-	return 0;
+	if (add[0])
+		add[strlen(add) - 1] = 0; /* the last space */
+	return options_add_params(o, add, true, err);
 }
 
 /* Did the user say what the kernel shall print? */
 static bool has_loglevel(const struct run_options *o)
 {
 	static const char *const words[] = { "quiet", "debug", "ignore_loglevel" };
-	bool has = has_param(o->params, "loglevel=");
+	bool has = has_param(options_params(o), "loglevel=");
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
-		has |= has_param(o->params, words[i]);
+		has |= has_param(options_params(o), words[i]);
 	return has;
-}
-
-static int add_param(struct run_options *o, const char *param, struct err *err)
-{
-	size_t len = strlen(o->params);
-
-	if (len + strlen(param) + 2 > sizeof(o->params))
-		return err_set(err, E2BIG, "--params: too long");
-	snprintf(o->params + len, sizeof(o->params) - len, "%s%s", len ? " " : "", param);
-	return 0;
 }
 
 /*
@@ -197,10 +183,10 @@ static int set_command_defaults(struct run_options *o, struct err *err)
 	if (o->nodefaults || m->payload)
 		return 0;
 	if (!whole && !has_loglevel(o))
-		rc = add_param(o, "loglevel=5", err);
+		rc = options_add_params(o, "loglevel=5", false, err);
 	/* For the list of tasks when a timeout has expired. */
-	if (!rc && times && !has_param(o->params, "sysrq_always_enabled"))
-		rc = add_param(o, "sysrq_always_enabled", err);
+	if (!rc && times && !has_param(options_params(o), "sysrq_always_enabled"))
+		rc = options_add_params(o, "sysrq_always_enabled", false, err);
 	return rc;
 }
 
@@ -374,7 +360,7 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 		rc = open_console_log(o, err);
 	if (!rc && o->machine.payload && !o->mem_given)
 		o->machine.vm.mem = DEFAULT_PAYLOAD_MEM;
-	o->machine.image.cmdline = o->params;
+	o->machine.image.cmdline = options_params(o);
 	if (!rc)
 		rc = take_streams(o, err);
 	if (rc)
@@ -382,7 +368,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 	choose_transport(o);
 	log_at(&o->machine.vm.log, LOG_INFO, "%u vCPUs, %llu MiB, kernel %s, command line \"%s\"",
 	       o->machine.vm.cpus, (unsigned long long)(o->machine.vm.mem / MIB),
-	       o->machine.payload ? o->machine.payload : o->machine.image.kernel, o->params);
+	       o->machine.payload ? o->machine.payload : o->machine.image.kernel,
+	       options_params(o));
 	return 0;
 }
 
@@ -608,29 +595,28 @@ int cmd_run(int argc, char **argv, const struct command *table)
 {
 	static char *help[] = { "help", "run", NULL };
 	char buf[128] = "";
-	struct run_options *o;
+	struct run_options o = {
+		.machine = {
+			.vm = {
+				.cpus = DEFAULT_CPUS,
+				.mem = DEFAULT_MEM,
+				.log = { .fd = STDERR_FILENO, .level = LOG_WARNING, .name = "lkvm" },
+			},
+			.in = STDIN_FILENO,
+			.out = STDOUT_FILENO,
+			.log_fd = -1,
+		},
+	};
 	struct result result = { .argv = argv };
 	struct err err;
 	int status;
 
 	if (wants_help(argc, argv))
 		return cmd_help(2, help, table);
-	o = calloc(1, sizeof(*o));
-	if (!o)
-		return cmd_fail("no memory");
-	o->machine.vm = (struct vm_config){
-		.cpus = DEFAULT_CPUS,
-		.mem = DEFAULT_MEM,
-		.log = { .fd = STDERR_FILENO, .level = LOG_WARNING, .name = "lkvm" },
-	};
-	o->machine.log_fd = -1;
-	o->machine.in = STDIN_FILENO;
-	o->machine.out = STDOUT_FILENO;
-	if (prepare(argc, argv, o, buf, sizeof(buf), &err))
-		status = fail(o, &result, err.text);
+	if (prepare(argc, argv, &o, buf, sizeof(buf), &err))
+		status = fail(&o, &result, err.text);
 	else
-		status = run_machine(o, &result);
-	options_free(o);
-	free(o);
+		status = run_machine(&o, &result);
+	options_free(&o);
 	return status;
 }

@@ -292,8 +292,9 @@ static int set_lapic(struct vcpu *vcpu, struct err *err)
 /*
  * Where the host is a guest itself each CPUID instruction is an exit of its own, and KVM executes
  * some seventy to tell what it supports: more than half of what else a tiny guest's start takes.
- * Our own images need none of it, nor the MSRs; but another CPU, which begins in real mode, may
- * enable long mode only if its CPUID has that.
+ * Our own images need none of it, nor what firmware leaves in MSRs and the local APIC (which they
+ * enable themselves: KVM finds it then); but another CPU, which begins in real mode, may enable
+ * long mode only if its CPUID has that.
  */
 static bool needs_processor(const struct vm *vm)
 {
@@ -308,9 +309,9 @@ int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 		rc = x86_cpuid_set(vcpu, err);
 		if (!rc)
 			rc = set_msrs(vcpu, err);
+		if (!rc)
+			rc = set_lapic(vcpu, err);
 	}
-	if (!rc)
-		rc = set_lapic(vcpu, err);
 	/* The others wait for INIT and SIPI, as KVM creates them. */
 	if (!rc && vcpu->id == 0 && vcpu->vm->arch->loaded)
 		rc = x86_set_entry(vcpu, err);
