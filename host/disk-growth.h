@@ -13,7 +13,7 @@ struct disk_growth {
 	struct disk *disk;
 	struct loop *loop;
 	uint64_t size;	  /* the largest that was told of */
-	int watch, timer; /* -1: not started */
+	int watch, timer; /* -1: not there (yet) */
 	loop_id watch_source, timer_source;
 	/* On the loop, or in disk_growth_start(): the disk has `size` bytes now, more than before, a multiple of its blocks. */
 	void (*grown)(void *opaque, uint64_t size);
