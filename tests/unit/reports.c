@@ -196,6 +196,7 @@ static void test_text(void)
 	ok(report && !strstr(report->text, "by a program"), "nothing of a program's");
 	ok(report && !strstr(report->text, "later"), "and ends with the end of the trace");
 	ok(!reports_first(&r, REPORT_ALL & ~(1u << REPORT_WARNING)), "no other class has it");
+	reports_end(&r, &c);
 	reports_destroy(&r);
 }
 
@@ -219,6 +220,7 @@ static void test_bounds(void)
 	ok(r.n == REPORTS_MAX && r.total == 1000, "so many are kept, all are counted");
 	ok(r.list[0].len < REPORT_TEXT && strlen(r.list[0].text) == r.list[0].len,
 	   "a text has its bounds");
+	reports_end(&r, &c);
 	reports_destroy(&r);
 }
 
@@ -242,6 +244,7 @@ static void test_noise(void)
 	got = 0;
 	reports_feed(&r, &c, "\n" T "UBSAN: x\n", strlen(T) + 11);
 	ok(got == 1u << REPORT_UBSAN, "noise hides nothing");
+	reports_end(&r, &c);
 	reports_destroy(&r);
 }
 
