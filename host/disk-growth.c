@@ -93,7 +93,8 @@ static bool can_grow(const struct disk *disk)
 
 static int start(struct disk_growth *g)
 {
-	g->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (g->timer < 0)
+		g->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (g->timer < 0)
 		return -errno;
 	look(g); /* it may have grown since it was opened */
@@ -101,30 +102,45 @@ static int start(struct disk_growth *g)
 	return loop_add(g->loop, g->timer, EPOLLIN, on_second, g, &g->timer_source);
 }
 
-int disk_growth_start(struct disk_growth *g)
+void disk_growth_init(struct disk_growth *g, struct disk *disk,
+		      void (*grown)(void *opaque, uint64_t size), void *opaque)
+{
+	*g = (struct disk_growth){
+		.disk = disk, .grown = grown, .opaque = opaque, .watch = -1, .timer = -1
+	};
+}
+
+int disk_growth_start(struct disk_growth *g, struct loop *loop, uint64_t size)
 {
 	int rc;
 
-	g->watch = g->timer = -1;
-	g->watch_source = g->timer_source = LOOP_NONE;
 	if (!can_grow(g->disk))
 		return -ENOTSUP;
+	g->loop = loop;
+	g->size = size;
 	rc = start(g);
 	if (rc)
 		disk_growth_stop(g);
 	return rc;
 }
 
+/* The descriptors stay: a driver that starts and stops in turns does not wait for them. */
 void disk_growth_stop(struct disk_growth *g)
 {
 	if (!g->loop)
 		return;
-	loop_remove(g->loop, g->watch_source);
+	/* The timer's handler makes the watch: it goes first. */
 	loop_remove(g->loop, g->timer_source);
+	loop_remove(g->loop, g->watch_source);
+	g->timer_source = g->watch_source = LOOP_NONE;
+	g->loop = NULL;
+}
+
+void disk_growth_destroy(struct disk_growth *g)
+{
 	if (g->watch >= 0)
 		close(g->watch);
 	if (g->timer >= 0)
 		close(g->timer);
 	g->watch = g->timer = -1;
-	g->loop = NULL;
 }

@@ -11,22 +11,32 @@
 
 struct disk_growth {
 	struct disk *disk;
-	struct loop *loop;
-	uint64_t size;	  /* the largest that was told of */
-	int watch, timer; /* -1: not there (yet) */
-	loop_id watch_source, timer_source;
-	/* On the loop, or in disk_growth_start(): the disk has `size` bytes now, more than before, a multiple of its blocks. */
+	/*
+	 * On the loop, or in disk_growth_start(): the disk has `size` bytes now, more than before, a
+	 * multiple of its blocks.
+	 */
 	void (*grown)(void *opaque, uint64_t size);
 	void *opaque;
+
+	struct loop *loop; /* NULL: stopped */
+	uint64_t size;	   /* the largest that was told of */
+	int watch, timer;  /* -1: not there yet */
+	loop_id watch_source, timer_source;
 };
 
+void disk_growth_init(struct disk_growth *g, struct disk *disk,
+		      void (*grown)(void *opaque, uint64_t size), void *opaque);
+
 /*
- * `disk`, `size`, `loop`, `grown` and `opaque` are filled in. 0, or -errno: -ENOTSUP for a disk that
+ * Until it is stopped. `size` is what was told of before. 0, or -errno: -ENOTSUP for a disk that
  * can't grow: it is no raw file.
  */
-int disk_growth_start(struct disk_growth *g);
+int disk_growth_start(struct disk_growth *g, struct loop *loop, uint64_t size);
 
 /* May be called when it was not started, and again. */
 void disk_growth_stop(struct disk_growth *g);
+
+/* After disk_growth_stop(). */
+void disk_growth_destroy(struct disk_growth *g);
 
 #endif

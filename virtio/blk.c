@@ -27,18 +27,6 @@ static void on_growth(void *opaque, uint64_t size)
 	virtio_config_changed(&blk->dev);
 }
 
-/* A disk that can't be watched does without. */
-static void watch_growth(struct virtio_blk *blk, struct loop *loop)
-{
-	blk->growth = (struct disk_growth){
-		.disk = blk->disk,
-		.loop = loop,
-		.size = atomic_load(&blk->capacity) * SECTOR,
-		.grown = on_growth,
-		.opaque = blk,
-	};
-	disk_growth_start(&blk->growth);
-}
 static void blk_kick(struct virtio_dev *dev, unsigned int i)
 {
 	blk_queue_kick(&blk_of(dev)->queues[i]);
@@ -53,8 +41,8 @@ static int blk_activate(struct virtio_dev *dev, unsigned int i)
 	if (rc)
 		return rc;
 	dev->queues[i].loop = q->loop;
-	if (!i)
-		watch_growth(blk, q->loop);
+	if (!i) /* a disk that can't be watched does without */
+		disk_growth_start(&blk->growth, q->loop, atomic_load(&blk->capacity) * SECTOR);
 	log_at(dev->env->log, LOG_INFO, "%s: queue %u started, I/O by %s", dev->device.name, i,
 	       disk_queue_engine(q->io));
 	return 0;
@@ -111,6 +99,7 @@ static void blk_destroy(struct virtio_dev *dev)
 	struct virtio_blk *blk = blk_of(dev);
 
 	virtio_fini(dev);
+	disk_growth_destroy(&blk->growth);
 	disk_close(blk->disk);
 	limit_destroy(&blk->reads);
 	limit_destroy(&blk->writes);
@@ -180,6 +169,7 @@ static int blk_create(const struct device_env *env, const void *config, struct d
 	limit_init(&blk->reads, &c->limit);
 	limit_init(&blk->writes, &c->limit);
 	describe(blk, n_queues);
+	disk_growth_init(&blk->growth, blk->disk, on_growth, blk);
 	for (unsigned int i = 0; i < n_queues; i++) {
 		blk->queues[i].blk = blk;
 		blk->queues[i].index = i;
