@@ -112,7 +112,7 @@ obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
 obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/junit.o
 
 # The streams and the status of a command in the guest.
-obj-y += host/stream.o term/tty-stream.o guest/exec.o
+obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 obj-y += cmd/option-exec.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)

@@ -46,6 +46,8 @@
 #define SYSRQ_KEY 200
 #define SYSRQ_MOST 2000
 #define SYSRQ_STEP 20
+#define FLUSH_STEP 500 /* us, between looks whether output is written */
+#define NS_PER_MS 1000000ull
 #define SHOWN_LINES 25 /* of the consoles, where a run fails */
 
 struct machine {
@@ -70,6 +72,8 @@ struct machine {
 	struct timeouts timeouts;
 	pthread_t last_words; /* of a timeout, if has_last_words */
 	bool has_last_words;
+	uint64_t words_due;	/* when they are waited for no more */
+	atomic_bool words_over; /* it has said them */
 	char why[REPORT_LINE + 128];
 	struct {
 		machine_output_fn fn; /* NULL: nobody */
@@ -725,7 +729,9 @@ static void *say_last_words(void *opaque)
 
 	vm_dump(m->vm);
 	machine_show_log(m);
-	list_tasks(m);
+	if (!ended(m))
+		list_tasks(m);
+	atomic_store(&m->words_over, true);
 	vm_end(m->vm, VERDICT_TIMEOUT, 0);
 	return NULL;
 }
@@ -745,6 +751,7 @@ static void timed_out(void *opaque, enum timeout which, bool again)
 						    : "not over",
 			 (unsigned long long)ms / 1000, (unsigned long long)ms % 1000,
 			 timeout_option(which));
+		m->words_due = timeline_now() + TIMEOUT_GRACE * NS_PER_MS;
 		m->has_last_words = !pthread_create(&m->last_words, NULL, say_last_words, m);
 	}
 	if (again || !m->has_last_words)
@@ -759,9 +766,21 @@ static int start_timeouts(struct machine *m, struct err *err)
 	return timeouts_start(&m->timeouts, &config, m->loop, err);
 }
 
+static bool words_over(struct machine *m)
+{
+	return !m->has_last_words || atomic_load(&m->words_over);
+}
+
+/* Who reads them may have stopped to. */
 static void stop_timeouts(struct machine *m)
 {
 	timeouts_stop(&m->timeouts);
+	while (!words_over(m) && timeline_now() < m->words_due)
+		usleep(FLUSH_STEP);
+}
+
+static void join_last_words(struct machine *m)
+{
 	if (m->has_last_words)
 		pthread_join(m->last_words, NULL);
 	m->has_last_words = false;
@@ -900,8 +919,42 @@ int machine_run(struct machine *m, struct err *err)
 	return final_status(m);
 }
 
+/* What devices hold of the host, a socket perhaps, shall not wait for a reader. */
+static void end_output(struct machine *m)
+{
+	device_list_destroy(&m->devices);
+	for (unsigned int i = 0; i < ARRAY_SIZE(m->streams); i++) {
+		if (m->streams[i])
+			m->streams[i]->ops->end(m->streams[i]);
+	}
+}
+
+static bool all_written(struct machine *m)
+{
+	bool all = words_over(m) && (!m->tty || tty_written(m->tty)) &&
+		   (!m->exec_tty || tty_written(m->exec_tty));
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(m->streams); i++)
+		all = all && (!m->streams[i] || stream_written(m->streams[i]));
+	return all;
+}
+
+bool machine_flush(struct machine *m, unsigned int ms)
+{
+	uint64_t end = timeline_now() + ms * NS_PER_MS;
+
+	end_output(m);
+	while (!all_written(m)) {
+		if (timeline_now() >= end)
+			return false;
+		usleep(FLUSH_STEP);
+	}
+	return true;
+}
+
 int machine_finish(struct machine *m)
 {
+	end_output(m);
 	for (unsigned int i = 0; i < ARRAY_SIZE(m->streams); i++) {
 		if (m->streams[i])
 			stream_finish(m->streams[i]);
@@ -1000,6 +1053,7 @@ struct device_list *machine_devices(struct machine *m)
 void machine_destroy(struct machine *m)
 {
 	stop_timeouts(m);
+	join_last_words(m);
 	device_list_destroy(&m->devices);
 	if (m->config->exec)
 		close_exec(m);
