@@ -109,7 +109,7 @@ obj-y += machine.o
 
 # Why a guest ended, and who is told how.
 obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
-obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/junit.o
+obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/results.o cmd/junit.o
 
 # The streams and the status of a command in the guest.
 obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
