@@ -23,6 +23,7 @@
 
 #include "guest/init/exec.h"
 #include "host/iov.h"
+#include "util/utf8.h"
 #include "util/util.h"
 
 #define PATIENCE_S 5
@@ -292,16 +293,34 @@ static void exited(struct exec *e, const struct exec_exited *m, struct end *end)
 	check_counts(e, end);
 }
 
-/* The text is for a person's terminal, and comes from who knows whom. */
+/* For a person's terminal, from who knows whom: letters of any language, but no control character. */
+static void copy_text(char *to, const char *text, size_t len)
+{
+	while (len) {
+		uint32_t code = 0;
+		size_t n = utf8_next((const uint8_t *)text, len, &code);
+
+		if (n && code >= ' ' && (code < 0x7f || code >= 0xa0)) {
+			memcpy(to, text, n);
+			to += n;
+		} else {
+			*to++ = '?';
+		}
+		n = MAX(n, (size_t)1);
+		text += n;
+		len -= n;
+	}
+	*to = 0;
+}
+
 static void failed(struct exec *e, const struct exec_failed *m, struct end *end)
 {
 	size_t len = strnlen(m->text, sizeof(m->text));
 
 	if (atomic_load(&e->state) == EXITED)
 		return;
-	for (size_t i = 0; i < len; i++)
-		e->why[i] = (uint8_t)m->text[i] < ' ' || m->text[i] == 0x7f ? '?' : m->text[i];
-	e->why[len] = 0;
+	copy_text(e->why, m->text, len);
+	len = strlen(e->why);
 	if (m->error)
 		snprintf(e->why + len, sizeof(e->why) - len, ": %.60s", strerror((int)m->error));
 	over(e, EXEC_END_FAILED, 0, end);

@@ -252,6 +252,14 @@ static void test_rules(struct fixture *f)
 		   !strcmp(exec_why(f->exec), "no ?[1mway: No such file or directory"),
 	   "a failure, byte by byte");
 	tear_down(f);
+	set_up(f);
+	failed = (struct exec_failed){ 0, "t\xc3\xa4 \x9b"
+					  "31m \xc2\x9b"
+					  "31m \xff\xe2\x82\xac \xe2\x82" };
+	message(f, EXEC_FAILED, &failed, sizeof(failed));
+	ok(!strcmp(exec_why(f->exec), "t\xc3\xa4 ?31m ?31m ?\xe2\x82\xac ??"),
+	   "letters pass, and what is none does not");
+	tear_down(f);
 }
 
 static void test_messages(struct fixture *f)
