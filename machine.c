@@ -92,6 +92,8 @@ static void console_found(void *opaque, int what)
 		verdict_add(&m->vm->verdict, VERDICT_PANIC, 0);
 	else if (what == SCAN_REBOOT)
 		verdict_announce_reboot(&m->vm->verdict);
+	else if (what == SCAN_ENDED && m->exec)
+		exec_seen(m->exec);
 }
 
 static void watched(struct machine *m, enum machine_output which, const void *data, size_t len)
@@ -631,7 +633,11 @@ static int open_exec(struct machine *m, struct err *err)
 	config.out = m->streams[1];
 	config.err = m->streams[2];
 	config.tty = m->exec_tty_stream;
-	return rc ? rc : exec_create(&config, m->loop, &m->exec, err);
+	if (!rc)
+		rc = exec_create(&config, m->loop, &m->exec, err);
+	if (!rc && m->config->console == CONSOLE_NONE)
+		exec_seen(m->exec);
+	return rc;
 }
 
 static int add_exec(struct machine *m, struct err *err)

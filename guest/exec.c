@@ -67,6 +67,8 @@ struct exec {
 	_Atomic uint64_t signals; /* bit n: signal n is to be told */
 	_Atomic uint32_t window;  /* rows << 16 | columns, to be told; 0: none */
 	bool acknowledge;
+	bool marked; /* the guest waits to hear that its mark was seen */
+	atomic_bool seen;
 	uint32_t to_send, sent; /* of `send`: a message that the guest has in part */
 	uint8_t send[sizeof(struct exec_message) + 4];
 	void (*_Atomic input)(void *opaque);
@@ -250,6 +252,7 @@ static int64_t length_of(uint32_t type)
 	case EXEC_HELLO:
 		return sizeof(struct exec_hello);
 	case EXEC_STARTED:
+	case EXEC_MARKED:
 		return 0;
 	case EXEC_EXITED:
 		return sizeof(struct exec_exited);
@@ -276,6 +279,16 @@ static void started(struct exec *e, struct end *end)
 		atomic_store(&e->state, STARTED);
 	else
 		lost(e, "the guest's init starts the command out of turn", end);
+}
+
+static void marked(struct exec *e, struct end *end)
+{
+	if (atomic_load(&e->state) != STARTED) {
+		lost(e, "the guest's init tells of a mark out of turn", end);
+		return;
+	}
+	e->marked = true;
+	offer(e);
 }
 
 static void exited(struct exec *e, const struct exec_exited *m, struct end *end)
@@ -336,6 +349,8 @@ static void handle(struct exec *e, const struct exec_message *m, struct end *end
 		hello(e, body, end);
 	else if (m->type == EXEC_STARTED)
 		started(e, end);
+	else if (m->type == EXEC_MARKED)
+		marked(e, end);
 	else if (m->type == EXEC_EXITED)
 		exited(e, body, end);
 	else
@@ -450,6 +465,11 @@ static bool next_message(struct exec *e)
 		put_message(e, EXEC_ACK, NULL, 0);
 		return true;
 	}
+	if (e->marked && atomic_load(&e->seen)) {
+		e->marked = false;
+		put_message(e, EXEC_SEEN, NULL, 0);
+		return true;
+	}
 	return next_signal(e) || next_window(e);
 }
 
@@ -515,6 +535,12 @@ unsigned int exec_ports(struct exec *e, struct named_stream ports[EXEC_PORTS])
 	ports[n++] = (struct named_stream){ EXEC_PORT_STDOUT, &e->out.stream };
 	ports[n++] = (struct named_stream){ EXEC_PORT_STDERR, &e->err.stream };
 	return n;
+}
+
+void exec_seen(struct exec *e)
+{
+	atomic_store(&e->seen, true);
+	offer(e);
 }
 
 void exec_stopped(struct exec *e)

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/util.h"
+
 #define REAP_MS 3000   /* for those that were killed: one in the kernel's hands may stay */
 #define ACK_MS 3600000 /* lkvm may wait long for who reads its output; while it lives, so do we */
 
@@ -93,19 +95,19 @@ static void say_hello(struct control *c)
 	control_send(c, EXEC_HELLO, &hello, sizeof(hello));
 }
 
-static void wait_for_ack(struct control *c)
+static void wait_for(struct control *c, uint32_t type, unsigned int ms)
 {
-	uint64_t end = now_ms() + ACK_MS;
+	uint64_t end = now_ms() + ms;
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
 	struct exec_message m;
 	uint8_t data[EXEC_MESSAGE_MAX];
 
 	while (c->fd >= 0 && now_ms() < end) {
 		while (control_take(c, &m, data)) {
-			if (m.type == EXEC_ACK)
+			if (m.type == type)
 				return;
 		}
-		poll(&p, 1, 1000);
+		poll(&p, 1, (int)MIN(ms, 1000u));
 	}
 }
 
@@ -152,9 +154,44 @@ static void end_others(void)
 	}
 }
 
+/* Is there a console of lkvm's, and does it show what is urgent? A kernel told to be silent says nothing. */
+static bool has_console(void)
+{
+	static const char *const names[] = { "ttyS", "ttyAMA", "hvc" };
+	char text[1024], *line = text;
+	bool has = false;
+
+	read_file("/proc/sys/kernel/printk", text, sizeof(text));
+	if (atoi(text) < 1)
+		return false;
+	read_file("/proc/consoles", text, sizeof(text));
+	while (line) {
+		for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+			has |= !strncmp(line, names[i], strlen(names[i]));
+		line = strchr(line, '\n');
+		line += !!line;
+	}
+	return has;
+}
+
+/* See exec.h. */
+static void drain_console(struct control *c)
+{
+	static const char mark[] = "<0>" EXEC_MARK "\n";
+	int fd = has_console() ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	if (write(fd, mark, sizeof(mark) - 1) > 0) {
+		control_send(c, EXEC_MARKED, NULL, 0);
+		wait_for(c, EXEC_SEEN, EXEC_SEEN_MS);
+	}
+	close(fd);
+}
+
 static void power_off(struct control *c)
 {
-	wait_for_ack(c);
+	wait_for(c, EXEC_ACK, ACK_MS);
 	reboot(RB_POWER_OFF);
 	for (;;)
 		pause();
@@ -236,7 +273,9 @@ int main(void)
 		report_failure(&control, &why);
 	end_others();
 	leave_root();
-	if (!rc)
+	if (!rc) {
+		drain_console(&control);
 		control_send(&control, EXEC_EXITED, &end, sizeof(end));
+	}
 	power_off(&control);
 }

@@ -35,6 +35,10 @@ ends()
 		3	50	0	told out=50 close=2 exited=3 ack
 		3	0	0	told junk exited=3 ack
 		3	20	0	told ring=0 out=20 ring=4000000000 exited=3 ack
+		3	10	0	told out=10 marked kmsg seen exited=3 ack
+		3	0	0	told kmsg marked seen exited=3 ack
+		123	0	-	marked
+		123	0	-	told exited=3 less=1 marked
 		5	0	0	junk told close=1 open=1 exited=5 ack
 		123	0	-	poweroff
 		123	0	-	reset
@@ -101,6 +105,11 @@ timeout 60 "$lkvm" run --payload exec -p "failed ack" -- words >"$tmp/out" 2>"$t
 is "$(cat "$tmp/err")" "lkvm: the payload ?[31mfails: No such file or directory (status 125)" "why there is no command: one line, that can't speak to the terminal"
 "$lkvm" run --payload exec -- 2>"$tmp/err"
 is "$?" 125 "no command behind --"
+
+timeout 20 "$lkvm" run --console none --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$?" 3 "a mark that no console can show is not waited for"
+timeout 20 "$lkvm" run --timeout 2 --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$?" 124 "nor is one told as seen that was not"
 
 # ---- Streams ----
 mib=$([ "${LONG-}" ] && echo 64 || echo 4)
