@@ -105,7 +105,7 @@ obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 obj-$(CONFIG_VIRTIO_9P) += virtio/9p.o virtio/9p-wire.o virtio/9p-fids.o virtio/9p-files.o virtio/9p-names.o
 obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o virtio/9p-state.o
 
-obj-y += machine.o
+obj-y += machine.o machine-devices.o machine-exec.o
 
 # Why a guest ended, and who is told how.
 obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o

@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "util/util.h"
-
 #define REAP_MS 3000   /* for those that were killed: one in the kernel's hands may stay */
 #define ACK_MS 3600000 /* lkvm may wait long for who reads its output; while it lives, so do we */
 
@@ -107,7 +105,7 @@ static void wait_for(struct control *c, uint32_t type, unsigned int ms)
 			if (m.type == type)
 				return;
 		}
-		poll(&p, 1, (int)MIN(ms, 1000u));
+		poll(&p, 1, ms < 1000 ? (int)ms : 1000);
 	}
 }
 
@@ -166,7 +164,7 @@ static bool has_console(void)
 		return false;
 	read_file("/proc/consoles", text, sizeof(text));
 	while (line) {
-		for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 			has |= !strncmp(line, names[i], strlen(names[i]));
 		line = strchr(line, '\n');
 		line += !!line;
