@@ -105,16 +105,16 @@ obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 obj-$(CONFIG_VIRTIO_9P) += virtio/9p.o virtio/9p-wire.o virtio/9p-fids.o virtio/9p-files.o virtio/9p-names.o
 obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o virtio/9p-state.o
 
-obj-y += machine.o
+obj-y += machine.o machine-devices.o machine-exec.o
 
 # Why a guest ended, and who is told how.
 obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
-obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/junit.o
+obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/results.o cmd/junit.o
 
 # The streams and the status of a command in the guest.
-obj-y += host/stream.o term/tty-stream.o guest/exec.o
+obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 
-obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
+obj-y += cmd/run.o cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 obj-y += cmd/option-exec.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o guest/cpio.o guest/modules.o
 

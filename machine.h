@@ -100,8 +100,14 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 int machine_run(struct machine *m, struct err *err);
 
 /*
- * Then: waits until the command's output is written, for as long as its reader takes. The exit status,
- * which may have become another by that.
+ * Then: takes the devices down, and waits until all output is written, for so many ms at most. False: a
+ * reader does not take it, and machine_finish() and machine_destroy() would wait for him.
+ */
+bool machine_flush(struct machine *m, unsigned int ms);
+
+/*
+ * The same for the command's output, for as long as its reader takes. The exit status, which may have
+ * become another by that.
  */
 int machine_finish(struct machine *m);
 

@@ -197,11 +197,6 @@ static void path_of(const struct tree *tree, uint32_t at, char *path, size_t siz
 		len += (size_t)snprintf(path + len, size - len, "%s%s", len ? "." : "", names[n]);
 }
 
-static bool is_bad(const struct ktap_test *t)
-{
-	return t->status == KTAP_FAIL || t->status == KTAP_ERROR;
-}
-
 /* A suite may fail although nothing in it does: then that is a case. */
 static void put_tests(struct buf *out, const struct tree *tree, uint32_t at, const char *name,
 		      struct counts *all)
@@ -212,11 +207,11 @@ static void put_tests(struct buf *out, const struct tree *tree, uint32_t at, con
 
 	for (uint32_t i = tree->first[at]; i != NONE; i = tree->next[i]) {
 		if (tree->tests[i].children)
-			below |= is_bad(&tree->tests[i]); /* told of in its own */
+			below |= ktap_is_bad(&tree->tests[i]); /* told of in its own */
 		else
 			put_case(&cases, name, tree->tests[i].name, &tree->tests[i], &c);
 	}
-	if (at < tree->n && is_bad(&tree->tests[at]) && !below && !c.failures && !c.errors)
+	if (at < tree->n && ktap_is_bad(&tree->tests[at]) && !below && !c.failures && !c.errors)
 		put_case(&cases, name, "(all of it)", &tree->tests[at], &c);
 	put_suite(out, name, &cases, &c, all);
 }

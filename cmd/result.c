@@ -126,6 +126,7 @@ void result_put(struct buf *out, const struct result *r)
 	json_int(&j, "status", r->status);
 	json_bool(&j, "own_status", r->own_status);
 	json_string(&j, "reason", r->reason);
+	json_bool(&j, "output_written", r->output_written);
 	if (r->release && *r->release)
 		json_string(&j, "kernel", r->release);
 	else
@@ -138,18 +139,18 @@ void result_put(struct buf *out, const struct result *r)
 
 /* ---- The file ---- */
 
-static int write_plainly(const char *path, const char *option, const struct buf *text,
+static int write_plainly(const struct result_file *f, const struct buf *text, int ms,
 			 struct err *err)
 {
-	int fd = file_create(path, option, err);
+	int fd = f->fd >= 0 ? f->fd : file_create(f->path, f->option, err);
 	int rc;
 
 	if (fd < 0)
 		return fd;
-	rc = write_full(fd, text->data, text->len);
-	if (close(fd) && !rc)
+	rc = write_within(fd, text->data, text->len, ms);
+	if (f->fd < 0 && close(fd) && !rc)
 		rc = -errno;
-	return rc ? err_set(err, -rc, "%s %s: %s", option, path, strerror(-rc)) : 0;
+	return rc ? err_set(err, -rc, "%s %s: %s", f->option, f->path, strerror(-rc)) : 0;
 }
 
 /* As open() would have made it. Nobody else makes files now. */
@@ -174,23 +175,34 @@ static int write_aside(int fd, const char *aside, const char *path, const struct
 	return rc;
 }
 
-int result_write(const char *path, const char *option, const struct buf *text, struct err *err)
+bool result_replaces(const struct result_file *f)
 {
-	char aside[PATH_MAX];
 	struct stat st;
+
+	return f->fd < 0 && (stat(f->path, &st) || S_ISREG(st.st_mode));
+}
+
+/* Through a link that somebody has made, so that it stays. */
+static int put_in_place(const struct result_file *f, const struct buf *text, struct err *err)
+{
+	char target[PATH_MAX], aside[PATH_MAX + 8];
+	const char *path = realpath(f->path, target) ? target : f->path;
 	int fd, rc;
 
-	if (text->failed)
-		return err_set(err, ENOMEM, "%s %s: no memory", option, path);
-	if (!stat(path, &st) && !S_ISREG(st.st_mode))
-		return write_plainly(path, option, text, err);
 	rc = snprintf(aside, sizeof(aside), "%s.XXXXXX", path);
 	fd = rc < (int)sizeof(aside) ? mkostemp(aside, O_CLOEXEC) : -1;
 	if (fd < 0)
-		return err_set(err, errno, "%s %s: %s", option, path, strerror(errno));
+		return err_set(err, errno, "%s %s: %s", f->option, f->path, strerror(errno));
 	rc = write_aside(fd, aside, path, text);
 	if (!rc)
 		return 0;
 	unlink(aside);
-	return err_set(err, -rc, "%s %s: %s", option, path, strerror(-rc));
+	return err_set(err, -rc, "%s %s: %s", f->option, f->path, strerror(-rc));
+}
+
+int result_write(const struct result_file *f, const struct buf *text, int ms, struct err *err)
+{
+	if (text->failed)
+		return err_set(err, ENOMEM, "%s %s: no memory", f->option, f->path);
+	return result_replaces(f) ? put_in_place(f, text, err) : write_plainly(f, text, ms, err);
 }

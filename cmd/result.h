@@ -11,6 +11,7 @@ struct result {
 	const char *reason;  /* a line for people */
 	int status;	     /* lkvm's exit status */
 	bool own_status;     /* it is the guest's own word, not lkvm's judgement */
+	bool output_written; /* all that the guest has printed is with its reader, or nobody reads */
 	char **argv;	     /* "run" and what follows; NULL ends */
 	/* Of the machine; NULL: there was none. */
 	const struct timeline *timeline;
@@ -24,10 +25,19 @@ void result_put(struct buf *out, const struct result *r);
 /* The command line as a shell takes it, with the folder that it was given in. */
 void result_put_replay(struct buf *out, char **argv);
 
+struct result_file {
+	const char *option, *path; /* path NULL: none is asked for */
+	int fd;			   /* that it stands for; -1: it is opened by its path */
+};
+
+/* Is it put in place as a whole, and may be again? Else what was written once is out. */
+bool result_replaces(const struct result_file *f);
+
 /*
  * Puts a file in place as a whole: a reader has the old one or the new one. What is no regular file
- * (a pipe, a terminal) is written to. 0, or -errno and a line: nothing was left behind.
+ * (a pipe, a terminal) is written to, waiting so many ms for who reads it (-1: as long as it takes). 0, or
+ * -errno and a line: nothing was left behind.
  */
-int result_write(const char *path, const char *option, const struct buf *text, struct err *err);
+int result_write(const struct result_file *f, const struct buf *text, int ms, struct err *err);
 
 #endif

@@ -2,114 +2,25 @@
 /* lkvm run: from the options to a machine, and from its verdict to the exit status. */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
-#include "cmd/junit.h"
 #include "cmd/options.h"
-#include "cmd/result.h"
+#include "cmd/results.h"
+#include "cmd/signals.h"
 #include "cmd/transport.h"
 #include "term/terminal.h"
 #include "util/file.h"
 #include "util/util.h"
 #include "vm/arch.h"
 
-/* ---- Signals ---- */
-
-/*
- * What handlers act on. A process has one set of handlers, so this belongs to it and not to a VM.
- */
-static struct {
-	struct machine *_Atomic machine;
-	atomic_int interrupted, ending;
-} process;
-
-/* To end: once politely, then at once. But the first Ctrl-C is for the command in the guest. */
-static void on_end(int sig)
-{
-	struct machine *m = atomic_load(&process.machine);
-	int saved = errno;
-
-	if (sig == SIGINT && m && !atomic_exchange(&process.interrupted, 1) &&
-	    machine_interrupt(m)) {
-		errno = saved;
-		return;
-	}
-	if (!m || atomic_exchange(&process.ending, 1)) {
-		terminal_restore();
-		_exit(STATUS_SIGNAL + sig);
-	}
-	machine_stop(m, sig);
-	errno = saved;
-}
-
-/* A bug of ours: leave the terminal usable, then die of it as if nothing had caught it. */
-static void on_crash(int sig)
-{
-	terminal_restore();
-	signal(sig, SIG_DFL);
-	raise(sig);
-}
-
-static void on_stop(int sig)
-{
-	int saved = errno;
-
-	(void)sig;
-	terminal_restore();
-	raise(SIGSTOP);
-	errno = saved;
-}
-
-static void on_poke(int sig)
-{
-	struct machine *m = atomic_load(&process.machine);
-	int saved = errno;
-
-	(void)sig;
-	if (m)
-		machine_poke(m);
-	errno = saved;
-}
-
-static void set_handler(int sig, void (*handler)(int))
-{
-	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
-	struct sigaction old;
-
-	/* nohup and the like have set it to be ignored, and mean it. */
-	if ((handler == on_end || handler == on_stop) && !sigaction(sig, NULL, &old) &&
-	    old.sa_handler == SIG_IGN)
-		return;
-	sigfillset(&sa.sa_mask);
-	sigaction(sig, &sa, NULL);
-}
-
-static void set_signals(void)
-{
-	/* All that would end the process by default: the terminal must not stay raw behind any. */
-	static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
-				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* EFBIG is the disk's error, not our end */
-	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
-		set_handler(ends[i], on_end);
-	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
-		set_handler(crashes[i], on_crash);
-	set_handler(SIGTSTP, on_stop);
-	set_handler(SIGCONT, on_poke);
-	set_handler(SIGWINCH, on_poke);
-}
+/* In ms: readers of output after the end, before results are written, and where somebody waits for us. */
+#define SOON 200
+#define PATIENCE 5000
 
 /* ---- The command line for the guest ---- */
 
@@ -263,7 +174,7 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 	return 0;
 }
 
-static bool is_input(const struct run_options *o, const char *path)
+bool run_is_input(const struct run_options *o, const char *path)
 {
 	const struct machine_config *c = &o->machine;
 	const char *files[] = { c->image.kernel, c->image.initrd, vm_option(&c->vm, "dtb") };
@@ -281,12 +192,12 @@ static int check_outputs(const struct run_options *o, struct err *err)
 {
 	const char *dump = vm_option(&o->machine.vm, "dump-dtb");
 
-	if (o->console_log && is_input(o, o->console_log))
+	if (o->console_log && run_is_input(o, o->console_log))
 		return err_set(
 			err, EINVAL,
 			"--console-log %s: that file is the guest's kernel, initrd, tree or disk",
 			o->console_log);
-	if (dump && is_input(o, dump))
+	if (dump && run_is_input(o, dump))
 		return err_set(
 			err, EINVAL,
 			"--dump-dtb %s: that file is the guest's kernel, initrd, tree or disk",
@@ -297,38 +208,11 @@ static int check_outputs(const struct run_options *o, struct err *err)
 	return 0;
 }
 
-/* What is put in place at the end: it shall not come to nothing then. */
-static int check_result(const struct run_options *o, const char *option, const char *path,
-			struct err *err)
-{
-	char folder[PATH_MAX];
-	char *slash;
-
-	if (!path)
-		return 0;
-	if (is_input(o, path))
-		return err_set(err, EINVAL, "%s %s: that file is the guest's %s", option, path,
-			       "kernel, initrd, tree or disk");
-	if (snprintf(folder, sizeof(folder), "%s", path) >= (int)sizeof(folder))
-		return err_set(err, ENAMETOOLONG, "%s %s: %s", option, path,
-			       strerror(ENAMETOOLONG));
-	slash = strrchr(folder, '/');
-	if (slash)
-		slash[slash == folder] = 0;
-	if (access(slash ? folder : ".", W_OK | X_OK))
-		return err_set(err, errno, "%s %s: %s", option, path, strerror(errno));
-	return 0;
-}
-
 /* It is emptied only when all else is known to be right: see run_machine(). */
 static int open_console_log(struct run_options *o, struct err *err)
 {
 	int rc = check_outputs(o, err);
 
-	if (!rc)
-		rc = check_result(o, "--result", o->result, err);
-	if (!rc)
-		rc = check_result(o, "--junit", o->junit, err);
 	if (rc || !o->console_log)
 		return rc;
 	o->machine.log_fd = file_create(o->console_log, "--console-log", err);
@@ -343,8 +227,8 @@ static void choose_transport(struct run_options *o)
 		c->virtio_pci = transport_wants_pci(c);
 }
 
-static int prepare(int argc, char **argv, struct run_options *o, char *buf, size_t size,
-		   struct err *err)
+static int prepare(int argc, char **argv, struct run_options *o, struct results *results, char *buf,
+		   size_t size, struct err *err)
 {
 	int rc = options_parse(argc, argv, o, err);
 
@@ -356,6 +240,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 		rc = set_command_defaults(o, err);
 	if (!rc)
 		rc = add_defaults(o, err);
+	if (!rc)
+		rc = results_open(results, o, err);
 	if (!rc)
 		rc = open_console_log(o, err);
 	if (!rc && o->machine.payload && !o->mem_given)
@@ -387,198 +273,120 @@ static void allow_files(const struct machine_config *c)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* Says why only when something is wrong, or -v asks. */
+/* ---- The end ---- */
+
+/* Says why only when something is wrong, or -v asks. False: it says nothing. */
+static bool is_worth_saying(const struct run_options *o, bool own_status, int status)
+{
+	return (!own_status && status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED) ||
+	       o->machine.vm.log.level >= LOG_INFO;
+}
+
 static void report(const struct run_options *o, const char *why, bool own_status, int status)
 {
-	if (!own_status && status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED)
+	if (is_worth_saying(o, own_status, status))
 		fprintf(stderr, "lkvm: %s (status %d)\n", why, status);
-	else
-		log_at(&o->machine.vm.log, LOG_INFO, "%s (status %d)", why, status);
 }
 
-/* ---- Results ---- */
-
-/* Those of an earlier run go: who looks for them after this one shall find its own, or none. */
-static void forget_results(const struct run_options *o)
+/* Was it ended, and did not end by itself? Then a person or a script waits for us to end, too. */
+static bool was_ended(struct machine *m)
 {
-	const char *const paths[] = { o->result, o->junit };
-	struct stat st;
+	const uint32_t by_us = 1u << VERDICT_SIGNAL | 1u << VERDICT_TIMEOUT;
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
-		if (paths[i] && !lstat(paths[i], &st) && S_ISREG(st.st_mode))
-			unlink(paths[i]);
+	return atomic_load(&machine_verdict(m)->reasons) & by_us;
+}
+
+/* What is left in ms of a reader's time, which began when the VM ended. */
+static unsigned int patience(struct machine *m)
+{
+	uint64_t since = (timeline_now() - machine_timeline(m)->at[PHASE_END]) / 1000000;
+
+	return since < PATIENCE ? (unsigned int)(PATIENCE - since) : 0;
+}
+
+/*
+ * Nobody is waited for any more, on stderr neither. Devices are down; threads that are stuck in their
+ * write() end with the process.
+ */
+static _Noreturn void leave(const struct run_options *o, struct results *results)
+{
+	const struct result *what = &results->what;
+	char text[REPORT_LINE + 512];
+	int len = 0;
+
+	results_write(results, RESULTS_LEAVING);
+	if (is_worth_saying(o, what->own_status, results->status))
+		len = snprintf(text, sizeof(text), "lkvm: %s (status %d)\n", what->reason,
+			       results->status);
+	len += snprintf(text + len, sizeof(text) - (size_t)len,
+			"lkvm: nobody has read the output for %d s: what is left of it is lost\n",
+			PATIENCE / 1000);
+	write_within(STDERR_FILENO, text, (size_t)len, 0);
+	terminal_restore();
+	_exit(what->status);
+}
+
+/*
+ * The status is known, but for an output that can't be written. Results that wait for that would wait for
+ * its reader, too: so they are written before, if that takes long, and again.
+ */
+static int conclude(struct machine *m, const struct run_options *o, struct results *results,
+		    int status)
+{
+	char why[REPORT_LINE + 128];
+
+	if ((o->result || o->junit || was_ended(m)) && !machine_flush(m, SOON)) {
+		results_describe(results, m, o, status);
+		results_write(results, RESULTS_EARLY);
+		if (was_ended(m) && !machine_flush(m, patience(m)))
+			leave(o, results);
 	}
-}
-
-/* Results that were asked for and are not there are a failure of the host's side. */
-static void not_written(struct result *result, const struct err *err)
-{
-	cmd_fail("%s", err->text);
-	result->status = result->status ? result->status : STATUS_HOST_FAILED;
-}
-
-static void write_result(const struct run_options *o, struct result *result)
-{
-	struct buf text = { 0 };
-	struct err err;
-
-	if (!o->result)
-		return;
-	result_put(&text, result);
-	if (result_write(o->result, "--result", &text, &err))
-		not_written(result, &err);
-	buf_free(&text);
-}
-
-/* Where results of tests may be: see machine_watch(). */
-struct tests {
-	struct ktap *ktap[MACHINE_OUTPUTS];
-};
-
-static void tests_free(struct tests *t)
-{
-	for (unsigned int i = 0; i < MACHINE_OUTPUTS; i++)
-		ktap_destroy(t->ktap[i]);
-}
-
-static void feed_ktap(void *ktap, const void *data, size_t len)
-{
-	ktap_feed(ktap, data, len);
-}
-
-static int tests_watch(struct tests *t, struct machine *m)
-{
-	for (unsigned int i = 0; i < MACHINE_OUTPUTS; i++) {
-		t->ktap[i] = ktap_create();
-		if (!t->ktap[i])
-			return -ENOMEM;
-		machine_watch(m, (enum machine_output)i, feed_ktap, t->ktap[i]);
-	}
-	return 0;
-}
-
-/* `t` NULL: nothing ran. */
-static void write_junit(const struct run_options *o, struct result *result, struct tests *t)
-{
-	static const char *const names[] = {
-		[MACHINE_CONSOLE] = "console", [MACHINE_STDOUT] = "stdout"
-	};
-	struct junit_source sources[MACHINE_OUTPUTS];
-	unsigned int n = 0;
-	struct buf text = { 0 };
-	struct err err;
-	/* A program that dies of a signal may have had good tests before. */
-	bool failed = result->own_status ? result->status > STATUS_SIGNAL : result->status;
-
-	if (!o->junit)
-		return;
-	for (; t && n < MACHINE_OUTPUTS; n++) {
-		ktap_end(t->ktap[n]);
-		sources[n] = (struct junit_source){ names[n], t->ktap[n] };
-	}
-	junit_put(&text, sources, n, failed ? result->reason : NULL);
-	if (result_write(o->junit, "--junit", &text, &err))
-		not_written(result, &err);
-	buf_free(&text);
-}
-
-/* The value of --NAME that a command line holds which was not understood to its end. */
-static const char *given(char **argv, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (unsigned int i = 1; argv[i] && strcmp(argv[i], "--"); i++) {
-		if (!strncmp(argv[i], name, len) && argv[i][len] == '=')
-			return argv[i] + len + 1;
-		if (!strcmp(argv[i], name))
-			return argv[i + 1];
-	}
-	return NULL;
-}
-
-static int fail(struct run_options *o, struct result *result, const char *why)
-{
-	o->result = o->result ? o->result : given(result->argv, "--result");
-	o->junit = o->junit ? o->junit : given(result->argv, "--junit");
-	result->status = cmd_fail("%s", why);
-	result->verdict = "host-failed";
-	result->reason = why;
-	write_result(o, result);
-	write_junit(o, result, NULL);
-	return result->status;
-}
-
-static void describe(struct result *result, struct machine *m, const struct run_options *o)
-{
-	result->verdict = verdict_word(machine_verdict(m));
-	result->reason = machine_why(m);
-	result->own_status = machine_own_status(m);
-	result->timeline = machine_timeline(m);
-	result->reports = machine_reports(m);
-	result->fail_on = o->machine.fail_on;
-	result->release = machine_release(m);
-}
-
-/* While the machine is there. Whoever waits for the results need not wait for the console's reader. */
-static void conclude(struct machine *m, const struct run_options *o, struct result *result,
-		     struct tests *tests, int status)
-{
-	describe(result, m, o);
-	result->status = o->bisect ? verdict_bisect(status, result->own_status) : status;
+	status = machine_finish(m);
+	results_describe(results, m, o, status);
+	results_write(results, RESULTS_LAST);
 	if (status == STATUS_REPORTED || status == STATUS_GUEST_DIED)
 		machine_show_log(m);
-	write_result(o, result);
-	write_junit(o, result, tests);
+	snprintf(why, sizeof(why), "%s", results->what.reason);
+	machine_destroy(m);
+	report(o, why, results->what.own_status, status);
+	return results->what.status;
 }
-
-/* ---- Running ---- */
 
 /* While signals end it. The exit status, or -errno and a line. */
 static int run_watched(struct machine *m, struct err *err)
 {
 	int status;
 
-	atomic_store(&process.machine, m);
+	signals_end(m);
 	status = machine_run(m, err);
 	/* From here on a signal ends the process at once: output may be waiting for its reader. */
-	atomic_store(&process.machine, NULL);
-	if (status >= 0)
-		status = machine_finish(m);
+	signals_end(NULL);
 	terminal_restore();
 	return status;
 }
 
-static int run_machine(struct run_options *o, struct result *result)
+static int run_machine(struct run_options *o, struct results *results)
 {
-	struct tests tests = { 0 };
 	struct machine *m;
 	struct err err;
-	char why[REPORT_LINE + 128];
 	int status;
 
-	set_signals();
+	signals_set();
 	allow_files(&o->machine);
 	if (machine_create(&o->machine, &m, &err))
-		return fail(o, result, err.text);
+		return results_fail(results, err.text);
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */
 	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
-	forget_results(o);
-	if (o->junit && tests_watch(&tests, m))
+	results_forget(results);
+	if (results_watch(results, m))
 		status = err_set(&err, ENOMEM, "no memory for the results of tests");
 	else
 		status = run_watched(m, &err);
-	if (status < 0) {
-		status = fail(o, result, err.text);
-		machine_destroy(m);
-	} else {
-		conclude(m, o, result, &tests, status);
-		snprintf(why, sizeof(why), "%s", result->reason);
-		machine_destroy(m);
-		report(o, why, result->own_status, status);
-		status = result->status;
-	}
-	tests_free(&tests);
+	if (status >= 0)
+		return conclude(m, o, results, status);
+	status = results_fail(results, err.text);
+	machine_destroy(m);
 	return status;
 }
 
@@ -607,16 +415,17 @@ int cmd_run(int argc, char **argv, const struct command *table)
 			.log_fd = -1,
 		},
 	};
-	struct result result = { .argv = argv };
+	struct results results = { .what.argv = argv };
 	struct err err;
 	int status;
 
 	if (wants_help(argc, argv))
 		return cmd_help(2, help, table);
-	if (prepare(argc, argv, &o, buf, sizeof(buf), &err))
-		status = fail(&o, &result, err.text);
+	if (prepare(argc, argv, &o, &results, buf, sizeof(buf), &err))
+		status = results_fail(&results, err.text);
 	else
-		status = run_machine(&o, &result);
+		status = run_machine(&o, &results);
+	results_close(&results);
 	options_free(&o);
 	return status;
 }

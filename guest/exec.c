@@ -23,6 +23,7 @@
 
 #include "guest/init/exec.h"
 #include "host/iov.h"
+#include "util/utf8.h"
 #include "util/util.h"
 
 #define PATIENCE_S 5
@@ -66,6 +67,8 @@ struct exec {
 	_Atomic uint64_t signals; /* bit n: signal n is to be told */
 	_Atomic uint32_t window;  /* rows << 16 | columns, to be told; 0: none */
 	bool acknowledge;
+	bool marked; /* the guest waits to hear that its mark was seen */
+	atomic_bool seen;
 	uint32_t to_send, sent; /* of `send`: a message that the guest has in part */
 	uint8_t send[sizeof(struct exec_message) + 4];
 	void (*_Atomic input)(void *opaque);
@@ -249,6 +252,7 @@ static int64_t length_of(uint32_t type)
 	case EXEC_HELLO:
 		return sizeof(struct exec_hello);
 	case EXEC_STARTED:
+	case EXEC_MARKED:
 		return 0;
 	case EXEC_EXITED:
 		return sizeof(struct exec_exited);
@@ -277,6 +281,16 @@ static void started(struct exec *e, struct end *end)
 		lost(e, "the guest's init starts the command out of turn", end);
 }
 
+static void marked(struct exec *e, struct end *end)
+{
+	if (atomic_load(&e->state) != STARTED) {
+		lost(e, "the guest's init tells of a mark out of turn", end);
+		return;
+	}
+	e->marked = true;
+	offer(e);
+}
+
 static void exited(struct exec *e, const struct exec_exited *m, struct end *end)
 {
 	if (atomic_load(&e->state) == EXITED)
@@ -292,16 +306,34 @@ static void exited(struct exec *e, const struct exec_exited *m, struct end *end)
 	check_counts(e, end);
 }
 
-/* The text is for a person's terminal, and comes from who knows whom. */
+/* For a person's terminal, from who knows whom: letters of any language, but no control character. */
+static void copy_text(char *to, const char *text, size_t len)
+{
+	while (len) {
+		uint32_t code = 0;
+		size_t n = utf8_next((const uint8_t *)text, len, &code);
+
+		if (n && code >= ' ' && (code < 0x7f || code >= 0xa0)) {
+			memcpy(to, text, n);
+			to += n;
+		} else {
+			*to++ = '?';
+		}
+		n = MAX(n, (size_t)1);
+		text += n;
+		len -= n;
+	}
+	*to = 0;
+}
+
 static void failed(struct exec *e, const struct exec_failed *m, struct end *end)
 {
 	size_t len = strnlen(m->text, sizeof(m->text));
 
 	if (atomic_load(&e->state) == EXITED)
 		return;
-	for (size_t i = 0; i < len; i++)
-		e->why[i] = (uint8_t)m->text[i] < ' ' || m->text[i] == 0x7f ? '?' : m->text[i];
-	e->why[len] = 0;
+	copy_text(e->why, m->text, len);
+	len = strlen(e->why);
 	if (m->error)
 		snprintf(e->why + len, sizeof(e->why) - len, ": %.60s", strerror((int)m->error));
 	over(e, EXEC_END_FAILED, 0, end);
@@ -317,6 +349,8 @@ static void handle(struct exec *e, const struct exec_message *m, struct end *end
 		hello(e, body, end);
 	else if (m->type == EXEC_STARTED)
 		started(e, end);
+	else if (m->type == EXEC_MARKED)
+		marked(e, end);
 	else if (m->type == EXEC_EXITED)
 		exited(e, body, end);
 	else
@@ -431,6 +465,11 @@ static bool next_message(struct exec *e)
 		put_message(e, EXEC_ACK, NULL, 0);
 		return true;
 	}
+	if (e->marked && atomic_load(&e->seen)) {
+		e->marked = false;
+		put_message(e, EXEC_SEEN, NULL, 0);
+		return true;
+	}
 	return next_signal(e) || next_window(e);
 }
 
@@ -496,6 +535,12 @@ unsigned int exec_ports(struct exec *e, struct named_stream ports[EXEC_PORTS])
 	ports[n++] = (struct named_stream){ EXEC_PORT_STDOUT, &e->out.stream };
 	ports[n++] = (struct named_stream){ EXEC_PORT_STDERR, &e->err.stream };
 	return n;
+}
+
+void exec_seen(struct exec *e)
+{
+	atomic_store(&e->seen, true);
+	offer(e);
 }
 
 void exec_stopped(struct exec *e)

@@ -58,6 +58,9 @@ bool exec_signal(struct exec *e, int signal);
 /* The terminal's size. Async-signal-safe, any thread. */
 void exec_window(struct exec *e, unsigned int rows, unsigned int columns);
 
+/* A console has shown EXEC_MARK, or there is none that could. Async-signal-safe, any thread. */
+void exec_seen(struct exec *e);
+
 /* The guest has stopped and all that it sent is here: if it has not told a status, it is lost. */
 void exec_stopped(struct exec *e);
 

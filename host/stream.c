@@ -4,13 +4,12 @@
  * takes the full one when it is done. So a slow reader is met with large writes and a fast one is not
  * waited for.
  *
- * Input needs no thread and no buffer. It is read into the guest's memory, on the loop, when poll() says
- * that there is something; only while the guest waits for it is the descriptor watched.
+ * Input needs no thread and no buffer. It is read into the guest's memory, on the loop, which must not
+ * wait (host/input.h); only while the guest waits for it is the descriptor watched.
  */
 #include "host/stream.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -19,6 +18,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "host/input.h"
 #include "host/iov.h"
 #include "util/file.h"
 #include "util/util.h"
@@ -35,13 +35,13 @@ struct fd_stream {
 	struct stream_client client;
 	bool over; /* nobody outside any more, or the guest has closed */
 
-	/* Input. */
+	struct input input;
 	loop_id source;
 
 	/* Output. */
 	pthread_t writer;
 	pthread_cond_t work;
-	bool started, stop;
+	bool started, stop, done;
 	bool refused;	/* room() is owed */
 	uint8_t *fill;	/* NULL: no writer yet */
 	uint8_t *drain; /* the writer's */
@@ -94,7 +94,7 @@ static ssize_t wait_input(struct fd_stream *f)
 	int rc = 0;
 
 	if (f->source == LOOP_NONE) /* `source` must be there before the handler can run */
-		rc = loop_add(f->loop, f->config.fd, 0, on_readable, f, &f->source);
+		rc = loop_add(f->loop, f->input.fd, 0, on_readable, f, &f->source);
 	if (!rc) {
 		loop_set_events(f->loop, f->source, EPOLLIN);
 		return STREAM_LATER;
@@ -103,31 +103,17 @@ static ssize_t wait_input(struct fd_stream *f)
 	return STREAM_END;
 }
 
-/*
- * Is there something to read now? Asked just before each read(), as others may have been faster. What
- * poll() finds wrong read() will tell.
- */
-static bool readable(int fd)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-
-	return poll(&pfd, 1, 0) == 1;
-}
-
 static ssize_t read_input(struct fd_stream *f, const struct iovec *iov, unsigned int n)
 {
-	ssize_t got;
+	ssize_t got = input_read(&f->input, iov, n);
 
-	if (!readable(f->config.fd))
-		return wait_input(f);
-	got = readv(f->config.fd, iov, (int)n);
 	if (got > 0)
 		return got;
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	if (got == -EAGAIN)
 		return wait_input(f);
 	/* EIO: a terminal that hung up, or whose foreground we are not. */
-	if (got < 0 && !(errno == EIO && isatty(f->config.fd)))
-		failed(f, errno);
+	if (got && !(got == -EIO && isatty(f->config.fd)))
+		failed(f, (int)-got);
 	return STREAM_END;
 }
 
@@ -191,6 +177,7 @@ static void write_filled(struct fd_stream *f)
 
 static void close_fd(struct fd_stream *f)
 {
+	input_close(&f->input);
 	if (f->config.fd >= 0)
 		close(f->config.fd);
 	f->config.fd = -1;
@@ -220,6 +207,9 @@ static void *writer_main(void *arg)
 	}
 	pthread_mutex_unlock(&f->lock);
 	close_output(f);
+	pthread_mutex_lock(&f->lock);
+	f->done = true;
+	pthread_mutex_unlock(&f->lock);
 	return NULL;
 }
 
@@ -298,6 +288,17 @@ static void fd_end(struct stream *s)
 		close_fd(f);
 }
 
+bool stream_written(struct stream *s)
+{
+	struct fd_stream *f = fd_stream(s);
+	bool written;
+
+	pthread_mutex_lock(&f->lock);
+	written = !f->started || f->done;
+	pthread_mutex_unlock(&f->lock);
+	return written;
+}
+
 void stream_finish(struct stream *s)
 {
 	struct fd_stream *f = fd_stream(s);
@@ -341,6 +342,7 @@ int stream_open(const struct stream_config *config, struct loop *loop, const str
 	f->loop = loop;
 	f->log = log;
 	f->over = config->fd < 0;
+	input_open(&f->input, config->is_output ? -1 : config->fd);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->work, NULL);
 	*out = &f->stream;

@@ -70,6 +70,9 @@ struct stream_config {
 int stream_open(const struct stream_config *config, struct loop *loop, const struct log *log,
 		struct stream **out, struct err *err);
 
+/* Is all written out that was taken? After end(), for good. */
+bool stream_written(struct stream *s);
+
 /*
  * Waits until what was taken is written: as long as its reader takes. Nothing is written to it any more.
  */

@@ -436,6 +436,11 @@ void ktap_end(struct ktap *k)
 	close_all(k);
 }
 
+bool ktap_is_bad(const struct ktap_test *t)
+{
+	return t->status == KTAP_FAIL || t->status == KTAP_ERROR;
+}
+
 struct ktap *ktap_create(void)
 {
 	return calloc(1, sizeof(struct ktap));

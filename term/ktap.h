@@ -68,6 +68,9 @@ void ktap_destroy(struct ktap *k);
 
 void ktap_feed(struct ktap *k, const void *data, size_t len);
 
+/* It has failed, or is an error. */
+bool ktap_is_bad(const struct ktap_test *t);
+
 /* The stream has ended: what is open is closed. Then `tests` has all there are, children first. */
 void ktap_end(struct ktap *k);
 

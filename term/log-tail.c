@@ -77,6 +77,23 @@ static uint64_t begin_of(const struct log_tail *tail, unsigned int lines)
 	return at;
 }
 
+/* A copy: who is told of lines may take his time, and consoles go on. NULL: no memory. */
+static char *copy_lines(struct log_tail *tail, unsigned int lines, size_t *len)
+{
+	char *copy = malloc(LOG_TAIL_SIZE);
+	uint64_t begin;
+
+	if (!copy)
+		return NULL;
+	pthread_mutex_lock(&tail->lock);
+	begin = begin_of(tail, lines);
+	*len = (size_t)(tail->end - begin);
+	for (size_t i = 0; i < *len; i++)
+		copy[i] = byte_at(tail, begin + i);
+	pthread_mutex_unlock(&tail->lock);
+	return copy;
+}
+
 struct cleaner {
 	void (*line)(void *opaque, const char *text);
 	void *opaque;
@@ -114,10 +131,11 @@ void log_tail_lines(struct log_tail *tail, unsigned int lines,
 		    void (*line)(void *opaque, const char *text), void *opaque)
 {
 	struct cleaner c = { .line = line, .opaque = opaque };
+	size_t len;
+	char *copy = lines ? copy_lines(tail, lines, &len) : NULL;
 
-	pthread_mutex_lock(&tail->lock);
-	for (uint64_t at = begin_of(tail, lines); lines && at < tail->end; at++)
-		clean(&c, (uint8_t)byte_at(tail, at));
-	pthread_mutex_unlock(&tail->lock);
+	for (size_t i = 0; copy && i < len; i++)
+		clean(&c, (uint8_t)copy[i]);
 	flush(&c);
+	free(copy);
 }

@@ -25,9 +25,12 @@ static const struct pattern {
 	const char *text;
 	enum scan_event event;
 } patterns[] = {
-	{ "Kernel panic - not syncing", SCAN_PANIC }, { "reboot: Restarting system", SCAN_REBOOT },
-	{ "reboot: machine restart", SCAN_REBOOT },   { "reboot: Power down", SCAN_POWEROFF },
+	{ "Kernel panic - not syncing", SCAN_PANIC },
+	{ "reboot: Restarting system", SCAN_REBOOT },
+	{ "reboot: machine restart", SCAN_REBOOT },
+	{ "reboot: Power down", SCAN_POWEROFF },
 	{ "reboot: System halted", SCAN_HALT },
+	{ "lkvm-init: the command has ended", SCAN_ENDED },
 };
 
 static bool is_digit(uint8_t c)

@@ -17,6 +17,7 @@ enum scan_event {
 	SCAN_REBOOT,	/* "reboot: Restarting system", "reboot: machine restart" */
 	SCAN_POWEROFF,	/* "reboot: Power down" */
 	SCAN_HALT,	/* "reboot: System halted" */
+	SCAN_ENDED,	/* "lkvm-init: the command has ended": guest/init/exec.h */
 };
 
 /* Plain state, all zero at first. */

@@ -14,7 +14,6 @@
 #include "term/tty.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -26,6 +25,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "host/input.h"
 #include "term/ring.h"
 #include "term/scan.h"
 #include "term/terminal.h"
@@ -57,6 +57,7 @@ struct tty {
 	struct loop *loop;
 	const struct log *log;
 	bool terminal; /* stdin is one */
+	struct input in;
 	int poke_fd;
 	int job_fd; /* ticks while we are a background job of that terminal; -1: no terminal */
 
@@ -235,6 +236,17 @@ size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
 	return n;
 }
 
+/* What the writer has in its hands is in the ring, too. */
+bool tty_written(struct tty *tty)
+{
+	bool written;
+
+	pthread_mutex_lock(&tty->lock);
+	written = !tty->output.len;
+	pthread_mutex_unlock(&tty->lock);
+	return written;
+}
+
 static void say(struct tty *tty, const char *notice)
 {
 	tty->notice = notice;
@@ -325,39 +337,24 @@ static void watch_input(struct tty *tty)
 	loop_set_events(tty->loop, tty->in_id, may_read(tty) ? EPOLLIN : 0);
 }
 
-/*
- * `fd` may be shared with other processes, who may have been faster: poll() just before read().
- * Bytes, 0 for nothing now, -1 for nothing any more.
- */
-static ssize_t read_ready(int fd, void *data, size_t len)
-{
-	struct pollfd readable = { .fd = fd, .events = POLLIN };
-	ssize_t n;
-
-	if (poll(&readable, 1, 0) != 1)
-		return 0;
-	n = read(fd, data, len);
-	if (n > 0)
-		return n;
-	return n < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
-}
-
 static void on_input(void *opaque, uint32_t events)
 {
 	struct tty *tty = opaque;
 	uint8_t keys[4096];
-	size_t space;
-	ssize_t n;
+	struct iovec iov = { keys, 0 };
+	ssize_t n = -EAGAIN;
 
 	(void)events;
 	pthread_mutex_lock(&tty->lock);
-	space = may_read(tty) ? MIN(input_space(tty), sizeof(keys)) : 0;
+	iov.iov_len = may_read(tty) ? MIN(input_space(tty), sizeof(keys)) : 0;
 	pthread_mutex_unlock(&tty->lock);
-	n = space ? read_ready(tty->config.in, keys, space) : 0;
+	if (iov.iov_len)
+		n = input_read(&tty->in, &iov, 1);
 	pthread_mutex_lock(&tty->lock);
 	if (n > 0)
 		take_input(tty, keys, (size_t)n);
-	else if (n < 0 && may_read(tty)) /* else the EIO of a job that went to the background */
+	else if (n != -EAGAIN &&
+		 may_read(tty)) /* else the EIO of a job that went to the background */
 		tty->eof = true;
 	watch_input(tty);
 	offer_input(tty);
@@ -462,7 +459,7 @@ static int watch_keys(struct tty *tty)
 {
 	int rc = ring_make(&tty->input);
 
-	return rc ? rc : watch(tty, tty->config.in, on_input, &tty->in_id);
+	return rc ? rc : watch(tty, tty->in.fd, on_input, &tty->in_id);
 }
 
 /* With the lock held. */
@@ -560,6 +557,7 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	tty->loop = loop;
 	tty->log = log;
 	tty->terminal = isatty(config->in);
+	input_open(&tty->in, config->in);
 	tty->job_fd = -1;
 	tty->out = config->out;
 	tty->log_fd = config->log_fd;
@@ -584,6 +582,7 @@ void tty_destroy(struct tty *tty)
 	loop_remove(tty->loop, tty->in_id);
 	loop_remove(tty->loop, tty->poke_id);
 	loop_remove(tty->loop, tty->job_id);
+	input_close(&tty->in);
 	if (tty->terminal)
 		terminal_restore();
 	pthread_mutex_lock(&tty->lock);

@@ -95,6 +95,9 @@ size_t tty_write(struct tty *tty, int port, const void *data, size_t len);
  */
 bool tty_sysrq(struct tty *tty, char key);
 
+/* Has all that was accepted gone out (or its reader)? */
+bool tty_written(struct tty *tty);
+
 /* Window size of the outside, where it is a terminal; else false. */
 bool tty_size(struct tty *tty, unsigned int *columns, unsigned int *rows);
 

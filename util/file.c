@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "util/util.h"
 
 /* Says in one line why `path` can't be the `what`; returns 0 when it can. */
 static int file_judge(int fd, const char *path, const char *what, struct stat *st, struct err *err)
@@ -91,6 +94,29 @@ int write_full(int fd, const void *data, size_t len)
 		} else if (errno != EINTR) {
 			return -errno;
 		}
+	}
+	return 0;
+}
+
+/* A pipe that poll() finds writable takes PIPE_BUF bytes at once, if nobody else writes to it. */
+int write_within(int fd, const void *data, size_t len, int ms)
+{
+	struct pollfd writable = { .fd = fd, .events = POLLOUT };
+	const char *p = data;
+
+	if (ms < 0)
+		return write_full(fd, data, len);
+	while (len) {
+		size_t part = MIN(len, (size_t)PIPE_BUF);
+		int ready = poll(&writable, 1, ms);
+		int rc = ready > 0 ? write_full(fd, p, part) : ready < 0 ? -errno : -ETIMEDOUT;
+
+		if (rc == -EINTR)
+			continue;
+		if (rc)
+			return rc;
+		p += part;
+		len -= part;
 	}
 	return 0;
 }

@@ -39,4 +39,7 @@ bool file_same(const char *a, const char *b);
  */
 int write_full(int fd, const void *data, size_t len);
 
+/* The same, but it waits no longer than so many ms for a reader to take the next bytes: -ETIMEDOUT. */
+int write_within(int fd, const void *data, size_t len, int ms);
+
 #endif

@@ -2,7 +2,9 @@
 #include "util/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -48,6 +50,13 @@ void log_at(const struct log *log, enum log_level level, const char *fmt, ...)
 	va_end(ap);
 }
 
+static bool takes(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 1;
+}
+
 void log_guest(const struct log *log, struct ratelimit *rl, const char *fmt, ...)
 {
 	struct timespec now;
@@ -59,7 +68,7 @@ void log_guest(const struct log *log, struct ratelimit *rl, const char *fmt, ...
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	if (atomic_exchange(&rl->second, (uint64_t)now.tv_sec) != (uint64_t)now.tv_sec)
 		atomic_store(&rl->count, 0);
-	if (atomic_fetch_add(&rl->count, 1) >= LOG_BURST) {
+	if (atomic_fetch_add(&rl->count, 1) >= LOG_BURST || !takes(log->fd)) {
 		atomic_fetch_add(&rl->dropped, 1);
 		return;
 	}

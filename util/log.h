@@ -45,7 +45,10 @@ struct ratelimit {
 	_Atomic uint32_t dropped;
 };
 
-/* For what a guest did wrong: a warning, rate-limited by `rl`. */
+/*
+ * For what a guest did wrong: a warning, rate-limited by `rl`. It falls, too, where nobody takes it now: a
+ * vCPU must not wait for a reader.
+ */
 void log_guest(const struct log *log, struct ratelimit *rl, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -67,9 +67,11 @@ static void no_command(const char *name, int error)
 			   : error == ENOENT			 ? "No such file or directory"
 			   : error == EISDIR			 ? "Is a directory"
 			   : error == ELIBBAD			 ? "its interpreter is not there"
-								 : strerror(error);
+			   : error == ENOEXEC ? "a program that this kernel can't run: is it for "
+						"another processor?"
+					      : strerror(error);
 
-	dprintf(STDERR_FILENO, "lkvm: %s: %s\n", name, what);
+	dprintf(STDERR_FILENO, "lkvm: %s: %s\n", *name ? name : "''", what);
 	_exit(error == ENOENT || error == ENOTDIR ? NOT_FOUND : NOT_RUN);
 }
 

@@ -28,7 +28,9 @@
  * are little-endian, as every guest of ours is.
  *
  * The end: the command has exited; init closes the streams' ports when what was in the command's
- * pipes is written; it sends EXEC_EXITED with how many bytes that were. lkvm waits until it has had
+ * pipes is written. What the kernel has reported may still be on its way to the console: another CPU prints
+ * it, or a thread does. So init writes EXEC_MARK to the kernel's log, where a console shows that, and says
+ * EXEC_MARKED; lkvm says EXEC_SEEN when that line has come, and with it all before. Then init sends EXEC_EXITED with how many bytes that were. lkvm waits until it has had
  * so many and has written them, sends EXEC_ACK, and ends the VM; init powers off if it lives to.
  */
 #ifndef GUEST_INIT_EXEC_H
@@ -50,6 +52,9 @@
 #define EXEC_PORT_STDERR "lkvm.stderr"
 #define EXEC_PORT_TTY "lkvm.tty" /* instead of the three before */
 
+#define EXEC_MARK "lkvm-init: the command has ended"
+#define EXEC_SEEN_MS 2000
+
 #define EXEC_VERSION 1
 #define EXEC_MESSAGE_MAX 1024 /* bytes behind the header */
 
@@ -59,10 +64,12 @@ enum exec_type {
 	EXEC_STARTED,	/* the command is about to run */
 	EXEC_EXITED,	/* struct exec_exited */
 	EXEC_FAILED,	/* struct exec_failed: there will be no command */
+	EXEC_MARKED,	/* before EXITED, or not at all */
 	/* To the guest. */
 	EXEC_SIGNAL = 0x101, /* uint32_t: for the command's process group */
 	EXEC_WINDOW,	     /* uint16_t rows, columns */
 	EXEC_ACK,	     /* the verdict has been taken: go */
+	EXEC_SEEN,	     /* what was marked; without it init goes on after EXEC_SEEN_MS */
 };
 
 struct exec_message {

@@ -22,7 +22,6 @@
 
 int refuse(struct exec_failed *why, int error, const char *fmt, ...)
 {
-	size_t len;
 	va_list ap;
 
 	memset(why, 0, sizeof(*why));
@@ -30,9 +29,6 @@ int refuse(struct exec_failed *why, int error, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
-	len = strlen(why->text);
-	if (error)
-		snprintf(why->text + len, sizeof(why->text) - len, ": %s", strerror(error));
 	return -1;
 }
 
@@ -97,27 +93,28 @@ static void say_hello(struct control *c)
 	control_send(c, EXEC_HELLO, &hello, sizeof(hello));
 }
 
-static void wait_for_ack(struct control *c)
+static void wait_for(struct control *c, uint32_t type, unsigned int ms)
 {
-	uint64_t end = now_ms() + ACK_MS;
+	uint64_t end = now_ms() + ms;
 	struct pollfd p = { .fd = c->fd, .events = POLLIN };
 	struct exec_message m;
 	uint8_t data[EXEC_MESSAGE_MAX];
 
 	while (c->fd >= 0 && now_ms() < end) {
 		while (control_take(c, &m, data)) {
-			if (m.type == EXEC_ACK)
+			if (m.type == type)
 				return;
 		}
-		poll(&p, 1, 1000);
+		poll(&p, 1, ms < 1000 ? (int)ms : 1000);
 	}
 }
 
 /* Where there is no port: the kernel's log, and then the death of process 1, which is a panic. */
 static void cry(const struct exec_failed *why)
 {
-	char line[sizeof(why->text) + 32];
-	int len = snprintf(line, sizeof(line), "<2>lkvm-init: %s\n", why->text);
+	char line[sizeof(why->text) + 128];
+	int len = snprintf(line, sizeof(line), "<2>lkvm-init: %s%s%s\n", why->text,
+			   why->error ? ": " : "", why->error ? strerror((int)why->error) : "");
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, line, (size_t)len) < 0)
@@ -155,9 +152,44 @@ static void end_others(void)
 	}
 }
 
+/* Is there a console of lkvm's, and does it show what is urgent? A kernel told to be silent says nothing. */
+static bool has_console(void)
+{
+	static const char *const names[] = { "ttyS", "ttyAMA", "hvc" };
+	char text[1024], *line = text;
+	bool has = false;
+
+	read_file("/proc/sys/kernel/printk", text, sizeof(text));
+	if (atoi(text) < 1)
+		return false;
+	read_file("/proc/consoles", text, sizeof(text));
+	while (line) {
+		for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			has |= !strncmp(line, names[i], strlen(names[i]));
+		line = strchr(line, '\n');
+		line += !!line;
+	}
+	return has;
+}
+
+/* See exec.h. */
+static void drain_console(struct control *c)
+{
+	static const char mark[] = "<0>" EXEC_MARK "\n";
+	int fd = has_console() ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	if (write(fd, mark, sizeof(mark) - 1) > 0) {
+		control_send(c, EXEC_MARKED, NULL, 0);
+		wait_for(c, EXEC_SEEN, EXEC_SEEN_MS);
+	}
+	close(fd);
+}
+
 static void power_off(struct control *c)
 {
-	wait_for_ack(c);
+	wait_for(c, EXEC_ACK, ACK_MS);
 	reboot(RB_POWER_OFF);
 	for (;;)
 		pause();
@@ -239,7 +271,9 @@ int main(void)
 		report_failure(&control, &why);
 	end_others();
 	leave_root();
-	if (!rc)
+	if (!rc) {
+		drain_console(&control);
 		control_send(&control, EXEC_EXITED, &end, sizeof(end));
+	}
 	power_off(&control);
 }

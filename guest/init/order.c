@@ -185,7 +185,7 @@ int order_parse(char *text, size_t len, struct order *o, const char **bad)
 			return -EINVAL;
 	}
 	*bad = "";
-	return p.args && o->args[0][0] ? 0 : -EINVAL;
+	return p.args ? 0 : -EINVAL;
 }
 
 void order_free(struct order *o)

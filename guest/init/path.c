@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which file is meant by the command's first word. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,29 @@ static const char *path_of(char *const env[])
 	return EXEC_PATH;
 }
 
+/* A program, which this processor does not know. What can't be read is not known to be one. */
+static bool is_program(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char begin[4];
+	bool is;
+
+	if (fd < 0)
+		return false;
+	is = read(fd, begin, sizeof(begin)) == sizeof(begin) && !memcmp(begin, "\177ELF", 4);
+	close(fd);
+	return is;
+}
+
 /* What has no #! and is no program is the shell's. */
 static int run_script(const char *path, char *const argv[], char *const env[])
 {
 	size_t n = 0;
 	char **words;
+	int rc;
 
+	if (is_program(path))
+		return ENOEXEC;
 	while (argv[n])
 		n++;
 	words = calloc(n + 3, sizeof(*words));
@@ -35,8 +53,9 @@ static int run_script(const char *path, char *const argv[], char *const env[])
 	words[1] = (char *)path;
 	memcpy(words + 2, argv + (n > 0), n * sizeof(*words));
 	execve(words[0], words, env);
+	rc = errno == ENOENT ? ELIBBAD : errno;
 	free(words);
-	return ENOEXEC;
+	return rc;
 }
 
 /* Never returns 0. */
@@ -62,6 +81,8 @@ int path_exec(char *const argv[], char *const env[])
 	char file[PATH_MAX];
 	int worst = ENOENT;
 
+	if (!*argv[0])
+		return ENOENT;
 	if (strchr(argv[0], '/'))
 		return try_file(argv[0], argv, env);
 	for (;; path = end + 1) {

@@ -106,6 +106,13 @@ struct relay {
 	uint32_t status;
 };
 
+/* It has no group before it has come to its setsid(). */
+static void tell_command(const struct relay *r, int sig)
+{
+	if (kill(-r->pid, sig) && errno == ESRCH)
+		kill(r->pid, sig);
+}
+
 static void obey(struct relay *r)
 {
 	struct exec_message m;
@@ -117,7 +124,7 @@ static void obey(struct relay *r)
 
 		if (m.type == EXEC_SIGNAL && m.len == sizeof(sig) && !r->dead) {
 			memcpy(&sig, data, sizeof(sig));
-			kill(-r->pid, (int)sig);
+			tell_command(r, (int)sig);
 		} else if (m.type == EXEC_WINDOW && m.len == sizeof(size) && r->slave >= 0) {
 			memcpy(size, data, sizeof(size));
 			ioctl(r->slave, TIOCSWINSZ,

@@ -7,6 +7,7 @@
  *	more=N less=N				but for so many bytes (of stdout)
  *	out=N err=N echo			output; echo: what comes by stdin, up to its end, or with
  *						a terminal up to a q
+ *	marked kmsg seen			that message; the kernel's line; waits for the answer
  *	ack signal				waits for that message; after signal: 128 + it is what
  *						"exited" tells without a status
  *	close=PORT open=PORT ring=PORT		closes or opens a port; kicks its queues for nothing
@@ -55,7 +56,7 @@ static struct guest {
 	uint64_t out, err; /* bytes sent */
 	uint32_t blocks;
 	uint32_t signal;
-	bool acknowledged;
+	bool acknowledged, answered;
 } guest;
 
 static uint8_t rings[QUEUES * 0x2000] __attribute__((aligned(4096)));
@@ -140,6 +141,8 @@ static void poll_messages(void)
 
 		if (m[0] == EXEC_ACK)
 			guest.acknowledged = true;
+		if (m[0] == EXEC_SEEN)
+			guest.answered = true;
 		if (m[0] == EXEC_SIGNAL)
 			guest.signal = m[2];
 		offer(rx_queue(CONTROL), (uint16_t)i, m, SMALL, DESC_WRITE);
@@ -347,6 +350,12 @@ static void say(const char *at, uint32_t n)
 		failed();
 	else if (word_is(at, "ack"))
 		wait_for(&guest.acknowledged, 0);
+	else if (word_is(at, "marked"))
+		message(EXEC_MARKED, 0, 0);
+	else if (word_is(at, "kmsg"))
+		put_str("[    1.000000] " EXEC_MARK "\r\n");
+	else if (word_is(at, "seen"))
+		wait_for(&guest.answered, 0);
 	else if (word_is(at, "signal"))
 		wait_for(&never, &guest.signal);
 	else if (word_is(at, "raw="))

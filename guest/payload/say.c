@@ -23,6 +23,7 @@ static const struct {
 	  "KTAP version 1\r\n1..2\r\n    KTAP version 1\r\n    # Subtest: suite\r\n    1..2\r\n"
 	  "    ok 1 one\r\n    # it went wrong\r\n    not ok 2 t\xc3\xa4<w>o\x01\r\n"
 	  "not ok 1 suite\r\n" T "BUG: noise\r\nok 2 other # SKIP no\r\n" },
+	{ "good", "TAP version 13\r\n1..2\r\nok 1 one\r\nok 2 two\r\n" },
 	{ "escape", T "WARNING: CPU: 0 PID: 1 at \033[31m\x07x\r\n" },
 };
 

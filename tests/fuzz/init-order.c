@@ -7,7 +7,7 @@
 
 static void check(const struct order *o)
 {
-	CHECK(o->args[0] && o->args[0][0] && o->cwd[0] == '/');
+	CHECK(o->args[0] && o->cwd[0] == '/');
 	CHECK(o->n_groups <= ORDER_GROUPS);
 	for (const char **m = o->modules; *m; m++)
 		CHECK(**m == '/');

@@ -35,6 +35,10 @@ ends()
 		3	50	0	told out=50 close=2 exited=3 ack
 		3	0	0	told junk exited=3 ack
 		3	20	0	told ring=0 out=20 ring=4000000000 exited=3 ack
+		3	10	0	told out=10 marked kmsg seen exited=3 ack
+		3	0	0	told kmsg marked seen exited=3 ack
+		123	0	-	marked
+		123	0	-	told exited=3 less=1 marked
 		5	0	0	junk told close=1 open=1 exited=5 ack
 		123	0	-	poweroff
 		123	0	-	reset
@@ -101,6 +105,11 @@ timeout 60 "$lkvm" run --payload exec -p "failed ack" -- words >"$tmp/out" 2>"$t
 is "$(cat "$tmp/err")" "lkvm: the payload ?[31mfails: No such file or directory (status 125)" "why there is no command: one line, that can't speak to the terminal"
 "$lkvm" run --payload exec -- 2>"$tmp/err"
 is "$?" 125 "no command behind --"
+
+timeout 20 "$lkvm" run --console none --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$?" 3 "a mark that no console can show is not waited for"
+timeout 20 "$lkvm" run --timeout 2 --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
+is "$?" 124 "nor is one told as seen that was not"
 
 # ---- Streams ----
 mib=$([ "${LONG-}" ] && echo 64 || echo 4)
@@ -181,4 +190,85 @@ kill -KILL $pid
 wait $pid 2>/dev/null
 is "$?" 137 "killed outright"
 is "$(pgrep -g $pid | wc -l)" 0 "it leaves no process"
+# ---- Readers that don't read ----
+# It is full, and both its ends are ours.
+mkfifo "$tmp/stuck"
+exec 9<>"$tmp/stuck"
+dd if=/dev/zero of="$tmp/stuck" bs=65536 count=1 2>/dev/null
+member() { sed -n "s/^	\"$1\": \(.*[^,]\),*\$/\1/p" "$tmp/result"; }
+stuck()	# WANTED WHAT SCRIPT OPTION...: stdout is stuck, stderr a file
+{
+	wanted=$1 what=$2 script=$3
+	shift 3
+	rm -f "$tmp/result" "$tmp/junit"
+	timeout -s KILL 40 "$lkvm" run "$@" --payload exec -p "$script" --result "$tmp/result" --junit "$tmp/junit" -- x </dev/null >"$tmp/stuck" 2>"$tmp/err"
+	is $? "$wanted" "a reader that never reads, $what: ends with its status"
+	is "$(member status) $(member output_written)" "$wanted false" "and has a result, which says so"
+	check "and JUnit" test -s "$tmp/junit"
+}
+stuck 124 "and a timeout" "hello started out=3000000 exited=0 ack" --timeout 1
+is "$(tail -n 2 "$tmp/err")" "lkvm: timeout: not over after 1.000 s (--timeout) (status 124)
+lkvm: nobody has read the output for 5 s: what is left of it is lost" "and it is said in a line"
+stuck 124 "a timeout, and little output" "hello started out=10 spin" --timeout 1
+# stderr, too: no line of ours may keep us.
+rm -f "$tmp/result"
+timeout -s KILL 60 "$lkvm" run --timeout 1 --payload exec -p "hello started out=3000000 exited=0 ack" --result "$tmp/result" -- x </dev/null >"$tmp/stuck" 2>&1
+is "$? $(member verdict)" '124 "timeout"' "and where nobody reads stderr either"
+rm -f "$tmp/result"
+timeout -s KILL 60 "$lkvm" run --timeout 1 --payload exec -p "hello started out=10 exited=0" --result "$tmp/result" -- x </dev/null >"$tmp/stuck" 2>&1 &
+pid=$!
+for _ in $(seq 200); do [ ! -s "$tmp/result" ] || break; sleep 0.1; done
+is "$(member status) $(member output_written)" "0 false" "a command that ended in time: its result is there before its output is read"
+check "which is waited for, as cat would" kill -0 $pid
+dd if="$tmp/stuck" of="$tmp/out" bs=65536 count=1 2>/dev/null
+wait $pid
+is "$? $(member status) $(member output_written)" "0 0 true" "and once it is, all is well"
+dd if="$tmp/stuck" of=/dev/null bs=65536 count=1 2>/dev/null
+dd if=/dev/zero of="$tmp/stuck" bs=65536 count=1 2>/dev/null
+begin=$(date +%s)
+setsid "$lkvm" run --payload exec -p "hello started out=3000000 exited=0 ack" --result "$tmp/result" -- x </dev/null >"$tmp/stuck" 2>"$tmp/err" &
+pid=$!
+sleep 1
+kill -TERM $pid
+wait $pid
+is "$? $(member verdict) $(member output_written)" '143 "signal" false' "a signal: so, too"
+check "not at once, nor for long" test $(($(date +%s) - begin)) -ge 5 -a $(($(date +%s) - begin)) -le 30
+exec 9>&-
+
+# ---- Where results go ----
+run_() { timeout 60 "$lkvm" run --payload exec -p "hello started out=5 exited=3 ack" "$@" -- x </dev/null; }
+is "$(run_ --result /dev/stdout 2>&1 | tail -c +6 | head -c 9; echo "${PIPESTATUS[0]}")" "$(printf '{\n\t"lkvm"')3" "a result in the command's output, behind it, where that is asked for"
+run_ --result /dev/stdout >"$tmp/out" 2>"$tmp/err"
+is "$? $(tail -c +6 "$tmp/out" | perl -MJSON::PP -0777 -e 'print decode_json(<>)->{status}') $(stat -c %s "$tmp/err")" "3 3 0" "also in a file"
+run_ --result /dev/stderr >"$tmp/out" 2>"$tmp/err"
+is "$? $(stat -c %s "$tmp/out") $(head -c 1 "$tmp/err")" "3 5 {" "or on stderr"
+run_ --result /dev/fd/7 7>"$tmp/result" >"$tmp/out" 2>"$tmp/err"
+is "$? $(stat -c %s "$tmp/out") $(stat -c %s "$tmp/err") $(member status)" "3 5 0 3" "or by a descriptor"
+run_ --result /dev/null --junit /dev/null >"$tmp/out" 2>"$tmp/err"
+is "$? $(stat -c %s "$tmp/out") $(stat -c %s "$tmp/err")" "3 5 0" "or nowhere"
+check "/dev/null is still a device" test -c /dev/null
+cat "$tmp/fifo" >"$tmp/copy" &
+run_ --result "$tmp/fifo" >"$tmp/out" 2>"$tmp/err"
+is "$? $(stat -c %s "$tmp/out") $(stat -c %s "$tmp/err")" "3 5 0" "or into a FIFO"
+wait $!
+is "$(head -c 1 "$tmp/copy")" "{" "where it arrives"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+	chmod 711 "$tmp"
+	cp "$lkvm" "$tmp/lkvm"
+	# (What follows may fail, of /dev/kvm.)
+	is "$(setpriv --reuid 65534 --clear-groups "$tmp/lkvm" run --payload exit --result /dev/null 2>&1 | grep -c -- --result)" 0 "who may not write to /dev may to /dev/null"
+fi
+run_ --result "$tmp/both" >"$tmp/both" 2>"$tmp/err"
+is "$? $(stat -c %s "$tmp/both")" "125 0" "a file that is stdout already is refused"
+like "$tmp/err" "say /dev/stdout" "and what to say instead is said"
+run_ --result /dev/fd/77 >"$tmp/out" 2>"$tmp/err"
+is "$?" 125 "so is a descriptor that is not open"
+run_ --result "$tmp" >"$tmp/out" 2>"$tmp/err"
+is "$?" 125 "and a folder"
+cp "$tmp/random" "$tmp/kernel"
+"$lkvm" run -k "$tmp/kernel" --result "$tmp/kernel" -- x >"$tmp/out" 2>"$tmp/err"
+is "$?" 125 "and the kernel"
+"$lkvm" run -k "$tmp/kernel" --nonsense --result "$tmp/kernel" -- x >"$tmp/out" 2>"$tmp/err"
+is "$?" 125 "and where nothing is known yet"
+check "which is as it was" cmp "$tmp/kernel" "$tmp/random"
 done_testing

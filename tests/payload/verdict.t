@@ -98,12 +98,15 @@ run 124 "JUnit of a timeout" --payload end -p hang --timeout 0.2 --junit timeout
 like timeout.xml '<error message="timeout: not over after 0.200 s' "tells of it"
 run 0 "JUnit where there are no tests" --payload hello --junit none.xml
 like none.xml 'errors="1"' "is an error"
+run 7 "JUnit of a program that fails though its tests don't" --payload say -p good --junit good.xml
+like good.xml '<testsuites name="lkvm" tests="3" failures="0" errors="1"' "has an error"
+like good.xml '<error message=".*: status 7, though no test failed"' "which says why"
 if command -v xmllint >/dev/null; then
-	check "all of it is XML" xmllint --noout junit.xml timeout.xml none.xml
+	check "all of it is XML" xmllint --noout junit.xml timeout.xml none.xml good.xml
 else
 	skip "xmllint is not installed"
 fi
-is "$(ls | tr '\n' ' ')" "err junit.xml none.xml out result result2 timeout.xml " "nothing else was left"
+is "$(ls | tr '\n' ' ')" "err good.xml junit.xml none.xml out result result2 timeout.xml " "nothing else was left"
 
 run 99 "a status of 99 is bad" --payload end -p 99 --bisect
 run 124 "a timeout is bad for git bisect" --payload end -p hang --timeout 0.2 --bisect

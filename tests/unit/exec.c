@@ -252,6 +252,14 @@ static void test_rules(struct fixture *f)
 		   !strcmp(exec_why(f->exec), "no ?[1mway: No such file or directory"),
 	   "a failure, byte by byte");
 	tear_down(f);
+	set_up(f);
+	failed = (struct exec_failed){ 0, "t\xc3\xa4 \x9b"
+					  "31m \xc2\x9b"
+					  "31m \xff\xe2\x82\xac \xe2\x82" };
+	message(f, EXEC_FAILED, &failed, sizeof(failed));
+	ok(!strcmp(exec_why(f->exec), "t\xc3\xa4 ?31m ?31m ?\xe2\x82\xac ??"),
+	   "letters pass, and what is none does not");
+	tear_down(f);
 }
 
 static void test_messages(struct fixture *f)
@@ -275,6 +283,23 @@ static void test_messages(struct fixture *f)
 		   got[0] == EXEC_WINDOW && got[1] == 4 && got[2] == (132 << 16 | 50),
 	   "the last of two windows, in two reads");
 	ok(s->ops->read(s, iov, 2) == STREAM_LATER, "and no more");
+	message(f, EXEC_MARKED, NULL, 0);
+	ok(s->ops->read(s, iov, 2) == STREAM_LATER, "a mark is no answer");
+	exec_seen(f->exec);
+	ok(s->ops->read(s, iov, 2) == 8 && got[0] == EXEC_SEEN && !got[1],
+	   "but to have seen it is");
+	ok(s->ops->read(s, iov, 2) == STREAM_LATER, "once");
+	tear_down(f);
+	begin(f);
+	s = f->ports[CONTROL].stream;
+	exec_seen(f->exec);
+	ok(s->ops->read(s, iov, 2) == STREAM_LATER, "seen before it is told");
+	message(f, EXEC_MARKED, NULL, 0);
+	ok(s->ops->read(s, iov, 2) == 8 && got[0] == EXEC_SEEN, "is seen, too");
+	tear_down(f);
+	set_up(f);
+	message(f, EXEC_MARKED, NULL, 0);
+	ok(lost(f), "a mark before the command");
 	tear_down(f);
 }
 

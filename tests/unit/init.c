@@ -115,7 +115,7 @@ static void test_missing(void)
 	ok(p.rc == -EINVAL && !*p.bad, "no command");
 	done(&p);
 	p = PARSE("arg=");
-	ok(p.rc == -EINVAL, "a command without a name");
+	ok(!p.rc && !*p.o.args[0], "a command without a name is not found, but one");
 	done(&p);
 	p = parse("arg=x", 5);
 	ok(p.rc == -EINVAL, "no NUL at the end");
@@ -175,7 +175,12 @@ static void test_path(void)
 	ok(run("b/bare", "PATH=") == 7, "a name with a slash is no matter of PATH");
 	ok(run("script", "PATH=a") == 100 + EACCES || !getuid(), "found, and not to be run");
 	ok(run("nothing", "PATH=a:b") == 100 + ENOENT, "not found");
-	ok(run("", "PATH=a:b") >= 100, "no name");
+	ok(run("", "PATH=a:b") == 100 + ENOENT && run("", "PATH=") == 100 + ENOENT &&
+		   run("", NULL) == 100 + ENOENT,
+	   "no name");
+	make_file("b/foreign", "\177ELF\nexit 7\n", 0700);
+	ok(run("foreign", "PATH=b") == 100 + ENOEXEC && run("b/foreign", "") == 100 + ENOEXEC,
+	   "a program that can't be run is no script");
 	ok(run("folder", "PATH=a") == 100 + ENOENT, "a folder in PATH is no command");
 	ok(run("a/folder", "PATH=") == 100 + EISDIR, "a folder");
 	ok(run("b/none", "PATH=") == 100 + ENOENT, "no such file");

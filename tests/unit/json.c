@@ -2,6 +2,7 @@
 /* util/json, util/utf8 and what cmd/result makes of them. */
 #include "util/json.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +103,37 @@ static void test_replay(void)
 	buf_free(&b);
 }
 
+static int write_to(const char *path, const struct buf *text, struct err *err)
+{
+	struct result_file f = { "--result", path, -1 };
+
+	return result_write(&f, text, -1, err);
+}
+
+/* Into a pipe, of which nothing is read before it is full. */
+static void test_stuck(const struct buf *b)
+{
+	static char fill[65536];
+	struct result_file f = { "--result", "/dev/fd/9", -1 };
+	struct err err;
+	int fds[2];
+
+	if (pipe(fds))
+		return;
+	f.fd = fds[1];
+	ok(!result_replaces(&f) && !result_write(&f, b, 0, &err) && read(fds[0], fill, 64) == 5,
+	   "a descriptor");
+	fcntl(fds[1], F_SETPIPE_SZ, sizeof(fill));
+	ok(write(fds[1], fill, sizeof(fill)) == sizeof(fill) &&
+		   result_write(&f, b, 0, &err) == -ETIMEDOUT,
+	   "one that nobody reads is not waited for, where that is said");
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void test_files(void)
 {
-	char folder[] = "/tmp/result.XXXXXX", path[64];
+	char folder[] = "/tmp/result.XXXXXX", path[64], link[64];
 	struct buf b = { 0 };
 	struct stat st;
 	struct err err;
@@ -116,18 +145,22 @@ static void test_files(void)
 	buf_put(&b, "text\n", 5);
 	snprintf(path, sizeof(path), "%s/file", folder);
 	umask(022);
-	ok(!result_write(path, "--result", &b, &err) && !stat(path, &st) && st.st_size == 5 &&
+	ok(!write_to(path, &b, &err) && !stat(path, &st) && st.st_size == 5 &&
 		   (st.st_mode & 0777) == 0644,
 	   "a file, of the mode that is usual");
-	ok(!result_write(path, "--result", &b, &err) && !stat(path, &st) && st.st_size == 5,
+	ok(!write_to(path, &b, &err) && !stat(path, &st) && st.st_size == 5,
 	   "put in place of the old one");
-	ok(result_write("/dev/full", "--result", &b, &err) == -28 && strstr(err.text, "space"),
+	ok(write_to("/dev/full", &b, &err) == -28 && strstr(err.text, "space"),
 	   "a full disk is said");
-	ok(!result_write("/dev/null", "--result", &b, &err) && !stat("/dev/null", &st) &&
-		   S_ISCHR(st.st_mode),
+	ok(!write_to("/dev/null", &b, &err) && !stat("/dev/null", &st) && S_ISCHR(st.st_mode),
 	   "what is no file stays what it is");
-	ok(result_write("/dev/null/file", "--result", &b, &err) == -20,
-	   "a folder that is not there");
+	ok(write_to("/dev/null/file", &b, &err) == -20, "a folder that is not there");
+	snprintf(link, sizeof(link), "%s/link", folder);
+	ok(!symlink("file", link) && !write_to(link, &b, &err) && !lstat(link, &st) &&
+		   S_ISLNK(st.st_mode) && !lstat(path, &st) && S_ISREG(st.st_mode),
+	   "a link stays one, too");
+	unlink(link);
+	test_stuck(&b);
 	unlink(path);
 	ok(!rmdir(folder), "nothing else is left in the folder");
 	buf_free(&b);

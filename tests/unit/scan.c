@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "guest/init/exec.h"
 #include "tests/unit/tap.h"
 #include "util/util.h"
 
@@ -46,6 +47,7 @@ static const struct {
 	{ "[123456.200000] Kernel panic - not syncing", SCAN_PANIC },
 	{ "Kernel panic - not syncing: x", SCAN_PANIC },
 	{ "reboot: Restarting system", SCAN_REBOOT },
+	{ "[    1.234567] " EXEC_MARK "\n", SCAN_ENDED },
 	{ "<6>[    1.000000] reboot: Power down", SCAN_POWEROFF },
 	{ "<30>reboot: Power down", SCAN_POWEROFF },
 	{ "reboot: Restarting system with command 'x'\n", SCAN_REBOOT },

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "term/terminal.h"
+#include "util/util.h"
+
+/*
+ * What handlers act on. A process has one set of handlers, so this belongs to it and not to a VM.
+ */
+static struct {
+	struct machine *_Atomic machine;
+	atomic_int interrupted, ending;
+} process;
+
+/* To end: once politely, then at once. But the first Ctrl-C is for the command in the guest. */
+static void on_end(int sig)
+{
+	struct machine *m = atomic_load(&process.machine);
+	int saved = errno;
+
+	if (sig == SIGINT && m && !atomic_exchange(&process.interrupted, 1) &&
+	    machine_interrupt(m)) {
+		errno = saved;
+		return;
+	}
+	if (!m || atomic_exchange(&process.ending, 1)) {
+		terminal_restore();
+		_exit(STATUS_SIGNAL + sig);
+	}
+	machine_stop(m, sig);
+	errno = saved;
+}
+
+/* A bug of ours: leave the terminal usable, then die of it as if nothing had caught it. */
+static void on_crash(int sig)
+{
+	terminal_restore();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+static void on_stop(int sig)
+{
+	int saved = errno;
+
+	(void)sig;
+	terminal_restore();
+	raise(SIGSTOP);
+	errno = saved;
+}
+
+static void on_poke(int sig)
+{
+	struct machine *m = atomic_load(&process.machine);
+	int saved = errno;
+
+	(void)sig;
+	if (m)
+		machine_poke(m);
+	errno = saved;
+}
+
+static void set_handler(int sig, void (*handler)(int))
+{
+	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
+	struct sigaction old;
+
+	/* nohup and the like have set it to be ignored, and mean it. */
+	if ((handler == on_end || handler == on_stop) && !sigaction(sig, NULL, &old) &&
+	    old.sa_handler == SIG_IGN)
+		return;
+	sigfillset(&sa.sa_mask);
+	sigaction(sig, &sa, NULL);
+}
+
+void signals_set(void)
+{
+	/* All that would end the process by default: the terminal must not stay raw behind any. */
+	static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
+				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* EFBIG is the disk's error, not our end */
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
+		set_handler(ends[i], on_end);
+	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
+		set_handler(crashes[i], on_crash);
+	set_handler(SIGTSTP, on_stop);
+	set_handler(SIGCONT, on_poke);
+	set_handler(SIGWINCH, on_poke);
+}
+
+void signals_end(struct machine *m)
+{
+	atomic_store(&process.machine, m);
+}
