@@ -98,10 +98,10 @@ int option_set_kernel(struct run_options *o, const char *value, struct err *err)
 
 static int set_initrd(struct run_options *o, const char *value, struct err *err)
 {
-	if (o->machine.image.initrd)
-		return err_set(err, EINVAL, "two initrds: %s and %s; cat them into one file",
-			       o->machine.image.initrd, value);
-	o->machine.image.initrd = value;
+	if (o->n_initrds == INITRDS_MAX)
+		return err_set(err, E2BIG, "--initrd %s: more than %u of them", value, INITRDS_MAX);
+	o->initrds[o->n_initrds++] = value;
+	o->machine.image.initrds = o->initrds;
 	return 0;
 }
 
@@ -374,7 +374,8 @@ const struct option run_option_table[] = {
 	  "gzip, xz, zstd or lz4. May be given as a bare word. Else the first that is there is taken, of a kernel "
 	  "tree's bzImage or Image, vmlinux, /boot/vmlinuz-$(uname -r).",
 	  "-k bzImage -i initrd.cpio.gz" },
-	{ "initrd", 'i', "FILE", WORKS, set_initrd, "Initial ramdisk, packed or not.",
+	{ "initrd", 'i', "FILE", WORKS, set_initrd,
+	  "Initial ramdisk, packed or not; may be repeated: the kernel unpacks one after the other.",
 	  "-k bzImage --initrd initrd.cpio.gz" },
 	{ "params", 'p', "TEXT", WORKS, set_params,
 	  "Kernel command line; may be repeated. console= and panic=-1 are added unless given.",

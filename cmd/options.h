@@ -8,6 +8,7 @@
 #define CMD_OPTIONS_H
 
 #include "cmd/exec.h"
+#include "guest/initrd.h"
 #include "machine.h"
 
 #define DEFAULT_CPUS 1
@@ -18,7 +19,8 @@
 
 struct run_options {
 	struct machine_config machine;
-	const char *initrd;
+	const char *initrds[INITRDS_MAX + 1]; /* what image.initrds points to */
+	unsigned int n_initrds;
 	char *params; /* all -p, a space between; NULL: none. See options_add_params() */
 	const char *console_log;
 	const char *result, *junit;

@@ -266,11 +266,13 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 static bool is_input(const struct run_options *o, const char *path)
 {
 	const struct machine_config *c = &o->machine;
-	const char *files[] = { c->image.kernel, c->image.initrd, vm_option(&c->vm, "dtb") };
+	const char *files[] = { c->image.kernel, vm_option(&c->vm, "dtb") };
 	bool is = false;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++)
 		is |= files[i] && file_same(path, files[i]);
+	for (unsigned int i = 0; i < o->n_initrds; i++)
+		is |= file_same(path, o->initrds[i]);
 	for (unsigned int i = 0; i < c->n_disks; i++)
 		is |= file_same(path, c->disks[i].path);
 	return is;

@@ -186,24 +186,39 @@ static bool see_file(void *opaque, const char *path, const uint8_t *data, size_t
 	return k->pci != HAS;
 }
 
-static void look_into_initrd(struct kernel *k)
+/* 0, or -errno: not all of it was seen. */
+static int look_into_initrd(struct kernel *k, const char *path)
 {
-	const char *path = k->config->image.initrd;
 	struct kernel before = *k;
 	struct file_map file;
 	struct err ignored;
-	int rc;
+	int rc = file_map(path, "", &file, &ignored);
 
-	if (!path || file_map(path, "", &file, &ignored))
-		return;
+	if (rc)
+		return rc;
 	rc = initramfs_walk(file.data, file.size, UNPACKED_MAX, see_file, k);
 	file_unmap(&file);
-	if (!rc && k->pci == HAS_MODULE)
-		k->pci = LACKS;
-	if (!rc && k->mmio == HAS_MODULE)
-		k->mmio = LACKS;
 	if (k->pci != before.pci || k->mmio != before.mmio)
 		told_by(k, path);
+	return rc;
+}
+
+/* A module that is in none of them is not there. */
+static void look_into_initrds(struct kernel *k)
+{
+	const char *const *path = k->config->image.initrds;
+	int rc = 0;
+
+	if (!path)
+		return;
+	for (; *path; path++)
+		rc |= look_into_initrd(k, *path);
+	if (rc)
+		return;
+	if (k->pci == HAS_MODULE && k->mmio == HAS_MODULE)
+		told_by(k, k->config->image.initrds[0]); /* by what they don't hold */
+	k->pci = k->pci == HAS_MODULE ? LACKS : k->pci;
+	k->mmio = k->mmio == HAS_MODULE ? LACKS : k->mmio;
 }
 
 /* ---- The image itself ---- */
@@ -259,7 +274,7 @@ static void look(struct kernel *k)
 	if (k->pci == UNKNOWN)
 		look_by_release(k, &image);
 	if (!settled(k))
-		look_into_initrd(k);
+		look_into_initrds(k);
 	if (k->pci == UNKNOWN && k->mmio != HAS)
 		look_into_image(k, &image);
 	file_unmap(&image);
