@@ -116,7 +116,7 @@ obj-y += host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 obj-y += cmd/option-exec.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
-obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o guest/cpio.o guest/modules.o
+obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o guest/cpio.o guest/modules.o guest/modinfo.o
 
 obj-y += main.o
 

@@ -6,6 +6,8 @@
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "util/log.h"
@@ -41,3 +43,9 @@ void manual_bash(const struct command *table);
 const char *kernel_find(char *buf, size_t size);
 
 #endif
+/*
+ * The tree that a kernel lies in where it was built, TREE/arch/x86/boot/bzImage or TREE/vmlinux, with a
+ * slash behind it; "" is the current one. False: it lies elsewhere.
+ */
+bool kernel_tree(const char *kernel, char tree[PATH_MAX]);
+

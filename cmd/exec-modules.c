@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/cmd.h"
 #include "cmd/exec.h"
 #include "cmd/options.h"
 #include "guest/cpio.h"
@@ -56,9 +57,18 @@ static int open_given(struct run_options *o, struct module_tree *t, struct err *
 	    (release[0] && open_below(t, dir, "/", release)))
 		return 0;
 	return err_set(err, ENOENT,
-		       "--modules %s: no modules.dep there, nor in its lib/modules/%s (make "
-		       "modules_install INSTALL_MOD_PATH=... makes such a directory)",
+		       "--modules %s: no modules.dep there, nor in its lib/modules/%s, and no "
+		       "kernel tree that was built (make modules; or make modules_install "
+		       "INSTALL_MOD_PATH=...)",
 		       dir, release[0] ? release : "RELEASE");
+}
+
+/* A kernel that lies where it was built; its modules do, too. */
+static bool open_built(struct module_tree *t, const char *kernel)
+{
+	char tree[PATH_MAX];
+
+	return kernel_tree(kernel, tree) && modules_open(*tree ? tree : ".", t);
 }
 
 /* boot/vmlinuz-X has lib/modules/X beside boot; /lib/modules/X/vmlinuz lies among its own. */
@@ -68,6 +78,8 @@ static bool find_tree(struct run_options *o, struct module_tree *t)
 	const char *release = o->plan.release;
 	char dir[PATH_MAX], parent[PATH_MAX + 4];
 
+	if (open_built(t, kernel))
+		return true;
 	if (!release[0])
 		return false;
 	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - kernel) : 1, slash ? kernel : ".");

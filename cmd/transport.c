@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cmd/cmd.h"
 #include "guest/image.h"
 #include "guest/initramfs.h"
 #include "guest/kconfig.h"
@@ -111,27 +112,13 @@ static void directory_of(const char *path, char dir[PATH_MAX])
 	snprintf(dir, PATH_MAX, "%.*s", slash ? (int)(slash + 1 - path) : 0, path);
 }
 
-/* Of a kernel that lies where it was built, .../arch/x86/boot/bzImage. */
-static bool tree_of(const char *path, char tree[PATH_MAX])
-{
-	const char *arch = NULL;
-
-	for (const char *p = path; (p = strstr(p, "arch/")); p++) {
-		if (p == path || p[-1] == '/')
-			arch = p;
-	}
-	if (arch)
-		snprintf(tree, PATH_MAX, "%.*s", (int)(arch - path), path);
-	return arch;
-}
-
 static void look_beside(struct kernel *k)
 {
 	const char *path = k->config->image.kernel;
 	char dir[PATH_MAX];
 
-	if (tree_of(path, dir) && (read_file(k, take_config, dir, ".config", "") ||
-				   read_file(k, take_builtin, dir, "modules.builtin", "")))
+	if (kernel_tree(path, dir) && (read_file(k, take_config, dir, ".config", "") ||
+				       read_file(k, take_builtin, dir, "modules.builtin", "")))
 		return;
 	directory_of(path, dir);
 	if (!read_file(k, take_config, dir, ".config", "") &&
