@@ -85,7 +85,8 @@ static bool find_tree(struct run_options *o, struct module_tree *t)
 	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - kernel) : 1, slash ? kernel : ".");
 	snprintf(parent, sizeof(parent), "%s/..", dir);
 	return (strstr(dir, release) && modules_open(dir, t)) || open_root(t, dir, release) ||
-	       open_root(t, parent, release) || open_root(t, "", release);
+	       open_root(t, parent, release) ||
+	       (o->plan.dir && open_root(t, o->plan.dir, release)) || open_root(t, "", release);
 }
 
 /* ---- What ---- */
@@ -101,13 +102,16 @@ struct search {
 	struct run_options *o;
 	const struct module_tree *t;
 	struct module_list list;
+	bool optional; /* what is missing will be missed by nobody but the guest */
 	struct err *err;
 };
 
 static int add(struct search *s, const struct need *need)
 {
-	if (need->option && modules_state(s->t, need->name) == MODULE_NONE)
-		return err_set(s->err, ENOTSUP, "kernel %s has no %s (%s): %s", s->o->plan.release,
+	if (need->option && !s->optional && modules_state(s->t, need->name) == MODULE_NONE)
+		return err_set(s->err, ENOTSUP, "kernel %s has no %s (%s): %s",
+			       s->o->plan.release[0] ? s->o->plan.release
+						     : s->o->machine.image.kernel,
 			       need->what, need->option, need->advice);
 	return modules_add(s->t, need->name, &s->list, s->err);
 }
@@ -250,23 +254,36 @@ static int put_files(struct search *s, struct buf *order)
 	return rc;
 }
 
+/* *found: the tree is open. */
+static int open_tree(struct run_options *o, struct module_tree *t, bool *found, struct err *err)
+{
+	find_release(o);
+	*found = true;
+	if (o->plan.modules)
+		return open_given(o, t, err);
+	*found = find_tree(o, t);
+	if (!*found)
+		log_at(&o->machine.vm.log, LOG_INFO, "no modules for kernel %s (%s)",
+		       o->machine.image.kernel,
+		       o->plan.release[0] ? o->plan.release : "release unknown");
+	return 0;
+}
+
+static void close_tree(struct search *s, struct module_tree *t)
+{
+	log_at(&s->o->machine.vm.log, LOG_INFO, "%u modules of %s", s->list.n, t->dir);
+	modules_close(t);
+}
+
 int exec_add_modules(struct run_options *o, struct buf *order, struct err *err)
 {
 	struct module_tree t;
 	struct search s = { .o = o, .t = &t, .err = err };
-	int rc;
+	bool found;
+	int rc = open_tree(o, &t, &found, err);
 
-	find_release(o);
-	if (o->plan.modules) {
-		rc = open_given(o, &t, err);
-		if (rc)
-			return rc;
-	} else if (!find_tree(o, &t)) {
-		log_at(&o->machine.vm.log, LOG_INFO, "no modules for kernel %s (%s)",
-		       o->machine.image.kernel,
-		       o->plan.release[0] ? o->plan.release : "release unknown");
-		return 0;
-	}
+	if (rc || !found)
+		return rc;
 	rc = add_transport(&s);
 	if (!rc)
 		rc = add_devices(&s);
@@ -276,7 +293,31 @@ int exec_add_modules(struct run_options *o, struct buf *order, struct err *err)
 		rc = add_disks(&s);
 	if (!rc)
 		rc = put_files(&s, order);
-	log_at(&o->machine.vm.log, LOG_INFO, "%u modules of %s", s.list.n, t.dir);
-	modules_close(&t);
+	close_tree(&s, &t);
+	return rc;
+}
+
+/* The root's own system will look for its devices; but it may have no modules of this kernel. */
+int exec_add_root_modules(struct run_options *o, bool *needed, struct buf *order, struct err *err)
+{
+	struct module_tree t;
+	struct search s = { .o = o, .t = &t, .err = err };
+	bool found;
+	int rc = open_tree(o, &t, &found, err);
+
+	if (rc || !found)
+		return rc;
+	rc = add_transport(&s);
+	if (!rc)
+		rc = add_9p(&s);
+	*needed |= s.list.n;
+	s.optional = true;
+	if (!rc && *needed)
+		rc = add_devices(&s);
+	if (!rc && *needed)
+		rc = add_disks(&s);
+	if (!rc && *needed)
+		rc = put_files(&s, order);
+	close_tree(&s, &t);
 	return rc;
 }

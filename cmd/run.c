@@ -352,8 +352,8 @@ static int prepare(int argc, char **argv, struct run_options *o, char *buf, size
 
 	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
-	if (!rc && o->command)
-		rc = prepare_command(o, err);
+	if (!rc)
+		rc = o->command ? prepare_command(o, err) : root_prepare(o, err);
 	if (!rc)
 		rc = set_command_defaults(o, err);
 	if (!rc)
@@ -595,7 +595,7 @@ static bool wants_help(int argc, char **argv)
 
 int cmd_run(int argc, char **argv, const struct command *table)
 {
-	static char *help[] = { "help", "run", NULL };
+	char *help[] = { "help", argv[0], NULL };
 	char buf[128] = "";
 	struct run_options o = {
 		.machine = {
