@@ -9,13 +9,24 @@
 #include "cmd/cmd.h"
 #include "vm/verdict.h"
 
+#define RUN_ARGS "[OPTION]... [KERNEL] [-- COMMAND [ARGUMENT]...]"
+
 static const struct command commands[] = {
-	{ "run", cmd_run, "Boot a kernel or another image" },
+	{ "run", cmd_run, "Boot a kernel or another image", RUN_ARGS, NULL },
+	{ "sandbox", cmd_run,
+	  "Run a command, or by --sandbox a script, in a guest that has the host's root at /host: otherwise "
+	  "as run does, with its options",
+	  RUN_ARGS, "lkvm sandbox -d NAME -- sh -c \"ls /host$PWD\"" },
+	{ "setup", cmd_setup,
+	  "Make a small root file system for -d NAME, in LKVM_HOME or ~/.lkvm, or at a path; the programs in it "
+	  "are the host's",
+	  "NAME", "lkvm setup NAME" },
 	{ "doctor", cmd_doctor,
-	  "Say what this host's KVM (or --dev PATH) can do, what is missing, how to mend it" },
-	{ "version", cmd_version, "Say which lkvm this is" },
-	{ "help", cmd_help, "Say how to use lkvm" },
-	{ NULL, NULL, NULL },
+	  "Say what this host's KVM (or --dev PATH) can do, what is missing, how to mend it",
+	  "[--dev PATH]", NULL },
+	{ "version", cmd_version, "Say which lkvm this is", "", NULL },
+	{ "help", cmd_help, "Say how to use lkvm", "[COMMAND]", NULL },
+	{ NULL, NULL, NULL, NULL, NULL },
 };
 
 /*
@@ -33,8 +44,8 @@ static int open_standard_fds(void)
 /* What kvmtool has and this lkvm has not yet. */
 static int later(const char *word)
 {
-	static const char *const names[] = { "setup",  "sandbox", "list",    "stat",  "pause",
-					     "resume", "stop",	  "balloon", "debug", NULL };
+	static const char *const names[] = { "list", "stat",	"pause", "resume",
+					     "stop", "balloon", "debug", NULL };
 
 	for (const char *const *p = names; *p; p++) {
 		if (!strcmp(word, *p))

@@ -131,7 +131,7 @@ static int load_initrd(struct load *l)
 	struct initrd initrd;
 	int rc;
 
-	rc = initrd_open(l->image->initrd, l->image->initrd_more, l->image->initrd_more_size,
+	rc = initrd_open(l->image->initrds, l->image->initrd_more, l->image->initrd_more_size,
 			 &initrd, l->err);
 	if (rc || !initrd.size)
 		return rc;
@@ -141,7 +141,7 @@ static int load_initrd(struct load *l)
 	} else {
 		rc = err_set(l->err, ENOMEM,
 			     "initrd %s (%zu KiB) does not fit in %sRAM beside the kernel%s",
-			     l->image->initrd ? l->image->initrd : "(lkvm's own)",
+			     l->image->initrds ? l->image->initrds[0] : "(lkvm's own)",
 			     initrd.size / 1024, arch->entry.is_32 ? "the first 256 MiB of " : "",
 			     arch->entry.is_32 && l->vm->config.mem >= LOW_RAM_32
 				     ? ""

@@ -6,6 +6,8 @@
 #ifndef CMD_CMD_H
 #define CMD_CMD_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "util/log.h"
@@ -15,9 +17,12 @@ struct command {
 	/* argv[0] is the subcommand's name; `table` is the whole table, for help. */
 	int (*run)(int argc, char **argv, const struct command *table);
 	const char *help;
+	const char *args;    /* what follows its name, for people; "" */
+	const char *example; /* a whole command line, or NULL */
 };
 
 int cmd_run(int argc, char **argv, const struct command *table);
+int cmd_setup(int argc, char **argv, const struct command *table);
 int cmd_doctor(int argc, char **argv, const struct command *table);
 int cmd_version(int argc, char **argv, const struct command *table);
 int cmd_help(int argc, char **argv, const struct command *table);
@@ -39,5 +44,11 @@ void manual_bash(const struct command *table);
 
 /* Finds the kernel as a kernel developer expects; NULL: nowhere. `buf` holds the last candidate. */
 const char *kernel_find(char *buf, size_t size);
+
+/*
+ * The tree that a kernel lies in where it was built, TREE/arch/x86/boot/bzImage or TREE/vmlinux, with a
+ * slash behind it; "" is the current one. False: it lies elsewhere.
+ */
+bool kernel_tree(const char *kernel, char tree[PATH_MAX]);
 
 #endif

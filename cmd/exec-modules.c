@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/cmd.h"
 #include "cmd/exec.h"
 #include "cmd/options.h"
 #include "guest/cpio.h"
@@ -56,9 +57,18 @@ static int open_given(struct run_options *o, struct module_tree *t, struct err *
 	    (release[0] && open_below(t, dir, "/", release)))
 		return 0;
 	return err_set(err, ENOENT,
-		       "--modules %s: no modules.dep there, nor in its lib/modules/%s (make "
-		       "modules_install INSTALL_MOD_PATH=... makes such a directory)",
+		       "--modules %s: no modules.dep there, nor in its lib/modules/%s, and no "
+		       "kernel tree that was built (make modules; or make modules_install "
+		       "INSTALL_MOD_PATH=...)",
 		       dir, release[0] ? release : "RELEASE");
+}
+
+/* A kernel that lies where it was built; its modules do, too. */
+static bool open_built(struct module_tree *t, const char *kernel)
+{
+	char tree[PATH_MAX];
+
+	return kernel_tree(kernel, tree) && modules_open(*tree ? tree : ".", t);
 }
 
 /* boot/vmlinuz-X has lib/modules/X beside boot; /lib/modules/X/vmlinuz lies among its own. */
@@ -68,12 +78,15 @@ static bool find_tree(struct run_options *o, struct module_tree *t)
 	const char *release = o->plan.release;
 	char dir[PATH_MAX], parent[PATH_MAX + 4];
 
+	if (open_built(t, kernel))
+		return true;
 	if (!release[0])
 		return false;
 	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - kernel) : 1, slash ? kernel : ".");
 	snprintf(parent, sizeof(parent), "%s/..", dir);
 	return (strstr(dir, release) && modules_open(dir, t)) || open_root(t, dir, release) ||
-	       open_root(t, parent, release) || open_root(t, "", release);
+	       open_root(t, parent, release) ||
+	       (o->plan.dir && open_root(t, o->plan.dir, release)) || open_root(t, "", release);
 }
 
 /* ---- What ---- */
@@ -89,13 +102,16 @@ struct search {
 	struct run_options *o;
 	const struct module_tree *t;
 	struct module_list list;
+	bool optional; /* what is missing will be missed by nobody but the guest */
 	struct err *err;
 };
 
 static int add(struct search *s, const struct need *need)
 {
-	if (need->option && modules_state(s->t, need->name) == MODULE_NONE)
-		return err_set(s->err, ENOTSUP, "kernel %s has no %s (%s): %s", s->o->plan.release,
+	if (need->option && !s->optional && modules_state(s->t, need->name) == MODULE_NONE)
+		return err_set(s->err, ENOTSUP, "kernel %s has no %s (%s): %s",
+			       s->o->plan.release[0] ? s->o->plan.release
+						     : s->o->machine.image.kernel,
 			       need->what, need->option, need->advice);
 	return modules_add(s->t, need->name, &s->list, s->err);
 }
@@ -238,23 +254,36 @@ static int put_files(struct search *s, struct buf *order)
 	return rc;
 }
 
+/* *found: the tree is open. */
+static int open_tree(struct run_options *o, struct module_tree *t, bool *found, struct err *err)
+{
+	find_release(o);
+	*found = true;
+	if (o->plan.modules)
+		return open_given(o, t, err);
+	*found = find_tree(o, t);
+	if (!*found)
+		log_at(&o->machine.vm.log, LOG_INFO, "no modules for kernel %s (%s)",
+		       o->machine.image.kernel,
+		       o->plan.release[0] ? o->plan.release : "release unknown");
+	return 0;
+}
+
+static void close_tree(struct search *s, struct module_tree *t)
+{
+	log_at(&s->o->machine.vm.log, LOG_INFO, "%u modules of %s", s->list.n, t->dir);
+	modules_close(t);
+}
+
 int exec_add_modules(struct run_options *o, struct buf *order, struct err *err)
 {
 	struct module_tree t;
 	struct search s = { .o = o, .t = &t, .err = err };
-	int rc;
+	bool found;
+	int rc = open_tree(o, &t, &found, err);
 
-	find_release(o);
-	if (o->plan.modules) {
-		rc = open_given(o, &t, err);
-		if (rc)
-			return rc;
-	} else if (!find_tree(o, &t)) {
-		log_at(&o->machine.vm.log, LOG_INFO, "no modules for kernel %s (%s)",
-		       o->machine.image.kernel,
-		       o->plan.release[0] ? o->plan.release : "release unknown");
-		return 0;
-	}
+	if (rc || !found)
+		return rc;
 	rc = add_transport(&s);
 	if (!rc)
 		rc = add_devices(&s);
@@ -264,7 +293,31 @@ int exec_add_modules(struct run_options *o, struct buf *order, struct err *err)
 		rc = add_disks(&s);
 	if (!rc)
 		rc = put_files(&s, order);
-	log_at(&o->machine.vm.log, LOG_INFO, "%u modules of %s", s.list.n, t.dir);
-	modules_close(&t);
+	close_tree(&s, &t);
+	return rc;
+}
+
+/* The root's own system will look for its devices; but it may have no modules of this kernel. */
+int exec_add_root_modules(struct run_options *o, bool *needed, struct buf *order, struct err *err)
+{
+	struct module_tree t;
+	struct search s = { .o = o, .t = &t, .err = err };
+	bool found;
+	int rc = open_tree(o, &t, &found, err);
+
+	if (rc || !found)
+		return rc;
+	rc = add_transport(&s);
+	if (!rc)
+		rc = add_9p(&s);
+	*needed |= s.list.n;
+	s.optional = true;
+	if (!rc && *needed)
+		rc = add_devices(&s);
+	if (!rc && *needed)
+		rc = add_disks(&s);
+	if (!rc && *needed)
+		rc = put_files(&s, order);
+	close_tree(&s, &t);
 	return rc;
 }

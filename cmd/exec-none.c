@@ -12,3 +12,16 @@ int exec_prepare(struct run_options *o, struct err *err)
 	return err_set(err, ENOTSUP,
 		       "a command after --: this lkvm was built without it (CONFIG_EXEC)");
 }
+
+/* The kernel mounts it by itself, or not. */
+int exec_boot(struct run_options *o, bool must, const char *const *inits, struct err *err)
+{
+	(void)inits;
+	if (!must)
+		return 0;
+	return err_set(
+		err, ENOTSUP,
+		"--disk %s: with cow, or with what lkvm setup made, it needs an init that this "
+		"lkvm was built without (CONFIG_EXEC)",
+		o->plan.dir);
+}

@@ -154,18 +154,26 @@ static void put_root(const struct exec_plan *e, struct buf *order)
 		exec_record(order, "root-mode", "%s", e->root_rw ? "rw" : "ro");
 	} else if (strcmp(e->root, "none") != 0) {
 		exec_record(order, "root", "9p %s", EXEC_ROOT_TAG);
-		exec_record(order, "root-mode", "%s", e->root_rw ? "rw" : "overlay");
+		exec_record(order, "root-mode", "%s",
+			    e->root_rw	 ? "rw"
+			    : e->root_ro ? "ro"
+					 : "overlay");
 	} else {
 		exec_record(order, "root", "none");
 	}
 }
 
-static void put_shares(const struct machine_config *m, struct buf *order)
+/* Those that options made. */
+static void put_shares(const struct run_options *o, struct buf *order)
 {
+	const struct machine_config *m = &o->machine;
+
 	for (unsigned int i = 0; i < m->n_shares; i++) {
 		const struct machine_share *s = &m->shares[i];
 
-		if (strcmp(s->tag, EXEC_ROOT_TAG) != 0)
+		if (o->plan.host && !strcmp(s->tag, HOST_TAG))
+			exec_record(order, "host", "%s", s->tag);
+		else if (strcmp(s->tag, EXEC_ROOT_TAG) != 0)
 			exec_record(order, "share", "%s %s", s->tag,
 				    s->cow  ? "cow"
 				    : s->ro ? "ro"
@@ -182,7 +190,7 @@ int exec_add_order(struct run_options *o, struct buf *order, struct err *err)
 	if (rc)
 		return rc;
 	put_root(e, order);
-	put_shares(&o->machine, order);
+	put_shares(o, order);
 	exec_record(order, "hostname", "lkvm");
 	exec_record(order, "cwd", "%s", e->cwd);
 	put_user(order, &user);

@@ -53,23 +53,32 @@ static void choose_root(struct run_options *o)
 		e->root_rw = !o->machine.disks[0].ro;
 }
 
+/* What -d DIR says, as --root and --root-rw would. */
+static int take_directory(struct exec_plan *e, struct err *err)
+{
+	if (!e->dir)
+		return 0;
+	if (e->root)
+		return err_set(err, EINVAL, "two roots: --disk %s and --root %s", e->dir, e->root);
+	if (e->root_rw && (e->dir_ro || e->dir_cow))
+		return err_set(err, EINVAL, "--disk %s,%s and --root-rw don't go together", e->dir,
+			       e->dir_ro ? "ro" : "cow");
+	e->root = e->dir;
+	e->root_rw = !e->dir_cow && !e->dir_ro;
+	e->root_ro = e->dir_ro;
+	return 0;
+}
+
 static int share_root(struct run_options *o, struct err *err)
 {
-	struct machine_config *m = &o->machine;
-	const bool rw = o->plan.root_rw;
+	const struct exec_plan *e = &o->plan;
+	const struct machine_share root = { .tag = EXEC_ROOT_TAG,
+					    .dir = e->root,
+					    .ro = !e->root_rw,
+					    .cow = !e->root_rw && !e->root_ro };
+	int rc = exec_share(o, &root, err);
 
-	for (unsigned int i = 0; i < m->n_shares; i++) {
-		if (!strcmp(m->shares[i].tag, EXEC_ROOT_TAG))
-			return err_set(err, EEXIST, "--share %s=...: that tag is the root's",
-				       EXEC_ROOT_TAG);
-	}
-	if (m->n_shares == MACHINE_SHARES)
-		return err_set(err, ENOSPC, "%u directories are the most, and the root is one",
-			       MACHINE_SHARES);
-	m->shares[m->n_shares++] = (struct machine_share){
-		.tag = EXEC_ROOT_TAG, .dir = o->plan.root, .ro = !rw, .cow = !rw
-	};
-	return 0;
+	return rc ? rc : exec_share_host(o, e->root, e->root_rw || e->root_ro, err);
 }
 
 static int check_root(struct run_options *o, struct err *err)
@@ -79,10 +88,10 @@ static int check_root(struct run_options *o, struct err *err)
 
 	if (!strcmp(e->root, "none"))
 		return e->root_rw ? err_set(err, EINVAL, "--root-rw: there is no root to write to")
-				  : 0;
+				  : exec_share_host(o, NULL, false, err);
 	if (exec_root_disk(e))
 		return o->machine.n_disks
-			       ? 0
+			       ? exec_share_host(o, NULL, false, err)
 			       : err_set(err, EINVAL, "--root %s: give the guest a disk with -d",
 					 e->root);
 	if (stat(e->root, &st))
@@ -105,7 +114,7 @@ static int choose_cwd(struct exec_plan *e, struct err *err)
 
 /* ---- The initramfs ---- */
 
-static void begin_initramfs(struct buf *b)
+void exec_begin_initramfs(struct buf *b)
 {
 	cpio_folder(b, "dev", 0755);
 	cpio_device(b, "dev/console", 0600, 5, 1);
@@ -114,7 +123,7 @@ static void begin_initramfs(struct buf *b)
 	cpio_folder(b, EXEC_MODULES, 0700);
 }
 
-static int end_initramfs(struct run_options *o, const struct buf *order, struct err *err)
+int exec_end_initramfs(struct run_options *o, const struct buf *order, struct err *err)
 {
 	struct buf *b = &o->plan.initramfs;
 
@@ -124,7 +133,7 @@ static int end_initramfs(struct run_options *o, const struct buf *order, struct 
 		return err_set(err, ENOMEM, "no memory for the initramfs");
 	o->machine.image.initrd_more = b->data;
 	o->machine.image.initrd_more_size = b->len;
-	log_at(&o->machine.vm.log, LOG_INFO, "initramfs for the command: %zu KiB", b->len / 1024);
+	log_at(&o->machine.vm.log, LOG_INFO, "initramfs of our own: %zu KiB", b->len / 1024);
 	return 0;
 }
 
@@ -133,12 +142,12 @@ static int make_initramfs(struct run_options *o, struct err *err)
 	struct buf order = { 0 };
 	int rc;
 
-	begin_initramfs(&o->plan.initramfs);
+	exec_begin_initramfs(&o->plan.initramfs);
 	rc = exec_add_modules(o, &order, err);
 	if (!rc)
 		rc = exec_add_order(o, &order, err);
 	if (!rc)
-		rc = end_initramfs(o, &order, err);
+		rc = exec_end_initramfs(o, &order, err);
 	buf_free(&order);
 	return rc;
 }
@@ -149,6 +158,9 @@ int exec_prepare(struct run_options *o, struct err *err)
 
 	if (o->machine.payload)
 		return 0; /* it is init and command in one */
+	rc = take_directory(&o->plan, err);
+	if (rc)
+		return rc;
 	choose_root(o);
 	rc = check_root(o, err);
 	if (!rc)

@@ -11,6 +11,7 @@
 #include "vm/arch.h"
 
 #define TEXT_COLUMN 30
+#define COMMAND_COLUMN 13
 #define LINE_WIDTH 80
 
 int cmd_fail(const char *fmt, ...)
@@ -65,19 +66,19 @@ const char *cmd_nearest(const char *word, const char *const *names)
 	return best;
 }
 
-/* Breaks `text` into lines behind TEXT_COLUMN; the cursor stands at `column`, left of that. */
-static void print_text(int column, const char *text)
+/* Breaks `text` into lines behind `left`; the cursor stands at `column`, left of that. */
+static void print_text(int column, int left, const char *text)
 {
-	printf("%*s", TEXT_COLUMN - column, "");
-	column = TEXT_COLUMN;
+	printf("%*s", left - column, "");
+	column = left;
 	while (*text) {
 		int len = (int)strcspn(text, " ");
 
-		if (column > TEXT_COLUMN && column + 1 + len > LINE_WIDTH) {
-			printf("\n%*s", TEXT_COLUMN, "");
-			column = TEXT_COLUMN;
+		if (column > left && column + 1 + len > LINE_WIDTH) {
+			printf("\n%*s", left, "");
+			column = left;
 		}
-		column += printf("%s%.*s", column > TEXT_COLUMN ? " " : "", len, text);
+		column += printf("%s%.*s", column > left ? " " : "", len, text);
 		text += len + (text[len] == ' ');
 	}
 	putchar('\n');
@@ -99,15 +100,24 @@ static void print_option(const struct option *p)
 		putchar('\n');
 		column = 0;
 	}
-	print_text(column, p->help);
+	print_text(column, TEXT_COLUMN, p->help);
 }
 
-static int help_run(void)
+static void print_help(const struct command *c)
 {
-	puts("usage: lkvm run [OPTION]... [KERNEL] [-- COMMAND [ARGUMENT]...]\n\n"
-	     "Boots KERNEL (or the one of this kernel tree, or the host's own) and ends\n"
-	     "with a status that tells the truth: 0 the guest powered off, 123 it died, 124 timeout,\n"
-	     "125 nothing was run.\n");
+	print_text(0, 0, c->help);
+	putchar('\n');
+}
+
+static int help_run(const struct command *c)
+{
+	printf("usage: lkvm %s %s\n\n", c->name, c->args);
+	if (!strcmp(c->name, "sandbox"))
+		print_help(c);
+	else
+		puts("Boots KERNEL (or the one of this kernel tree, or the host's own) and ends\n"
+		     "with a status that tells the truth: 0 the guest powered off, 123 it died, 124 timeout,\n"
+		     "125 nothing was run.\n");
 	for (const struct option *p = run_option_table; p->name; p++) {
 		if (p->state == OPTION_WORKS && option_is_ours(p))
 			print_option(p);
@@ -135,11 +145,16 @@ static int help_examples(void)
 	return 0;
 }
 
+static void print_command(const struct command *c)
+{
+	print_text(printf("  %s", c->name), COMMAND_COLUMN, c->help);
+}
+
 static int usage(const struct command *table)
 {
 	puts("usage: lkvm COMMAND [OPTION]...\n\nA small virtual machine monitor for Linux's KVM.\n");
 	for (const struct command *c = table; c->name; c++)
-		printf("  %-10s %s\n", c->name, c->help);
+		print_command(c);
 	puts("\nTry lkvm run --help; lkvm run --payload hello; lkvm run -k bzImage -i initrd.cpio.gz");
 	return 0;
 }
@@ -150,8 +165,6 @@ int cmd_help(int argc, char **argv, const struct command *table)
 
 	if (!word)
 		return usage(table);
-	if (!strcmp(word, "run"))
-		return help_run();
 	if (!strcmp(word, "payloads"))
 		return help_payloads();
 	if (!strcmp(word, "--examples"))
@@ -165,10 +178,13 @@ int cmd_help(int argc, char **argv, const struct command *table)
 		return 0;
 	}
 	for (const struct command *c = table; c->name; c++) {
-		if (!strcmp(word, c->name)) {
-			printf("usage: lkvm %s\n\n%s.\n", c->name, c->help);
-			return 0;
-		}
+		if (strcmp(word, c->name) != 0)
+			continue;
+		if (c->run == cmd_run)
+			return help_run(c);
+		printf("usage: lkvm %s%s%s\n\n", c->name, *c->args ? " " : "", c->args);
+		print_help(c);
+		return 0;
 	}
 	return cmd_fail("no help on %s; lkvm help lists the commands", word);
 }

@@ -75,10 +75,12 @@ static const char head[] =
 	".Nd small virtual machine monitor for Linux's KVM\n"
 	".Sh SYNOPSIS\n"
 	".Nm\n"
-	".Cm run\n"
+	".Cm run | sandbox\n"
 	".Op Ar option ...\n"
 	".Op Ar kernel\n"
 	".Op Fl \\- Ar command ...\n"
+	".Nm\n"
+	".Cm setup Ar name\n"
 	".Nm\n"
 	".Cm doctor | version | help\n"
 	".Sh DESCRIPTION\n"
@@ -246,6 +248,45 @@ static const char tail[] =
 	"As any command does,\n"
 	".Nm\n"
 	"lives on when its parent dies; it has no helpers that would outlive it.\n"
+	".Sh DIRECTORIES\n"
+	"A directory given by\n"
+	".Fl d\n"
+	"is the guest's root file system, by 9p, and what the guest writes goes there; with\n"
+	".Cm ,ro\n"
+	"it can't, with\n"
+	".Cm ,cow\n"
+	"it is gone with the VM.\n"
+	"With a command it is what\n"
+	".Fl \\-root\n"
+	"and\n"
+	".Fl \\-root-rw\n"
+	"would make of it.\n"
+	"Without one the guest runs the system in it: it is shared under kvmtool's tag, /dev/root, and\n"
+	"root=/dev/root rw rootfstype=9p rootflags=trans=virtio,version=9p2000.L is put before the other words of the\n"
+	"kernel's command line, but with\n"
+	".Fl \\-nodefaults .\n"
+	"That is enough for a kernel which has 9p and virtio built in.\n"
+	"Where they are modules, and are known as for a command, an initramfs of ours comes along that loads them,\n"
+	"mounts the directory, and becomes its /sbin/init, or what init= names; with\n"
+	".Fl i\n"
+	"that is the task of the initrd given.\n"
+	"A root= that is another leaves the directory to be mounted by who likes.\n"
+	".Pp\n"
+	".Nm Cm setup Ar name\n"
+	"makes such a directory in\n"
+	".Ev LKVM_HOME ,\n"
+	"or\n"
+	".Pa ~/.lkvm :\n"
+	"folders, and links by which /bin, /lib, /usr, /etc and so on are those of the host, whose root its guests have\n"
+	"at /host, read-only.\n"
+	".Fl d Ar name\n"
+	"finds it, unless there is a file or directory of that name here.\n"
+	"Without a command its guest has a shell on the console; /virt/init in it says how.\n"
+	".Pp\n"
+	".Nm Cm sandbox\n"
+	"has /host with any root.\n"
+	"A command's first word that is a path to a file here, and that the root does not have, is looked for\n"
+	"below /host; the others are passed on as they are.\n"
 	".Sh EXIT STATUS\n"
 	".Bl -tag -width Ds\n"
 	".It the command's\n"
@@ -323,11 +364,19 @@ static const char tail[] =
 
 void manual_mdoc(const struct command *table)
 {
+	char line[512];
+
 	fputs(head, stdout);
 	puts(".Bl -tag -width Ds");
 	for (const struct command *c = table; c->name; c++) {
 		printf(".It Cm %s\n", c->name);
-		printf("%s.\n", c->help);
+		snprintf(line, sizeof(line), "%s.", c->help);
+		text(line);
+		if (c->example) {
+			puts(".Bd -literal -offset indent -compact");
+			text(c->example);
+			puts(".Ed");
+		}
 	}
 	puts(".El\n.Sh OPTIONS OF RUN\n"
 	     "Long options may be shortened while they stay unique, and take their value after = or as the\n"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* --disk FILE,WORD,KEY=VALUE,... */
+/* --disk FILE,WORD,KEY=VALUE,... and --disk DIR */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cmd/options.h"
+#include "cmd/setup.h"
 #include "util/number.h"
 #include "util/util.h"
 
@@ -124,12 +126,71 @@ static int set_word(struct given *g, const char *word, struct err *err)
 	return 0;
 }
 
+/* ---- A directory: no disk, but the root file system ---- */
+
+/* What stands before the first comma, if it is one or names one of lkvm setup's. To be freed. */
+static char *directory_of(const char *value)
+{
+	char *path = strndup(value, strcspn(value, ","));
+	struct stat st;
+	char *found;
+
+	if (!path)
+		return NULL;
+	if (!stat(path, &st)) {
+		if (S_ISDIR(st.st_mode))
+			return path;
+		free(path);
+		return NULL;
+	}
+	found = setup_find(path);
+	free(path);
+	return found;
+}
+
+static bool is_word(const char *text, size_t len, const char *word)
+{
+	return len == strlen(word) && !memcmp(text, word, len);
+}
+
+static int set_directory(struct run_options *o, char *dir, const char *value, struct err *err)
+{
+	struct exec_plan *e = &o->plan;
+	size_t len;
+
+	if (e->dir) {
+		free(dir);
+		return err_set(err, EINVAL, "two roots: --disk %s and --disk %s", e->dir, value);
+	}
+	e->dir = dir;
+	for (const char *word = strchr(value, ','); word; word = word[len] ? word + len : NULL) {
+		word++;
+		len = strcspn(word, ",");
+		if (is_word(word, len, "ro"))
+			e->dir_ro = true;
+		else if (is_word(word, len, "cow"))
+			e->dir_cow = true;
+		else
+			return err_set(
+				err, ENOTSUP,
+				"--disk %s: '%.*s' is no word for a directory; ro and cow are",
+				value, (int)len, word);
+	}
+	return e->dir_ro && e->dir_cow
+		       ? err_set(err, EINVAL, "--disk %s: ro and cow don't go together", value)
+		       : 0;
+}
+
+/* ---- All of it ---- */
+
 int option_set_disk(struct run_options *o, const char *value, struct err *err)
 {
 	struct given g = { .disk = &o->machine.disks[o->machine.n_disks], .text = value };
-	char *rest, *word;
+	char *dir = directory_of(value), *rest, *word;
 	int rc = 0;
 
+	if (dir)
+		return set_directory(o, dir, value, err);
 	if (o->machine.n_disks == MACHINE_DISKS)
 		return err_set(err, ENOSPC, "--disk: more than %u disks", MACHINE_DISKS);
 	rest = strdup(value);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a command in the guest is given: --root, --root-rw, --env, --user, --modules. */
+/* What a command in the guest is given: --root, --root-rw, --env, --user, --modules, --sandbox. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,15 +51,24 @@ int option_set_modules(struct run_options *o, const char *value, struct err *err
 	return 0;
 }
 
+int option_set_sandbox(struct run_options *o, const char *value, struct err *err)
+{
+	if (o->plan.script)
+		return err_set(err, EINVAL, "two scripts: %s and %s", o->plan.script, value);
+	o->plan.script = value;
+	return 0;
+}
+
 int option_check_exec(const struct run_options *o, struct err *err)
 {
 	const struct exec_plan *p = &o->plan;
-	const char *option = p->root	  ? "root"
-			     : p->root_rw ? "root-rw"
-			     : p->n_env	  ? "env"
-			     : p->user	  ? "user"
-			     : p->modules ? "modules"
-					  : NULL;
+	/* (those are for who mounts -d DIR, too) */
+	const char *option = p->root		     ? "root"
+			     : p->root_rw	     ? "root-rw"
+			     : p->n_env		     ? "env"
+			     : p->user		     ? "user"
+			     : p->modules && !p->dir ? "modules"
+						     : NULL;
 
 	if (o->command || !option)
 		return 0;

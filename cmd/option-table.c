@@ -98,10 +98,10 @@ int option_set_kernel(struct run_options *o, const char *value, struct err *err)
 
 static int set_initrd(struct run_options *o, const char *value, struct err *err)
 {
-	if (o->machine.image.initrd)
-		return err_set(err, EINVAL, "two initrds: %s and %s; cat them into one file",
-			       o->machine.image.initrd, value);
-	o->machine.image.initrd = value;
+	if (o->n_initrds == INITRDS_MAX)
+		return err_set(err, E2BIG, "--initrd %s: more than %u of them", value, INITRDS_MAX);
+	o->initrds[o->n_initrds++] = value;
+	o->machine.image.initrds = o->initrds;
 	return 0;
 }
 
@@ -374,7 +374,8 @@ const struct option run_option_table[] = {
 	  "gzip, xz, zstd or lz4. May be given as a bare word. Else the first that is there is taken, of a kernel "
 	  "tree's bzImage or Image, vmlinux, /boot/vmlinuz-$(uname -r).",
 	  "-k bzImage -i initrd.cpio.gz" },
-	{ "initrd", 'i', "FILE", WORKS, set_initrd, "Initial ramdisk, packed or not.",
+	{ "initrd", 'i', "FILE", WORKS, set_initrd,
+	  "Initial ramdisk, packed or not; may be repeated: the kernel unpacks one after the other.",
 	  "-k bzImage --initrd initrd.cpio.gz" },
 	{ "params", 'p', "TEXT", WORKS, set_params,
 	  "Kernel command line; may be repeated. console= and panic=-1 are added unless given.",
@@ -386,7 +387,8 @@ const struct option run_option_table[] = {
 	{ "disk", 'd',
 	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,rate=BYTES][,iops=N][,burst=BYTES][,serial=NAME][,io=uring|threads]",
 	  WORKS, option_set_disk,
-	  "A file or a block device as the next virtio disk (vda, vdb ...). format: raw unless given; never "
+	  "A file or a block device as the next virtio disk (vda, vdb ...); or a directory, or the name of one that "
+	  "lkvm setup made, as the root file system: see DIRECTORIES. format: raw unless given; never "
 	  "guessed, so a file that begins as a qcow2 image does needs the word. ro: read-only. cow: copy on "
 	  "write, the file is only read, and what the guest writes lies in a file without a name in TMPDIR "
 	  "(/var/tmp) until the VM ends. qcow2 is for ro or cow, and may stand on raw and qcow2 files of its own "
@@ -425,8 +427,8 @@ const struct option run_option_table[] = {
 	  "--payload exit -n mode=none" },
 	{ "root", 0, "DIR", WORKS, option_set_root,
 	  "For a command: its root directory. DIR: of the host, read-only below a layer in the guest's memory that "
-	  "takes what is written. /dev/vda and the like: that disk of the guest's. none: the initramfs (-i). Unless given: /dev/vda if "
-	  "there is a disk, else the host's root.",
+	  "takes what is written. /dev/vda and the like: that disk of the guest's. none: the initramfs (-i). Unless "
+	  "given: the directory of -d, or /dev/vda if there is a disk, else the host's root.",
 	  "--payload exec -p \"hello started exited=0 ack\" --root / -- true" },
 	{ "root-rw", 0, NULL, WORKS, option_set_root_rw,
 	  "For a command: what it writes goes to the --root itself.",
@@ -439,9 +441,14 @@ const struct option run_option_table[] = {
 	  "For a command: whose it is; names are looked up on the host. Else root's.",
 	  "--payload exec -p \"hello started exited=0 ack\" --user nobody -- true" },
 	{ "modules", 0, "DIR", WORKS, option_set_modules,
-	  "For a command: where the kernel's modules are, a directory with modules.dep or the INSTALL_MOD_PATH of "
-	  "make modules_install. Else lib/modules/RELEASE near the kernel, or on the host.",
+	  "For a command, or -d DIR: where the kernel's modules are, a directory with modules.dep, the "
+	  "INSTALL_MOD_PATH of make modules_install, or a kernel tree in which make modules was run. Else the "
+	  "kernel's own tree, lib/modules/RELEASE near the kernel, or on the host.",
 	  "--payload exec -p \"hello started exited=0 ack\" --modules /lib/modules -- true" },
+	{ "sandbox", 0, "SCRIPT", WORKS, option_set_sandbox,
+	  "Run this script of the host's in the guest, instead of a command, as lkvm sandbox would: the host's "
+	  "root is at /host there, read-only.",
+	  "--payload exec -p \"hello started exited=0 ack\" --sandbox script.sh" },
 	{ "share", 0, "TAG=DIR[:ro|rw|cow]", WORKS, option_set_share,
 	  "The guest can mount this directory: mount -t 9p -o trans=virtio,version=9p2000.L TAG ...; may be "
 	  "repeated. ro, unless told otherwise: nothing is written. cow: neither, but the guest of a command "
@@ -550,7 +557,6 @@ const struct option run_option_table[] = {
 
 	{ "name", 0, "NAME", LATER, "Name of the guest.", NULL },
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },
-	{ "sandbox", 0, "SCRIPT", LATER, "Run a script in the guest.", NULL },
 	{ "tty", 0, "N", LATER, "A console on a pty.", NULL },
 	{ "firmware", 'f', "FILE", LATER, "A firmware image.", NULL },
 	{ "flash", 'F', "FILE", LATER, "A flash image.", NULL },

@@ -164,6 +164,7 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 {
 	int rc = 0;
 
+	o->plan.sandbox = !strcmp(argv[0], "sandbox");
 	for (int i = 1; !rc && i < argc; i++) {
 		const char *arg = argv[i];
 
@@ -180,6 +181,8 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 	}
 	if (!rc && o->command && !o->command[0])
 		rc = err_set(err, EINVAL, "there is no command behind --");
+	if (!rc)
+		rc = sandbox_command(o, err);
 	if (!rc)
 		rc = option_check_exec(o, err);
 	if (!rc)
@@ -217,6 +220,9 @@ void options_free(struct run_options *o)
 	free(o->params);
 	free(o->plan.env);
 	free(o->plan.cwd);
+	free(o->plan.dir);
+	free(o->plan.words);
+	free(o->plan.word);
 	buf_free(&o->plan.initramfs);
 	for (unsigned int i = 0; i < o->machine.n_disks; i++)
 		free(o->disk_text[i]);

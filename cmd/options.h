@@ -8,6 +8,7 @@
 #define CMD_OPTIONS_H
 
 #include "cmd/exec.h"
+#include "guest/initrd.h"
 #include "machine.h"
 
 #define DEFAULT_CPUS 1
@@ -18,12 +19,13 @@
 
 struct run_options {
 	struct machine_config machine;
-	const char *initrd;
+	const char *initrds[INITRDS_MAX + 1]; /* what image.initrds points to */
+	unsigned int n_initrds;
 	char *params; /* all -p, a space between; NULL: none. See options_add_params() */
 	const char *console_log;
 	const char *result, *junit;
 	bool bisect, fail_on_given;
-	char **command;	 /* what stands behind `--`, ends with NULL; NULL: no `--` */
+	char **command; /* what stands behind `--`, or sandbox_command() made of it, ends with NULL; NULL: none */
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;
 	char *disk_text[MACHINE_DISKS];	  /* what disks[] points into */
@@ -64,7 +66,7 @@ int option_set_kernel(struct run_options *o, const char *value, struct err *err)
 /* What all virtio devices are on: mmio, pci or auto. */
 int option_set_transport(struct run_options *o, const char *value, struct err *err);
 
-/* cmd/option-disk.c: a disk of its own, each time. */
+/* cmd/option-disk.c: a disk of its own, each time; or the directory that is the root. */
 int option_set_disk(struct run_options *o, const char *value, struct err *err);
 
 /* cmd/option-limit.c: rate, iops or burst of `option`, which was given so. */
@@ -80,6 +82,7 @@ int option_set_root_rw(struct run_options *o, const char *value, struct err *err
 int option_set_env(struct run_options *o, const char *value, struct err *err);
 int option_set_user(struct run_options *o, const char *value, struct err *err);
 int option_set_modules(struct run_options *o, const char *value, struct err *err);
+int option_set_sandbox(struct run_options *o, const char *value, struct err *err);
 
 /* When all are known: without a command none of these has a meaning. */
 int option_check_exec(const struct run_options *o, struct err *err);

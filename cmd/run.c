@@ -177,11 +177,13 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 bool run_is_input(const struct run_options *o, const char *path)
 {
 	const struct machine_config *c = &o->machine;
-	const char *files[] = { c->image.kernel, c->image.initrd, vm_option(&c->vm, "dtb") };
+	const char *files[] = { c->image.kernel, vm_option(&c->vm, "dtb") };
 	bool is = false;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++)
 		is |= files[i] && file_same(path, files[i]);
+	for (unsigned int i = 0; i < o->n_initrds; i++)
+		is |= file_same(path, o->initrds[i]);
 	for (unsigned int i = 0; i < c->n_disks; i++)
 		is |= file_same(path, c->disks[i].path);
 	return is;
@@ -234,8 +236,8 @@ static int prepare(int argc, char **argv, struct run_options *o, struct results 
 
 	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
-	if (!rc && o->command)
-		rc = prepare_command(o, err);
+	if (!rc)
+		rc = o->command ? prepare_command(o, err) : root_prepare(o, err);
 	if (!rc)
 		rc = set_command_defaults(o, err);
 	if (!rc)
@@ -401,7 +403,7 @@ static bool wants_help(int argc, char **argv)
 
 int cmd_run(int argc, char **argv, const struct command *table)
 {
-	static char *help[] = { "help", "run", NULL };
+	char *help[] = { "help", argv[0], NULL };
 	char buf[128] = "";
 	struct run_options o = {
 		.machine = {

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cmd/cmd.h"
 #include "guest/image.h"
 #include "guest/initramfs.h"
 #include "guest/kconfig.h"
@@ -111,27 +112,13 @@ static void directory_of(const char *path, char dir[PATH_MAX])
 	snprintf(dir, PATH_MAX, "%.*s", slash ? (int)(slash + 1 - path) : 0, path);
 }
 
-/* Of a kernel that lies where it was built, .../arch/x86/boot/bzImage. */
-static bool tree_of(const char *path, char tree[PATH_MAX])
-{
-	const char *arch = NULL;
-
-	for (const char *p = path; (p = strstr(p, "arch/")); p++) {
-		if (p == path || p[-1] == '/')
-			arch = p;
-	}
-	if (arch)
-		snprintf(tree, PATH_MAX, "%.*s", (int)(arch - path), path);
-	return arch;
-}
-
 static void look_beside(struct kernel *k)
 {
 	const char *path = k->config->image.kernel;
 	char dir[PATH_MAX];
 
-	if (tree_of(path, dir) && (read_file(k, take_config, dir, ".config", "") ||
-				   read_file(k, take_builtin, dir, "modules.builtin", "")))
+	if (kernel_tree(path, dir) && (read_file(k, take_config, dir, ".config", "") ||
+				       read_file(k, take_builtin, dir, "modules.builtin", "")))
 		return;
 	directory_of(path, dir);
 	if (!read_file(k, take_config, dir, ".config", "") &&
@@ -186,24 +173,39 @@ static bool see_file(void *opaque, const char *path, const uint8_t *data, size_t
 	return k->pci != HAS;
 }
 
-static void look_into_initrd(struct kernel *k)
+/* 0, or -errno: not all of it was seen. */
+static int look_into_initrd(struct kernel *k, const char *path)
 {
-	const char *path = k->config->image.initrd;
 	struct kernel before = *k;
 	struct file_map file;
 	struct err ignored;
-	int rc;
+	int rc = file_map(path, "", &file, &ignored);
 
-	if (!path || file_map(path, "", &file, &ignored))
-		return;
+	if (rc)
+		return rc;
 	rc = initramfs_walk(file.data, file.size, UNPACKED_MAX, see_file, k);
 	file_unmap(&file);
-	if (!rc && k->pci == HAS_MODULE)
-		k->pci = LACKS;
-	if (!rc && k->mmio == HAS_MODULE)
-		k->mmio = LACKS;
 	if (k->pci != before.pci || k->mmio != before.mmio)
 		told_by(k, path);
+	return rc;
+}
+
+/* A module that is in none of them is not there. */
+static void look_into_initrds(struct kernel *k)
+{
+	const char *const *path = k->config->image.initrds;
+	int rc = 0;
+
+	if (!path)
+		return;
+	for (; *path; path++)
+		rc |= look_into_initrd(k, *path);
+	if (rc)
+		return;
+	if (k->pci == HAS_MODULE && k->mmio == HAS_MODULE)
+		told_by(k, k->config->image.initrds[0]); /* by what they don't hold */
+	k->pci = k->pci == HAS_MODULE ? LACKS : k->pci;
+	k->mmio = k->mmio == HAS_MODULE ? LACKS : k->mmio;
 }
 
 /* ---- The image itself ---- */
@@ -259,7 +261,7 @@ static void look(struct kernel *k)
 	if (k->pci == UNKNOWN)
 		look_by_release(k, &image);
 	if (!settled(k))
-		look_into_initrd(k);
+		look_into_initrds(k);
 	if (k->pci == UNKNOWN && k->mmio != HAS)
 		look_into_image(k, &image);
 	file_unmap(&image);

@@ -4,7 +4,7 @@ _lkvm()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W 'run doctor version help' -- "$word"))
+		COMPREPLY=($(compgen -W 'run sandbox setup doctor version help' -- "$word"))
 		return
 	fi
 	case $before in
@@ -16,7 +16,7 @@ _lkvm()
 	--triple-fault) COMPREPLY=($(compgen -W 'ok fail ' -- "$word")); return ;;
 	esac
 	case $word in
-	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --cpus --mem --disk --rng --vsock --balloon --balloon-target --console --console-log --nodefaults --network --root --root-rw --env --user --modules --share --9p --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --boot-timeout --silence-timeout --fail-on --kernel-log --result --junit --bisect --triple-fault --payload --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
+	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --cpus --mem --disk --rng --vsock --balloon --balloon-target --console --console-log --nodefaults --network --root --root-rw --env --user --modules --sandbox --share --9p --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --boot-timeout --silence-timeout --fail-on --kernel-log --result --junit --bisect --triple-fault --payload --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
 	*) COMPREPLY=($(compgen -f -- "$word")) ;;
 	esac
 }

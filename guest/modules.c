@@ -4,13 +4,17 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "guest/image.h"
+#include "guest/modinfo.h"
 #include "guest/unpack.h"
 #include "util/util.h"
 
 #define UNPACKED_MAX (256 * MIB)
+#define DEPENDS_MAX 4096
 
 /* ---- The tables ---- */
 
@@ -21,22 +25,6 @@ static bool map_table(const char *dir, const char *name, struct file_map *map)
 
 	return snprintf(path, sizeof(path), "%s/%s", dir, name) < (int)sizeof(path) &&
 	       !file_map(path, "", map, &ignored);
-}
-
-bool modules_open(const char *dir, struct module_tree *t)
-{
-	*t = (struct module_tree){ 0 };
-	if (snprintf(t->dir, sizeof(t->dir), "%s", dir) >= (int)sizeof(t->dir) ||
-	    !map_table(dir, "modules.dep", &t->dep))
-		return false;
-	map_table(dir, "modules.builtin", &t->builtin);
-	return true;
-}
-
-void modules_close(struct module_tree *t)
-{
-	file_unmap(&t->dep);
-	file_unmap(&t->builtin);
 }
 
 /* A line without its end; *at goes behind it. False: there are no more. */
@@ -52,6 +40,58 @@ static bool next_line(const struct file_map *map, size_t *at, struct module_path
 	line->len = eol ? (size_t)(eol - p) : map->size - *at;
 	*at += line->len + 1;
 	return true;
+}
+
+/* modules.order has a file a line; since Linux 6.3 "a.o", which a.ko was made of. */
+static void make_dep(const struct file_map *order, struct buf *dep)
+{
+	struct module_path line;
+
+	for (size_t at = 0; next_line(order, &at, &line);) {
+		bool object = line.len > 2 && !memcmp(line.text + line.len - 2, ".o", 2);
+
+		buf_put(dep, line.text, line.len - (object ? 1 : 0));
+		buf_put(dep, object ? "ko:\n" : ":\n", object ? 4 : 2);
+	}
+}
+
+/* Without the list of what is built in nobody could tell that from what is missing. */
+static bool open_built(const char *dir, struct module_tree *t)
+{
+	struct file_map order;
+
+	if (!map_table(dir, "modules.builtin", &t->builtin))
+		return false;
+	if (!map_table(dir, "modules.order", &order)) {
+		file_unmap(&t->builtin);
+		return false;
+	}
+	make_dep(&order, &t->made);
+	file_unmap(&order);
+	t->dep = (struct file_map){ t->made.data, t->made.len };
+	if (!t->made.failed)
+		return true;
+	modules_close(t);
+	return false;
+}
+
+bool modules_open(const char *dir, struct module_tree *t)
+{
+	*t = (struct module_tree){ 0 };
+	if (snprintf(t->dir, sizeof(t->dir), "%s", dir) >= (int)sizeof(t->dir))
+		return false;
+	if (!map_table(dir, "modules.dep", &t->dep))
+		return open_built(dir, t);
+	map_table(dir, "modules.builtin", &t->builtin);
+	return true;
+}
+
+void modules_close(struct module_tree *t)
+{
+	if (!t->made.data)
+		file_unmap(&t->dep);
+	buf_free(&t->made);
+	file_unmap(&t->builtin);
 }
 
 /* ---- Names ---- */
@@ -144,6 +184,12 @@ enum module_state modules_state(const struct module_tree *t, const char *name)
 	return find_by_name(t, name, &line) ? MODULE_FILE : MODULE_NONE;
 }
 
+/* For people. */
+static const char *table_of(const struct module_tree *t)
+{
+	return t->made.data ? "modules.order" : "modules.dep";
+}
+
 /* ---- The order ---- */
 
 /* A file on the way to the list: what it needs is being added. */
@@ -189,27 +235,68 @@ static bool last_word(struct module_path *words, struct module_path *word)
 	return word->len;
 }
 
+static int add_file(struct step *s, struct module_path file);
+
+/* As the file's line in modules.dep has it. */
+static int add_needs(struct step *s, const struct module_path *file)
+{
+	struct module_path needs = needs_of(s->t, file), word;
+	int rc = 0;
+
+	while (!rc && last_word(&needs, &word))
+		rc = add_file(s, word);
+	return rc;
+}
+
+/* As the file itself has it: "a,b", names. It is copied: files may be large, and many begun. */
+static int read_depends(struct step *s, const struct module_path *file, char names[DEPENDS_MAX])
+{
+	struct buf module = { 0 };
+	int rc = modules_read(s->t, file, &module, s->err);
+	const char *value = rc ? NULL : modinfo_get(module.data, module.len, "depends");
+
+	if (!rc && !value)
+		rc = err_set(s->err, EINVAL, "%s/%.*s does not say which modules it needs",
+			     s->t->dir, (int)MIN(file->len, (size_t)100), file->text);
+	else if (!rc && snprintf(names, DEPENDS_MAX, "%s", value) >= DEPENDS_MAX)
+		rc = err_set(s->err, E2BIG, "%s/%.*s needs too many modules", s->t->dir,
+			     (int)MIN(file->len, (size_t)100), file->text);
+	buf_free(&module);
+	return rc;
+}
+
+static int add_depends(struct step *s, const struct module_path *file)
+{
+	char *names = malloc(DEPENDS_MAX), *rest = names, *name;
+	struct module_path needed;
+	int rc = names ? read_depends(s, file, names) : err_set(s->err, ENOMEM, "no memory");
+
+	while (!rc && (name = strsep(&rest, ","))) {
+		if (*name && find_by_name(s->t, name, &needed))
+			rc = add_file(s, needed);
+	}
+	free(names);
+	return rc;
+}
+
 /* A file is begun once, whatever circles there are: so this ends, and is MODULES_MAX deep at most. */
 static int add_file(struct step *s, struct module_path file)
 {
-	struct module_path needs, word;
-	int rc = 0;
+	int rc;
 
 	if (seen(s, &file))
 		return 0;
 	if (!is_inside(&file))
-		return err_set(s->err, EINVAL, "%s/modules.dep: a file outside, %.*s", s->t->dir,
-			       (int)MIN(file.len, (size_t)100), file.text);
+		return err_set(s->err, EINVAL, "%s/%s: a file outside, %.*s", s->t->dir,
+			       table_of(s->t), (int)MIN(file.len, (size_t)100), file.text);
 	if (s->n_begun == MODULES_MAX || s->list->n == MODULES_MAX)
-		return err_set(s->err, E2BIG, "%s/modules.dep: more than %u modules are needed",
-			       s->t->dir, MODULES_MAX);
+		return err_set(s->err, E2BIG, "%s/%s: more than %u modules are needed", s->t->dir,
+			       table_of(s->t), MODULES_MAX);
 	s->begun[s->n_begun++] = file;
-	needs = needs_of(s->t, &file);
-	while (!rc && last_word(&needs, &word))
-		rc = add_file(s, word);
+	rc = s->t->made.data ? add_depends(s, &file) : add_needs(s, &file);
 	if (!rc && s->list->n == MODULES_MAX)
-		return err_set(s->err, E2BIG, "%s/modules.dep: more than %u modules are needed",
-			       s->t->dir, MODULES_MAX);
+		return err_set(s->err, E2BIG, "%s/%s: more than %u modules are needed", s->t->dir,
+			       table_of(s->t), MODULES_MAX);
 	if (!rc)
 		s->list->files[s->list->n++] = file;
 	return rc;
@@ -253,6 +340,36 @@ static int put_unpacked(const struct file_map *file, struct buf *out)
 	return rc;
 }
 
+static bool compose(const struct module_tree *t, const struct module_path *path, const char *ending,
+		    char name[PATH_MAX])
+{
+	return snprintf(name, PATH_MAX, "%s/%.*s%s", t->dir, (int)path->len, path->text, ending) <
+	       PATH_MAX;
+}
+
+/*
+ * modules.order doesn't tell of packing, which comes with installing; and it was written for what is
+ * installed, in kernel/, before Linux 5.3.
+ */
+static bool find_file(const struct module_tree *t, const struct module_path *path,
+		      char name[PATH_MAX])
+{
+	static const char *const endings[] = { "", ".xz", ".zst", ".gz" };
+	struct module_path built = *path;
+
+	for (unsigned int i = 0; t->made.data && i < ARRAY_SIZE(endings); i++) {
+		if (compose(t, path, endings[i], name) && !access(name, F_OK))
+			return true;
+	}
+	if (t->made.data && built.len > 7 && !memcmp(built.text, "kernel/", 7)) {
+		built.text += 7;
+		built.len -= 7;
+		if (compose(t, &built, "", name) && !access(name, F_OK))
+			return true;
+	}
+	return compose(t, path, "", name);
+}
+
 int modules_read(const struct module_tree *t, const struct module_path *path, struct buf *out,
 		 struct err *err)
 {
@@ -260,9 +377,8 @@ int modules_read(const struct module_tree *t, const struct module_path *path, st
 	struct file_map file;
 	int rc;
 
-	if (snprintf(name, sizeof(name), "%s/%.*s", t->dir, (int)path->len, path->text) >=
-	    (int)sizeof(name))
-		return err_set(err, ENAMETOOLONG, "%s/modules.dep: too long a name", t->dir);
+	if (!find_file(t, path, name))
+		return err_set(err, ENAMETOOLONG, "%s/%s: too long a name", t->dir, table_of(t));
 	rc = file_map(name, "module", &file, err);
 	if (rc)
 		return rc;

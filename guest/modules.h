@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A kernel's modules as depmod left them: a folder with modules.dep, which says what each file needs
- * before it, and modules.builtin, the ones that are part of the image. Neither is trusted: what they
- * say is bounded, and leads nowhere but into that folder.
+ * before it, and modules.builtin, the ones that are part of the image. Or as the build left them, with
+ * modules.order in place of modules.dep: then each file says what it needs. None of it is trusted:
+ * what they say is bounded, and leads nowhere but into that folder.
  */
 #ifndef GUEST_MODULES_H
 #define GUEST_MODULES_H
@@ -20,9 +21,10 @@
 struct module_tree {
 	char dir[PATH_MAX];
 	struct file_map dep, builtin; /* builtin may be missing: zeros */
+	struct buf made;	      /* what `dep` is, where it was made of modules.order */
 };
 
-/* False: there is no modules.dep in `dir`. */
+/* False: `dir` has neither modules.dep, nor modules.order and modules.builtin. */
 bool modules_open(const char *dir, struct module_tree *t);
 void modules_close(struct module_tree *t);
 
@@ -44,7 +46,8 @@ struct module_list {
 
 /*
  * Adds the file of that name and all that it needs. One that is built in, or not there, adds
- * nothing. -E2BIG: more than MODULES_MAX; -EINVAL: modules.dep says something strange; a line each.
+ * nothing. -E2BIG: more than MODULES_MAX; -EINVAL: a table or a file says something strange; -errno: a
+ * file can't be read, of those that say what they need; a line each.
  */
 int modules_add(const struct module_tree *t, const char *name, struct module_list *list,
 		struct err *err);

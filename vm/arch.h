@@ -87,8 +87,9 @@ struct arch_image {
 	const char *kernel; /* a path, or NULL and then ... */
 	const void *data;   /* ... the image itself, borrowed until arch_load() returns */
 	size_t size;
-	const char *initrd;	 /* a path or NULL */
-	const void *initrd_more; /* an archive of ours behind it, borrowed as `data` is, or NULL */
+	const char *const *initrds; /* paths, NULL ends; or NULL, and not an empty list */
+	const void
+		*initrd_more; /* an archive of ours behind them, borrowed as `data` is, or NULL */
 	size_t initrd_more_size;
 	const char *cmdline; /* borrowed until arch_describe() has returned; never NULL */
 };

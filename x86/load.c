@@ -73,7 +73,7 @@ static int load_initrd(struct load *l)
 	struct initrd initrd;
 	int rc;
 
-	rc = initrd_open(l->image->initrd, l->image->initrd_more, l->image->initrd_more_size,
+	rc = initrd_open(l->image->initrds, l->image->initrd_more, l->image->initrd_more_size,
 			 &initrd, l->err);
 	if (rc || !initrd.size)
 		return rc;
@@ -81,7 +81,7 @@ static int load_initrd(struct load *l)
 		rc = err_set(l->err, ENOMEM,
 			     "initrd %s (%zu KiB) does not fit in RAM beside the kernel; "
 			     "give more with -m",
-			     l->image->initrd ? l->image->initrd : "(lkvm's own)",
+			     l->image->initrds ? l->image->initrds[0] : "(lkvm's own)",
 			     initrd.size / 1024);
 	} else {
 		l->boot.initrd = align_down(end - initrd.size, MEM_PAGE);

@@ -13,12 +13,15 @@
  *	root=disk DEVICE	"/dev/vda"; any type of file system that the kernel knows
  *	root-mode=ro|rw|overlay	overlay: read-only below a tmpfs
  *	share=TAG MODE		ro, rw or cow: mounted at EXEC_SHARES/TAG
+ *	host=TAG		the host's own root, read-only: mounted at EXEC_HOST
  *	hostname=NAME
  *	cwd=DIR			where the command starts
  *	uid=N gid=N groups=N,N	of the command
  *	env=NAME=VALUE		the command's environment, whole
  *	tty=ROWS COLUMNS	the command has a pty, which is the port EXEC_PORT_TTY
  *	arg=WORD		the command
+ *	boot=FILE		no command: become this file of the root, its own init; of several the
+ *				first that is there. Of the records above those up to host= count
  *
  * Streams are ports of a virtio console, found by their names (/sys/class/virtio-ports/?/name). A
  * port that the host closes is at its end; one that the guest closes, too. lkvm's side is open before
@@ -42,6 +45,7 @@
 #define EXEC_ORDER EXEC_DIR "/order"
 #define EXEC_MODULES EXEC_DIR "/modules"
 #define EXEC_SHARES "/mnt"
+#define EXEC_HOST "/host"
 
 /* Where commands are looked for, unless the environment says where. */
 #define EXEC_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

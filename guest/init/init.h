@@ -76,8 +76,16 @@ int enter_root(const struct order *o, struct exec_failed *why);
 /* To EXEC_SHARES. */
 int mount_shares(const struct order *o, struct exec_failed *why);
 
+/* To EXEC_HOST, if that is asked for. */
+int mount_host(const struct order *o, struct exec_failed *why);
+
 /* All is written to where it belongs. */
 void leave_root(void);
+
+/* ---- boot.c ---- */
+
+/* Becomes the root's own init, with our words and environment: the kernel's. Returns when it can't. */
+int boot(const struct order *o, char *argv[], struct exec_failed *why);
 
 /* ---- net.c ---- */
 

@@ -197,11 +197,14 @@ static void power_off(struct control *c)
 
 /* ---- The story ---- */
 
-/* As far as lkvm's ear. */
-static int begin(struct order *o, struct control *c, struct exec_failed *why)
+static int begin(struct order *o, struct exec_failed *why)
 {
-	if (mount_first(why) || take_order(o, why) || insert_modules(o, why))
-		return -1;
+	return mount_first(why) || take_order(o, why) || insert_modules(o, why) ? -1 : 0;
+}
+
+/* As far as lkvm's ear. */
+static int greet(struct control *c, struct exec_failed *why)
+{
 	c->fd = port_open(EXEC_PORT_CONTROL, true, why);
 	if (c->fd < 0)
 		return -1;
@@ -217,7 +220,7 @@ static int make_home(const struct order *o, struct exec_failed *why)
 	if (enter_root(o, why))
 		return -1;
 	mount_rest(o);
-	if (mount_shares(o, why))
+	if (mount_shares(o, why) || mount_host(o, why))
 		return -1;
 	if (o->hostname)
 		sethostname(o->hostname, strlen(o->hostname));
@@ -252,17 +255,34 @@ static int watch_children(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-int main(void)
+/* Where the kernel had no console for us: nothing else shall become 0, 1 or 2. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/", O_RDONLY | O_CLOEXEC);
+	} while (fd >= 0 && fd < 3);
+	if (fd > 2)
+		close(fd);
+}
+
+int main(int argc, char *argv[])
 {
 	struct control control = { .fd = -1 };
 	struct exec_exited end = { 0 };
 	struct exec_failed why = { 0 };
 	struct order order;
-	int chld = watch_children();
-	int rc;
+	int chld, rc;
 
+	fill_standard_fds();
+	chld = watch_children();
 	umask(0); /* what is made here has the mode that is said */
-	rc = begin(&order, &control, &why);
+	rc = begin(&order, &why);
+	if (!rc && argc > 0 && order.boot[0] && boot(&order, argv, &why))
+		cry(&why); /* there is nobody who would hear of it otherwise */
+	if (!rc)
+		rc = greet(&control, &why);
 	if (!rc)
 		rc = make_home(&order, &why);
 	if (!rc)

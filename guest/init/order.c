@@ -11,7 +11,7 @@
 /* What is counted as the records come. */
 struct parser {
 	struct order *o;
-	size_t modules, env, args;
+	size_t modules, env, args, boot;
 };
 
 /* A decimal number that ends at `end`, which may be 0; *text goes behind that. */
@@ -123,6 +123,8 @@ static bool take_record(struct parser *p, const char *key, char *value)
 		return take_mode(value, &o->root_mode);
 	if (!strcmp(key, "share"))
 		return take_share(o, value);
+	if (!strcmp(key, "host"))
+		return *(o->host = value);
 	if (!strcmp(key, "hostname"))
 		return *(o->hostname = value);
 	if (!strcmp(key, "cwd"))
@@ -137,6 +139,8 @@ static bool take_record(struct parser *p, const char *key, char *value)
 		return take_tty(o, value);
 	if (!strcmp(key, "env"))
 		return strchr(o->env[p->env++] = value, '=');
+	if (!strcmp(key, "boot"))
+		return take_path(&o->boot[p->boot++], value);
 	if (!strcmp(key, "arg")) {
 		o->args[p->args++] = value;
 		return true;
@@ -148,7 +152,7 @@ static bool take_record(struct parser *p, const char *key, char *value)
 static int make_lists(struct order *o, size_t records)
 {
 	size_t each = (records + 1) * sizeof(char *);
-	char *p = calloc(1, 3 * each + records * sizeof(*o->shares));
+	char *p = calloc(1, 4 * each + records * sizeof(*o->shares));
 
 	o->memory = p;
 	if (!p)
@@ -156,7 +160,8 @@ static int make_lists(struct order *o, size_t records)
 	o->modules = (const char **)p;
 	o->env = (char **)(p + each);
 	o->args = (char **)(p + 2 * each);
-	o->shares = (struct order_share *)(p + 3 * each);
+	o->boot = (const char **)(p + 3 * each);
+	o->shares = (struct order_share *)(p + 4 * each);
 	return 0;
 }
 
@@ -185,6 +190,8 @@ int order_parse(char *text, size_t len, struct order *o, const char **bad)
 			return -EINVAL;
 	}
 	*bad = "";
+	if (p.boot)
+		return p.args || o->root == ROOT_NONE ? -EINVAL : 0;
 	return p.args ? 0 : -EINVAL;
 }
 

@@ -27,6 +27,7 @@ struct order {
 	enum root_kind root;
 	const char *root_source; /* the tag, or the device */
 	enum tree_mode root_mode;
+	const char *host;     /* a tag, or NULL */
 	const char *hostname; /* NULL: as the kernel has it */
 	const char *cwd;      /* "/" unless told */
 	uid_t uid;
@@ -36,7 +37,8 @@ struct order {
 	char **env;
 	bool tty;
 	unsigned short rows, columns;
-	char **args; /* at least one */
+	char **args;	   /* the command, or none ... */
+	const char **boot; /* ... and then at least one of these */
 	void *memory;
 };
 

@@ -179,6 +179,11 @@ int mount_shares(const struct order *o, struct exec_failed *why)
 	return 0;
 }
 
+int mount_host(const struct order *o, struct exec_failed *why)
+{
+	return o->host ? mount_9p(o->host, EXEC_HOST, false, why) : 0;
+}
+
 /* ---- The end ---- */
 
 void leave_root(void)

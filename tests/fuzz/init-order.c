@@ -7,7 +7,10 @@
 
 static void check(const struct order *o)
 {
-	CHECK(o->args[0] && o->cwd[0] == '/');
+	CHECK(o->args[0] ? !o->boot[0] : o->boot[0] && o->root != ROOT_NONE);
+	CHECK(o->cwd[0] == '/' && (!o->host || o->host[0]));
+	for (const char **b = o->boot; *b; b++)
+		CHECK(**b == '/');
 	CHECK(o->n_groups <= ORDER_GROUPS);
 	for (const char **m = o->modules; *m; m++)
 		CHECK(**m == '/');

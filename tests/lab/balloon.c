@@ -31,6 +31,7 @@ struct guest {
 	int status;
 	int to, from; /* its console */
 	char params[128];
+	const char *initrds[2];
 	char text[4096]; /* what came of it, and was not waited for yet */
 	unsigned int commands;
 };
@@ -345,7 +346,8 @@ static bool begin(struct guest *g, char **argv)
 	g->config = config;
 	g->config.image.cmdline = g->params;
 	g->config.image.kernel = argv[0];
-	g->config.image.initrd = argv[1];
+	g->initrds[0] = argv[1];
+	g->config.image.initrds = g->initrds;
 	g->config.disks[0].path = argv[2];
 	g->config.virtio_pci = !strcmp(argv[3], "pci");
 	g->config.in = in[0];

@@ -63,6 +63,10 @@ cpio_of lib lib/modules lib/modules/virtio_mmio.ko other >mmio.cpio
 cpio_of lib/modules/virtio_pci.ko.xz >pci.cpio
 chooses virtio-mmio mmio.cpio m/vmlinuz -i mmio.cpio
 chooses PCI pci.cpio m/vmlinuz -i pci.cpio
+chooses PCI pci.cpio m/vmlinuz -i mmio.cpio -i pci.cpio
+cpio_of other >other.cpio
+chooses virtio-mmio mmio.cpio m/vmlinuz -i mmio.cpio -i other.cpio
+chooses PCI other.cpio m/vmlinuz -i other.cpio
 for packer in gzip xz 'zstd -q'; do
 	command -v ${packer%% *} >/dev/null || continue
 	$packer <mmio.cpio >packed

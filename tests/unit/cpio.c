@@ -83,27 +83,59 @@ static void test_cpio_program(void)
 	buf_free(&b);
 }
 
-/* ---- Behind a file ---- */
+/* ---- Behind files ---- */
+
+static void test_many_initrds(const char *path)
+{
+	const char *paths[INITRDS_MAX + 2] = { path, path, path };
+	struct initrd i;
+	struct err err = { "" };
+	static const char all[] = "12345\0\0\0\0\0\0\0"
+				  "12345\0\0\0\0\0\0\0"
+				  "12345\0\0\0\0\0\0\0"
+				  "more";
+	struct mem mem;
+
+	ok(!initrd_open(paths, "more", 4, &i, &err) && i.n_files == 3 && i.files[1].at == 12 &&
+		   i.files[2].at == 24 && i.more_at == 36 && i.size == 40,
+	   "three files, in order, and ours is the last");
+	if (mem_create(&mem, MEM_ANON, -1, 2 * MIB, &err))
+		abort();
+	mem_add_slot(&mem, 0, 0, 2 * MIB);
+	ok(!initrd_write(&i, &mem, 0) && !memcmp(mem_at(&mem, 0, 40, MEM_R), all, 40),
+	   "and so they are written");
+	mem_destroy(&mem);
+	initrd_close(&i);
+	for (unsigned int n = 0; n <= INITRDS_MAX; n++)
+		paths[n] = path;
+	ok(initrd_open(paths, NULL, 0, &i, &err) == -E2BIG && err.text[0], "too many: %s",
+	   err.text);
+	paths[1] = "/nonexistent";
+	ok(initrd_open(paths, NULL, 0, &i, &err) == -ENOENT && strstr(err.text, paths[1]),
+	   "the second is not there: %s", err.text);
+}
 
 static void test_initrd(void)
 {
 	char path[] = "/tmp/kindling-initrd-XXXXXX";
+	const char *const paths[] = { path, NULL };
 	int fd = mkstemp(path);
 	struct initrd i;
 	struct err err = { "" };
 
 	ok(fd >= 0 && !write_full(fd, "12345", 5), "a file of 5 bytes");
-	ok(!initrd_open(path, "more", 4, &i, &err) && i.more_at == 12 && i.size == 16,
+	ok(!initrd_open(paths, "more", 4, &i, &err) && i.more_at == 12 && i.size == 16,
 	   "what comes behind it begins at a multiple of 4, a word of zeros before it");
 	initrd_close(&i);
-	ok(!initrd_open(path, NULL, 0, &i, &err) && i.size == 5, "the file alone");
+	ok(!initrd_open(paths, NULL, 0, &i, &err) && i.size == 5, "the file alone");
 	initrd_close(&i);
 	ok(!initrd_open(NULL, "more", 4, &i, &err) && i.more_at == 0 && i.size == 4, "ours alone");
 	initrd_close(&i);
 	ok(!initrd_open(NULL, NULL, 0, &i, &err) && !i.size, "neither");
 	initrd_close(&i);
+	test_many_initrds(path);
 	unlink(path);
-	ok(initrd_open(path, "more", 4, &i, &err) == -ENOENT && strstr(err.text, path), "gone: %s",
+	ok(initrd_open(paths, "more", 4, &i, &err) == -ENOENT && strstr(err.text, path), "gone: %s",
 	   err.text);
 	close(fd);
 }

@@ -82,6 +82,24 @@ static void test_small_order(void)
 	done(&p);
 }
 
+static void test_boot_order(void)
+{
+	struct parsed p = PARSE("root=9p /dev/root\0root-mode=rw\0host=hostfs\0boot=/sbin/init\0"
+				"boot=/bin/sh");
+
+	ok(!p.rc && p.o.root == ROOT_9P && !strcmp(p.o.root_source, "/dev/root") && !p.o.args[0] &&
+		   !strcmp(p.o.host, "hostfs") && !strcmp(p.o.boot[0], "/sbin/init") &&
+		   !strcmp(p.o.boot[1], "/bin/sh") && !p.o.boot[2],
+	   "an order to become the root's own init");
+	done(&p);
+	p = PARSE("root=9p x\0boot=/init\0arg=x");
+	ok(p.rc == -EINVAL, "an init and a command");
+	done(&p);
+	p = PARSE("root=none\0boot=/init");
+	ok(p.rc == -EINVAL, "an init without a root");
+	done(&p);
+}
+
 static void test_bad_orders(void)
 {
 	static const char *const records[] = {
@@ -94,6 +112,7 @@ static void test_bad_orders(void)
 		"uid=4294967295", "groups=1,",	 "groups=,1",
 		"groups=a",	  "env=NOVALUE", "tty=25",
 		"tty=25 x",	  "tty=70000 1", "tty=25 80 ",
+		"host=",	  "boot=init",
 	};
 	char text[256];
 
@@ -197,6 +216,7 @@ int main(void)
 {
 	test_whole_order();
 	test_small_order();
+	test_boot_order();
 	test_bad_orders();
 	test_missing();
 	test_path();

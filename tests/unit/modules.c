@@ -2,6 +2,7 @@
 /* Trees of modules, honest and not; and which kernel an image is. */
 #include "guest/modules.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "guest/modinfo.h"
 #include "guest/release.h"
 #include "guest/unpack.h"
 #include "tests/unit/tap.h"
@@ -176,6 +178,186 @@ static void test_files(void)
 	buf_free(&out);
 }
 
+/* ---- Trees that were built, and not installed ---- */
+
+#define NAMES_AT 64	/* of the sections; the words are behind them */
+#define SECTIONS_AT 512 /* three: none, names, words */
+#define MODULE_SIZE (SECTIONS_AT + 3 * sizeof(Elf64_Shdr))
+
+struct module {
+	Elf64_Ehdr header;
+	Elf64_Shdr sections[3];
+	uint8_t data[MODULE_SIZE];
+};
+
+/* `words` end in a NUL each. */
+static void begin_module(struct module *m, const char *words, size_t len)
+{
+	static const char names[] = "\0.shstrtab\0.modinfo";
+
+	*m = (struct module){ .header = { .e_ident = ELFMAG,
+					  .e_type = ET_REL,
+					  .e_shoff = SECTIONS_AT,
+					  .e_shentsize = sizeof(Elf64_Shdr),
+					  .e_shnum = 3,
+					  .e_shstrndx = 1 } };
+	m->header.e_ident[EI_CLASS] = ELFCLASS64;
+	m->header.e_ident[EI_DATA] = ELFDATA2LSB;
+	m->sections[1] = (Elf64_Shdr){
+		.sh_name = 1, .sh_type = SHT_STRTAB, .sh_offset = NAMES_AT, .sh_size = sizeof(names)
+	};
+	m->sections[2] = (Elf64_Shdr){ .sh_name = 11,
+				       .sh_type = SHT_PROGBITS,
+				       .sh_offset = NAMES_AT + sizeof(names),
+				       .sh_size = len };
+	memcpy(m->data + NAMES_AT, names, sizeof(names));
+	memcpy(m->data + NAMES_AT + sizeof(names), words, len);
+}
+
+static const uint8_t *end_module(struct module *m)
+{
+	memcpy(m->data, &m->header, sizeof(m->header));
+	memcpy(m->data + SECTIONS_AT, m->sections, sizeof(m->sections));
+	return m->data;
+}
+
+/* What a copy that is as long as it says tells of `key`, or "(none)". */
+static const char *told(struct module *m, size_t size, const char *key)
+{
+	static char text[256];
+	uint8_t *copy = malloc(size ? size : 1);
+	const char *value;
+
+	memcpy(copy, end_module(m), size);
+	value = modinfo_get(copy, size, key);
+	snprintf(text, sizeof(text), "%s", value ? value : "(none)");
+	free(copy);
+	return text;
+}
+
+#define WORDS "license=GPL\0depends=b,c-d\0\0name=a\0depends=x"
+
+static void test_modinfo(void)
+{
+	struct module m;
+	unsigned int found = 0;
+
+	begin_module(&m, WORDS, sizeof(WORDS));
+	ok(!strcmp(told(&m, MODULE_SIZE, "depends"), "b,c-d"), "what a module needs");
+	ok(!strcmp(told(&m, MODULE_SIZE, "name"), "a"), "its name");
+	ok(!strcmp(told(&m, MODULE_SIZE, "nam"), "(none)") &&
+		   !strcmp(told(&m, MODULE_SIZE, "epends"), "(none)"),
+	   "a key is a whole one");
+	for (size_t size = 0; size < MODULE_SIZE; size++)
+		found += strcmp(told(&m, size, "depends"), "(none)") != 0;
+	ok(!found, "cut short anywhere it says nothing");
+}
+
+#define HOSTILE(what, change)                                                        \
+	do {                                                                         \
+		begin_module(&m, WORDS, sizeof(WORDS));                              \
+		change;                                                              \
+		ok(!strcmp(told(&m, MODULE_SIZE, "depends"), "(none)"), "%s", what); \
+	} while (0)
+
+static void test_hostile_modules(void)
+{
+	struct module m;
+
+	HOSTILE("sections outside", m.header.e_shoff = UINT64_MAX - 63);
+	HOSTILE("sections at the very end", m.header.e_shoff = MODULE_SIZE - 1);
+	HOSTILE("more sections than there are", m.header.e_shnum = 0xffff);
+	HOSTILE("none", m.header.e_shnum = 0);
+	HOSTILE("names in no section", m.header.e_shstrndx = 3);
+	HOSTILE("sections of another size", m.header.e_shentsize = 1);
+	HOSTILE("names outside", m.sections[1].sh_offset = UINT64_MAX);
+	HOSTILE("names without an end", m.sections[1].sh_size = UINT64_MAX);
+	HOSTILE("names that end before this one does", m.sections[1].sh_size = 19);
+	HOSTILE("names that are not in the file", m.sections[1].sh_type = SHT_NOBITS);
+	HOSTILE("a name outside", m.sections[2].sh_name = UINT32_MAX);
+	HOSTILE("words outside", m.sections[2].sh_offset = MODULE_SIZE);
+	HOSTILE("words without an end", m.sections[2].sh_size = UINT64_MAX);
+	HOSTILE("a word without an end", m.sections[2].sh_size = 15);
+	HOSTILE("no words", m.sections[2].sh_size = 0);
+	HOSTILE("32 bits", m.header.e_ident[EI_CLASS] = ELFCLASS32);
+	HOSTILE("big-endian", m.header.e_ident[EI_DATA] = ELFDATA2MSB);
+	HOSTILE("no ELF file", m.header.e_ident[0] = 0);
+}
+
+static void put_module_file(const char *path, const char *depends)
+{
+	struct module m;
+	char words[200];
+	int len = snprintf(words, sizeof(words), "depends=%s", depends) + 1;
+
+	begin_module(&m, words, (size_t)len);
+	put(path, end_module(&m), MODULE_SIZE);
+}
+
+static void expect_built(const char *what, const char *name, int rc, const char *order)
+{
+	struct module_list list = { .n = 0 };
+	struct module_tree t;
+	struct err err = { "" };
+	char text[256] = "", one[32];
+	int got = modules_open(".", &t) ? modules_add(&t, name, &list, &err) : -ENOENT;
+
+	for (unsigned int i = 0; !got && i < list.n; i++) {
+		modules_name(&list.files[i], one, sizeof(one));
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
+			 one);
+	}
+	ok(got == rc && (rc || !strcmp(text, order)), "%s", what);
+	if (err.text[0])
+		printf("# %s\n", err.text);
+	if (got != rc || strcmp(text, order) != 0)
+		printf("# %d \"%s\"\n", got, text);
+	modules_close(&t);
+}
+
+static void put_text(const char *path, const char *text)
+{
+	put(path, text, strlen(text));
+}
+
+static void test_built(void)
+{
+	struct module_tree t;
+	gzFile gz;
+	struct module m;
+
+	unlink("modules.dep");
+	unlink("modules.builtin");
+	put_text("modules.order",
+		 "d/a.o\nd/b-x.ko\nkernel/d/c.ko\nd/loop.o\nd/gone.o\nd/packed.ko\n"
+		 "d/not.o\n../out.o\nd/way.o\nd/long.o\n");
+	ok(!modules_open(".", &t), "modules.order alone is no tree");
+	put_text("modules.builtin", "kernel/d/inside.ko\n");
+	ok(!mkdir("d", 0700), "a folder");
+	put_module_file("d/a.ko", "b_x,c");
+	put_module_file("d/b-x.ko", "c,inside");
+	put_module_file("d/c.ko", "");
+	put_module_file("d/loop.ko", "loop,a,loop");
+	put_module_file("d/way.ko", "out");
+	put_text("d/not.ko", "not a module");
+	begin_module(&m, "depends=c", 10);
+	gz = gzopen("d/packed.ko.gz", "w");
+	gzwrite(gz, end_module(&m), MODULE_SIZE);
+	gzclose(gz);
+	expect_built("files say what they need, - is _", "a", 0, "c b-x a");
+	expect_built("in kernel/ as older kernels have it", "c", 0, "c");
+	expect_built("a circle", "loop", 0, "c b-x a loop");
+	expect_built("built in", "inside", 0, "");
+	expect_built("not there at all", "none", 0, "");
+	expect_built("a file that is gone", "gone", -ENOENT, "");
+	expect_built("no module", "not", -ENOEXEC, "");
+	expect_built("a way out", "way", -EINVAL, "");
+	if (unpacker_for_kind(IMAGE_GZIP))
+		expect_built("packed", "packed", 0, "c packed");
+	put_text("modules.dep", "d/a.ko:\n");
+	expect_built("modules.dep goes before", "a", 0, "a");
+}
+
 /* ---- Releases ---- */
 
 static void test_releases(void)
@@ -219,6 +401,9 @@ int main(void)
 	test_hostile_tables();
 	test_states();
 	test_files();
+	test_modinfo();
+	test_hostile_modules();
+	test_built();
 	test_releases();
 	snprintf(command, sizeof(command), "rm -rf %s", dir);
 	ok(!chdir("/") && !system(command), "all is cleaned up");

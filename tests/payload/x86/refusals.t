@@ -75,7 +75,7 @@ refused 'a number and B, K' -k elf -m 12q
 refused 'balloon shall take 64 MiB: the guest has 32' -k elf -m 32 --balloon-target 64M
 refused 'balloon-target 4q: give a number' -k elf --balloon-target 4q
 refused 'balloon-target 100B: not a multiple' -k elf --balloon-target 100B
-refused 'disk dir.*directory' -k elf -d dir
+refused "'format=raw' is no word for a directory" -k elf -d dir,format=raw
 refused 'disk nothing' -k elf -d nothing
 refused 'disk empty.*(empty|zero|0)' -k elf -d empty
 refused 'multiple of 512' -k elf -d odd.img

@@ -137,6 +137,7 @@ static bool try_case(uint8_t *image, const char *initrd)
 					  257, 511, 512, 1024, 8192, 32768, 65536, 700 };
 	struct test_case c = { .image = image, .size = 4096 + below(IMAGE_ROOM - 4096) };
 	struct err err = { "" };
+	const char *const initrds[] = { initrd, NULL };
 	struct arch_image load;
 	const char *what = NULL;
 	int rc;
@@ -153,7 +154,7 @@ static bool try_case(uint8_t *image, const char *initrd)
 	if (truncate(initrd, (off_t)(1 + below(below(2) ? 4 * MIB : 600 * MIB))))
 		abort();
 	load = (struct arch_image){
-		.data = image, .size = c.size, .initrd = below(4) ? initrd : NULL, .cmdline = ""
+		.data = image, .size = c.size, .initrds = below(4) ? initrds : NULL, .cmdline = ""
 	};
 	if (below(3)) {
 		load.initrd_more = image;

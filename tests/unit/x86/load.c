@@ -129,7 +129,7 @@ static void load_with(struct machine *m, struct bytes image, const char *unpack,
 	struct arch_image load = { .data = image.data,
 				   .size = image.size,
 				   .cmdline = "quiet",
-				   .initrd = initrd,
+				   .initrds = initrd ? (const char *const[]){ initrd, NULL } : NULL,
 				   .initrd_more = more,
 				   .initrd_more_size = more ? strlen(more) + 1 : 0 };
 
