@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# git bisect run lkvm run --bisect -k build/bzImage -- test: which of 16 commits broke the kernel? Some do not build, one
-# panics, one has a test that ends with 200.
+# git bisect run lkvm run --bisect -k build/bzImage -- test: which of 16 commits broke the kernel? Some do not build,
+# some panic, one has a test that ends with 200.
 here=$(dirname "$0")
 . "$here/../lib.sh"
 . "$here/host.sh"
