@@ -18,18 +18,19 @@
 
 /* ---- Where ---- */
 
-static void find_release(struct run_options *o)
+static int find_release(struct run_options *o, struct err *err)
 {
 	const char *kernel = o->machine.image.kernel;
 	char *release = o->plan.release;
 	struct file_map image;
-	struct err ignored;
+	int rc = file_map(kernel, "kernel", &image, err);
 
-	if (file_map(kernel, "", &image, &ignored))
-		return;
+	if (rc)
+		return rc;
 	if (!release_of_image(image.data, image.size, release) && !release_of_name(kernel, release))
 		release[0] = 0;
 	file_unmap(&image);
+	return 0;
 }
 
 static bool open_below(struct module_tree *t, const char *dir, const char *below,
@@ -242,14 +243,13 @@ int exec_add_modules(struct run_options *o, struct buf *order, struct err *err)
 {
 	struct module_tree t;
 	struct search s = { .o = o, .t = &t, .err = err };
-	int rc;
+	int rc = find_release(o, err);
 
-	find_release(o);
-	if (o->plan.modules) {
+	if (!rc && o->plan.modules)
 		rc = open_given(o, &t, err);
-		if (rc)
-			return rc;
-	} else if (!find_tree(o, &t)) {
+	if (rc)
+		return rc;
+	if (!o->plan.modules && !find_tree(o, &t)) {
 		log_at(&o->machine.vm.log, LOG_INFO, "no modules for kernel %s (%s)",
 		       o->machine.image.kernel,
 		       o->plan.release[0] ? o->plan.release : "release unknown");
