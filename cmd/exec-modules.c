@@ -19,18 +19,19 @@
 
 /* ---- Where ---- */
 
-static void find_release(struct run_options *o)
+static int find_release(struct run_options *o, struct err *err)
 {
 	const char *kernel = o->machine.image.kernel;
 	char *release = o->plan.release;
 	struct file_map image;
-	struct err ignored;
+	int rc = file_map(kernel, "kernel", &image, err);
 
-	if (file_map(kernel, "", &image, &ignored))
-		return;
+	if (rc)
+		return rc;
 	if (!release_of_image(image.data, image.size, release) && !release_of_name(kernel, release))
 		release[0] = 0;
 	file_unmap(&image);
+	return 0;
 }
 
 static bool open_below(struct module_tree *t, const char *dir, const char *below,
@@ -257,8 +258,11 @@ static int put_files(struct search *s, struct buf *order)
 /* *found: the tree is open. */
 static int open_tree(struct run_options *o, struct module_tree *t, bool *found, struct err *err)
 {
-	find_release(o);
-	*found = true;
+	int rc = find_release(o, err);
+
+	*found = !rc;
+	if (rc)
+		return rc;
 	if (o->plan.modules)
 		return open_given(o, t, err);
 	*found = find_tree(o, t);

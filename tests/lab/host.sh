@@ -71,6 +71,23 @@ lab_tools()
 		bail "no room for the tools' disk"
 }
 
+# lab_module NAME: $LAB_OUT/NAME.ko is tests/lab/NAME, built for the lab's generic kernel.
+lab_module()
+{
+	for tool in gcc make; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
+	headers=$("$lab_dir/headers" "$lab_arch")
+	case $? in
+	0) ;;
+	3) skip_all "Debian's archive has no headers of $(cat "$("$lab_dir/fetch" "$lab_arch")/version-generic") (any more)" ;;
+	*) bail "tests/lab/headers failed" ;;
+	esac
+	rm -rf "$LAB_OUT/$1" "$LAB_OUT/$1.ko"
+	cp -r "$lab_dir/$1" "$LAB_OUT/$1" &&
+		env -u MAKEFLAGS -u MAKELEVEL make -C "$headers/build" M="$LAB_OUT/$1" CC=gcc modules >"$LAB_OUT/$1.log" 2>&1 &&
+		strip -g -o "$LAB_OUT/$1.ko" "$LAB_OUT/$1/$1.ko" ||
+		bail "cannot build the module $1: $(grep -i error "$LAB_OUT/$1.log" | head -n 3)"
+}
+
 # lab_network [TOOL...]: what labs with networks need, TOOLs too; and their guests' initrd, net.
 lab_network()
 {

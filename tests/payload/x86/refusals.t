@@ -133,6 +133,7 @@ refused 'knows none of that name' -k elf --user no-such-user -- true
 refused 'knows no group' -k elf --user root:no-such-group -- true
 refused 'USER or USER:GROUP' -k elf --user root: -- true
 refused 'no modules.dep there' -k elf --modules . -- true
+refused 'cannot open kernel nonexistent: No such file' -k nonexistent --modules . -- true
 refused 'one CPU only' --payload hello --irqchip none -c 2
 cp good.img log.img
 refused "guest's kernel, initrd, tree or disk" --payload hello -d log.img --console-log log.img
