@@ -198,6 +198,7 @@ static void v9p_destroy(struct virtio_dev *dev)
 	virtio_fini(dev);
 	p9_drop_all(&v->p9);
 	hash_free(&v->p9.fids);
+	hash_free(&v->p9.lockers);
 	tree_close(v->p9.tree);
 	free(v->p9.scratch);
 	free(v->p9.entries);
