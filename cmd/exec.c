@@ -2,6 +2,7 @@
 #include "cmd/exec.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,10 +73,33 @@ static int share_root(struct run_options *o, struct err *err)
 	return 0;
 }
 
+/* What the guest mounts there it mounts on folders, and makes none in what is somebody's own. */
+static int check_folders(const struct run_options *o, struct err *err)
+{
+	static const char *const folders[] = { "dev", "proc", "sys", "mnt" };
+	const char *root = o->plan.root;
+	bool shares = o->machine.n_shares;
+	char path[PATH_MAX];
+	struct stat st;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(folders) - !shares; i++) {
+		if (snprintf(path, sizeof(path), "%s/%s", root, folders[i]) >= (int)sizeof(path))
+			return err_set(err, ENAMETOOLONG, "--root %s: too long", root);
+		if (lstat(path, &st) || !S_ISDIR(st.st_mode))
+			return err_set(err, ENOTDIR,
+				       "--root %s has no folder %s for the guest to mount %s on; "
+				       "make it, or leave out %s",
+				       root, folders[i], i < 3 ? "its own" : "shares",
+				       i < 3 ? "--root-rw" : "--share or --root-rw");
+	}
+	return 0;
+}
+
 static int check_root(struct run_options *o, struct err *err)
 {
 	struct exec_plan *e = &o->plan;
 	struct stat st;
+	int rc;
 
 	if (!strcmp(e->root, "none"))
 		return e->root_rw ? err_set(err, EINVAL, "--root-rw: there is no root to write to")
@@ -91,7 +115,8 @@ static int check_root(struct run_options *o, struct err *err)
 		return err_set(err, ENOTDIR,
 			       "--root %s: not a directory; an image of a disk goes to -d",
 			       e->root);
-	return share_root(o, err);
+	rc = e->root_rw ? check_folders(o, err) : 0;
+	return rc ? rc : share_root(o, err);
 }
 
 /* The caller's directory is there where the root is the caller's. */

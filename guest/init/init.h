@@ -35,6 +35,8 @@ int mount_first(struct exec_failed *why);
 /* Where there is no devtmpfs, the devices that have come since. */
 void make_nodes(void);
 
+bool is_folder(const char *path);
+
 /* What a command expects, below the root that is there now; it may be read-only, and lack some. */
 void mount_rest(const struct order *o);
 
@@ -72,6 +74,9 @@ bool control_take(struct control *c, struct exec_message *m, void *data);
 
 /* Mounts the root that is asked for, and makes it this process's. */
 int enter_root(const struct order *o, struct exec_failed *why);
+
+/* May folders be made in it? Not in what is somebody's own. */
+bool root_is_ours(const struct order *o);
 
 /* To EXEC_SHARES. */
 int mount_shares(const struct order *o, struct exec_failed *why);
