@@ -68,7 +68,7 @@ static int share_root(struct run_options *o, struct err *err)
 		return err_set(err, ENOSPC, "%u directories are the most, and the root is one",
 			       MACHINE_SHARES);
 	m->shares[m->n_shares++] = (struct machine_share){
-		.tag = EXEC_ROOT_TAG, .dir = o->plan.root, .ro = !rw, .cow = !rw
+		.tag = EXEC_ROOT_TAG, .dir = o->plan.root, .is_root = true, .ro = !rw, .cow = !rw
 	};
 	return 0;
 }

@@ -390,6 +390,7 @@ int tree_open(const char *dir, bool read_only, unsigned int max_fds, struct tree
 	t->n_nodes = t->n_fds = 1;
 	t->max_fds = MAX(max_fds, TREE_FDS_MIN);
 	t->read_only = read_only;
+	t->counts_links = st.st_nlink;
 	t->uid = geteuid();
 	t->gid = getegid();
 	t->keeps_owners = !t->uid;
@@ -428,10 +429,9 @@ bool tree_name_ok(const char *name, size_t len)
 	return name[0] != '.' || (len > 1 && (name[1] != '.' || len > 2));
 }
 
-/* Of what was removed one holds no more than its last moments. */
 bool tree_alive(const struct tree *t)
 {
 	struct stat st;
 
-	return !fstat(t->root->fd, &st) && st.st_nlink;
+	return !fstat(t->root->fd, &st) && (st.st_nlink || !t->counts_links);
 }

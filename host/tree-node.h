@@ -31,6 +31,7 @@ struct tree {
 	unsigned int n_fds, max_fds;	   /* of nodes and of open files */
 	struct tree_node *newest, *oldest; /* of the open directories */
 	bool read_only, keeps_owners;
+	bool counts_links; /* of directories: one that is gone has none */
 	uint32_t uid, gid; /* ours, shown as root's unless keeps_owners */
 };
 

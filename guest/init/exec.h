@@ -27,6 +27,9 @@
  * The control port carries messages, both ways: a struct exec_message, then `len` bytes. Numbers
  * are little-endian, as every guest of ours is.
  *
+ * 126 and 127 are a shell's words for a command that can't be run, or isn't there. What can't be read (EIO)
+ * may well be there and fine: that is no status, but EXEC_FAILED.
+ *
  * The end: the command has exited; init closes the streams' ports when what was in the command's
  * pipes is written; it sends EXEC_EXITED with how many bytes that were. lkvm waits until it has had
  * so many and has written them, sends EXEC_ACK, and ends the VM; init powers off if it lives to.
@@ -83,7 +86,7 @@ struct exec_exited {
 };
 
 struct exec_failed {
-	uint32_t error; /* errno, 0 for none */
+	uint32_t error; /* errno, 0 for none; EIO: what the command lies on has died */
 	char text[256]; /* one line for people: what, and what the kernel lacks; ends in a NUL */
 };
 

@@ -95,10 +95,14 @@ struct child {
 	int pid;
 	int in, out, err; /* our ends of its pipes; with a tty: the master, twice, and -1 */
 	int slave;	  /* held, so that the pty doesn't end before the command does; or -1 */
+	int unread;	  /* for child_could_start() */
 };
 
 /* Its pipes or its pty, and the process. */
 int child_start(const struct order *o, struct child *c, struct exec_failed *why);
+
+/* When it has ended: -1, its file could not be read. Once. */
+int child_could_start(const struct order *o, struct child *c, struct exec_failed *why);
 
 /* execve() along PATH, which is in `env`. Returns an errno: ENOENT, not found. path.c. */
 int path_exec(char *const argv[], char *const env[]);

@@ -252,6 +252,12 @@ static void test_rules(struct fixture *f)
 		   !strcmp(exec_why(f->exec), "no ?[1mway: No such file or directory"),
 	   "a failure, byte by byte");
 	tear_down(f);
+	begin(f);
+	failed.error = EIO;
+	message(f, EXEC_FAILED, &failed, sizeof(failed));
+	ok(f->ends == 1 && f->how == EXEC_END_LOST && strstr(exec_why(f->exec), "output error"),
+	   "a root that can't be read: it was there, and nothing is known of the command");
+	tear_down(f);
 }
 
 static void test_messages(struct fixture *f)

@@ -410,10 +410,11 @@ static inline void remove_share(void)
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static inline struct virtio_dev *plug(struct machine *m, struct client *c, bool read_only)
+static inline struct virtio_dev *plug_with(struct machine *m, struct client *c, bool read_only,
+					   void (*died)(void *opaque))
 {
 	struct p9_config config = {
-		.name = "9p", .tag = "tag", .dir = dir, .read_only = read_only
+		.name = "9p", .tag = "tag", .dir = dir, .read_only = read_only, .died = died
 	};
 	struct virtio_dev *dev;
 
@@ -424,6 +425,11 @@ static inline struct virtio_dev *plug(struct machine *m, struct client *c, bool 
 	c->in = mem_at(&m->mem, IN, ROOM, MEM_R);
 	driver_start(m, 1, 1, SIZE);
 	return dev;
+}
+
+static inline struct virtio_dev *plug(struct machine *m, struct client *c, bool read_only)
+{
+	return plug_with(m, c, read_only, NULL);
 }
 
 #endif

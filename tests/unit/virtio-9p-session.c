@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* virtio/9p over time: locks, many fids, saved sessions, shares that may not be written, or die. */
+#include <linux/fuse.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #include "tests/unit/p9.h"
 
 static void test_locks(struct client *c)
@@ -256,6 +263,163 @@ static void test_saved_size(void)
 	buf_free(&second);
 }
 
+/* ---- Directories that die ---- */
+
+static _Atomic unsigned int deaths;
+
+static void died(void *opaque)
+{
+	(void)opaque;
+	deaths++;
+}
+
+/* Each refusal is an I/O error then. */
+static bool all_fails(struct client *c)
+{
+	bool so = walk(c, 0, 50, "file") == EIO && walk(c, 0, 50, "none") == EIO;
+
+	so &= mkdir_in(c, 0, "dir") == EIO && lcreate(c, 0, "new", O_RDWR) == EIO;
+	so &= mknod_in(c, 0, "new", S_IFIFO | 0600) == EIO && symlink_in(c, 0, "new", "x") == EIO;
+	so &= unlinkat_in(c, 0, "file", 0) == EIO && renameat_in(c, 0, "file", 0, "x") == EIO;
+	return so && getattr(c, 1) == EIO && lopen(c, 1, O_RDONLY) == EIO;
+}
+
+static void test_removed(void)
+{
+	struct virtio_dev *dev;
+	char whole[sizeof(dir)];
+	struct machine m;
+	struct client c;
+	bool so;
+
+	strcpy(whole, dir);
+	strcat(dir, "/sub");
+	mkdir(dir, 0755);
+	close(open(path_of("file"), O_CREAT | O_WRONLY, 0600));
+	dev = plug_with(&m, &c, false, died);
+	so = !version(&c, 65536, "9P2000.L") && !attach(&c, 0) && !walk(&c, 0, 1, "file");
+	so &= !walk(&c, 0, 2, "file") && !lopen(&c, 2, O_RDWR) && !write_at(&c, 2, 0, "here", 4);
+	ok(so && walk(&c, 0, 9, "none") == ENOENT && !deaths, "a directory");
+	unlink(path_of("file"));
+	ok(walk(&c, 0, 9, "file") == ENOENT && !deaths, "an empty one");
+	rmdir(dir);
+	ok(all_fails(&c), "one that is removed: nothing is known of what was in it");
+	ok(reads(&c, 2, 0, "here") && !write_at(&c, 2, 4, "!", 1), "what is open is");
+	ok(deaths == 1, "and its end is told once (%u times)", deaths);
+	ok(!version(&c, 65536, "9P2000.L") && !attach(&c, 0) && walk(&c, 0, 1, "file") == EIO,
+	   "another session finds nothing else");
+	device_unplug(dev);
+	machine_tear_down(&m);
+	strcpy(dir, whole);
+}
+
+/* A file system of our own, with one file in it that is called "file", and may be opened. */
+static void serve_fuse(int fd)
+{
+	static uint8_t in[1 << 18];
+
+	for (;;) {
+		struct fuse_in_header *h = (struct fuse_in_header *)in;
+		struct {
+			struct fuse_out_header h;
+			union {
+				struct fuse_init_out init;
+				struct fuse_entry_out entry;
+				struct fuse_attr_out attr;
+				struct fuse_open_out open;
+				struct fuse_statfs_out statfs;
+			};
+		} out = { .h.len = sizeof(out.h) };
+
+		if (read(fd, in, sizeof(in)) < (ssize_t)sizeof(*h))
+			continue;
+		out.h.unique = h->unique;
+		if (h->opcode == FUSE_INIT) {
+			out.init = (struct fuse_init_out){ .major = 7,
+							   .minor = 31,
+							   .max_write = 4096 };
+			out.h.len += sizeof(out.init);
+		} else if (h->opcode == FUSE_LOOKUP && !strcmp((char *)(h + 1), "file")) {
+			out.entry.nodeid = 2;
+			out.entry.attr =
+				(struct fuse_attr){ .ino = 2, .mode = S_IFREG | 0644, .nlink = 1 };
+			out.h.len += sizeof(out.entry);
+		} else if (h->opcode == FUSE_GETATTR) {
+			bool is_root = h->nodeid == 1;
+
+			out.attr.attr.ino = h->nodeid;
+			out.attr.attr.mode = is_root ? S_IFDIR | 0755 : S_IFREG | 0644;
+			out.attr.attr.nlink = is_root ? 2 : 1;
+			out.h.len += sizeof(out.attr);
+		} else if (h->opcode == FUSE_OPEN || h->opcode == FUSE_OPENDIR) {
+			out.h.len += sizeof(out.open);
+		} else if (h->opcode == FUSE_STATFS) {
+			out.h.len += sizeof(out.statfs);
+		} else if (h->opcode == FUSE_FORGET || h->opcode == FUSE_BATCH_FORGET) {
+			continue;
+		} else {
+			out.h.error = h->opcode == FUSE_LOOKUP ? -ENOENT : -ENOSYS;
+		}
+		if (write(fd, &out, out.h.len) < 0)
+			continue;
+	}
+}
+
+/* The process that serves it; 0: none can be had here. */
+static pid_t mount_fuse(void)
+{
+	int fd = open("/dev/fuse", O_RDWR);
+	char options[64];
+	pid_t pid;
+
+	snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+	if (fd < 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("test", dir, "fuse", 0, options)) {
+		close(fd);
+		return 0;
+	}
+	pid = fork();
+	if (!pid && !prctl(PR_SET_PDEATHSIG, SIGKILL))
+		serve_fuse(fd);
+	close(fd);
+	return pid;
+}
+
+static void test_broken(void)
+{
+	struct virtio_dev *dev;
+	char whole[sizeof(dir)];
+	struct machine m;
+	struct client c;
+	pid_t pid;
+	bool so;
+
+	strcpy(whole, dir);
+	strcat(dir, "/fuse");
+	mkdir(dir, 0755);
+	deaths = 0;
+	pid = mount_fuse();
+	if (!pid) {
+		ok(true, "# SKIP no file system of our own to be had");
+		strcpy(dir, whole);
+		return;
+	}
+	dev = plug_with(&m, &c, false, died);
+	so = !version(&c, 65536, "9P2000.L") && !attach(&c, 0) && !walk(&c, 0, 1, "file");
+	so &= !walk(&c, 0, 2, "file") && !lopen(&c, 2, O_RDWR) && walk(&c, 0, 9, "none") == ENOENT;
+	ok(so && !deaths, "a directory of a file system that works");
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ok(all_fails(&c) && read_at(&c, P9_TREAD, 2, 0, 1) == EIO &&
+		   write_at(&c, 2, 0, "x", 1) == EIO && with_fid(&c, P9_TFSYNC, 2) == EIO,
+	   "one of a file system that does not");
+	ok(deaths == 1 && !clunk(&c, 2) && !clunk(&c, 1), "the device lives");
+	device_unplug(dev);
+	machine_tear_down(&m);
+	umount2(dir, MNT_DETACH);
+	strcpy(dir, whole);
+}
+
 int main(void)
 {
 	struct virtio_dev *dev;
@@ -281,6 +445,8 @@ int main(void)
 	test_read_only_locks(&c);
 	device_unplug(dev);
 	machine_tear_down(&m);
+	test_removed();
+	test_broken();
 	remove_share();
 	return done_testing();
 }
