@@ -487,8 +487,8 @@ static unsigned int fds_for_each(unsigned int n)
 }
 
 /*
- * Of a command whose root is dead any status would be false: 127 for what was there a moment ago. What it had
- * told before counts (vm/verdict.h).
+ * Of a command whose root is dead any status would be false: 127 for what was there a moment ago.
+ * What it had told before counts (vm/verdict.h).
  */
 static void root_died(void *opaque)
 {

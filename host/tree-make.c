@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * New files. Between the call that makes a name and the one that says whose it is, somebody else may put
- * another file there: who writes to the share and is not us, while we may be root. So what is made is held
- * by an fd at once and looked at, and only then given away through that fd; nothing is done by a name twice.
- * What can't be given to whom it is for goes again.
+ * New files. Between the call that makes a name and the one that says whose it is, somebody else
+ * may put another file there: who writes to the share and is not us, while we may be root. So what
+ * is made is held by an fd at once and looked at, and only then given away through that fd; nothing
+ * is done by a name twice. What can't be given to whom it is for goes again.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -76,8 +76,8 @@ void tree_node_unpin(struct tree *t, struct tree_node *n)
 }
 
 /*
- * One component, which is not "..": without openat2 (Linux 5.6, and where a seccomp filter knows it)
- * the same open is as sound.
+ * One component, which is not "..": without openat2 (Linux 5.6, and where a seccomp filter knows
+ * it) the same open is as sound.
  */
 int tree_open_name(int dir_fd, const char *name)
 {

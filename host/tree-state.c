@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nodes, saved: n[4], and so many in the order of their numbers from 1 on; 0 is the root. Each is the number of
- * its directory[4], which comes before it, type[4] and name[s]. What has lost its name, or lies where one is
- * lost, has NO_PARENT and "": it is known that it was, no more.
+ * Nodes, saved: n[4], and so many in the order of their numbers from 1 on; 0 is the root. Each is
+ * the number of its directory[4], which comes before it, type[4] and name[s]. What has lost its
+ * name, or lies where one is lost, has NO_PARENT and "": it is known that it was, no more.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locks are the host's: others there, and other guests, see them. None is ever waited for; Linux's client asks
- * again, and it has settled already what is between the processes of its own guest.
+ * Locks are the host's: others there, and other guests, see them. None is ever waited for; Linux's
+ * client asks again, and it has settled already what is between the processes of its own guest.
  *
- * A lock is a process's, as fcntl(2) has it, and that is all that the protocol knows: whichever fid of a file a
- * process asks by, it is one owner, and two that ask by the same fid are two. (Which client it is need not be
- * looked at: a device has one.) So each owner has an open file of its own here, a locker, whose locks are the
- * host's own of open files (F_OFD_SETLK): what of a lock stays when a part is unlocked is the host kernel's
- * affair. A locker ends when its owner unlocks the whole file, which Linux's client does whenever a process closes
- * one that has locks, or when the fid is closed that it last locked by.
+ * A lock is a process's, as fcntl(2) has it, and that is all that the protocol knows: whichever fid
+ * of a file a process asks by, it is one owner, and two that ask by the same fid are two. (Which
+ * client it is need not be looked at: a device has one.) So each owner has an open file of its own
+ * here, a locker, whose locks are the host's own of open files (F_OFD_SETLK): what of a lock stays
+ * when a part is unlocked is the host kernel's affair. A locker ends when its owner unlocks the
+ * whole file, which Linux's client does whenever a process closes one that has locks, or when the
+ * fid is closed that it last locked by.
  *
- * flock() comes as a lock of the whole file, and ends with the process that took it, not with the last that has
- * the file from it: the protocol doesn't tell the one from the other. Only unlocking by another process is seen:
- * flock() asks to wait for that.
+ * flock() comes as a lock of the whole file, and ends with the process that took it, not with the
+ * last that has the file from it: the protocol doesn't tell the one from the other. Only unlocking
+ * by another process is seen: flock() asks to wait for that.
  *
- * Who may only read takes no locks from the host, but for itself: it is told of those that are in its way.
+ * Who may only read takes no locks from the host, but for itself: it is told of those that are in
+ * its way.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virtio/9p's own: what lies between one Tversion and the next. A client names files by fids, numbers
- * of its own choosing. A fid is a node of the tree (host/tree.h); once it is opened it has an fd too,
- * or it stands for an extended attribute that is read or written as a file is.
+ * virtio/9p's own: what lies between one Tversion and the next. A client names files by fids,
+ * numbers of its own choosing. A fid is a node of the tree (host/tree.h); once it is opened it has
+ * an fd too, or it stands for an extended attribute that is read or written as a file is.
  *
  * Requests are served in order, one at a time: nothing is ever left to flush. All on one thread.
  */

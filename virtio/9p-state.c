@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session, saved: msize[4], the nodes that its fids stand for (host/tree-state.c), n[4], and n fids in the
- * order of their numbers. Files are found again when they are next used: loading touches none. What has no
- * name any more is lost (ESTALE), as are locks.
+ * A session, saved: msize[4], the nodes that its fids stand for (host/tree-state.c), n[4], and n
+ * fids in the order of their numbers. Files are found again when they are next used: loading
+ * touches none. What has no name any more is lost (ESTALE), as are locks.
  *
- * A fid: number[4] uid[4] kind[1] flags[4] node[4]; an attribute's: also name[s] flags[4] writes[1] size[4]
- * done[4] value[size].
+ * A fid: number[4] uid[4] kind[1] flags[4] node[4]; an attribute's: also name[s] flags[4] writes[1]
+ * size[4] done[4] value[size].
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -21,14 +21,14 @@
  *	arg=WORD		the command
  *
  * Streams are ports of a virtio console, found by their names (/sys/class/virtio-ports/?/name). A
- * port that the host closes is at its end; one that the guest closes, too. lkvm's side is open before
- * a port's name can be read.
+ * port that the host closes is at its end; one that the guest closes, too. lkvm's side is open
+ * before a port's name can be read.
  *
  * The control port carries messages, both ways: a struct exec_message, then `len` bytes. Numbers
  * are little-endian, as every guest of ours is.
  *
- * 126 and 127 are a shell's words for a command that can't be run, or isn't there. What can't be read (EIO)
- * may well be there and fine: that is no status, but EXEC_FAILED.
+ * 126 and 127 are a shell's words for a command that can't be run, or isn't there. What can't be
+ * read (EIO) may well be there and fine: that is no status, but EXEC_FAILED.
  *
  * The end: the command has exited; init closes the streams' ports when what was in the command's
  * pipes is written; it sends EXEC_EXITED with how many bytes that were. lkvm waits until it has had

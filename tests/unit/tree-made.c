@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* host/tree: what is made is whose it shall be, or is not there; what is no directory holds nothing. */
+/* host/tree: what is made is whose it shall be, or is not there; what is no directory has no names. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

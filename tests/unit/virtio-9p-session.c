@@ -152,7 +152,7 @@ static bool host_may_lock(const char *name, short type, off_t start, off_t len)
 	return so;
 }
 
-/* Linux's client tells of every close() of a file with locks by an unlock of all, of whoever closes. */
+/* By Linux's client each close() of a file with locks unlocks all, for whoever closes it. */
 static void test_lock_owners(struct client *c)
 {
 	close(open(path_of("owned"), O_CREAT | O_WRONLY, 0600));
