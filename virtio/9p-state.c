@@ -185,11 +185,26 @@ static int load_all(struct p9 *p, struct reader *in)
 	return rc ? -EINVAL : 0;
 }
 
+/* We would save the same: nothing in it is useless, or there twice. */
+static bool is_ours(struct p9 *p, const uint8_t *from, size_t len)
+{
+	struct buf again = { 0 };
+	bool same;
+
+	p9_save(p, &again);
+	same = !again.failed && again.len == len && !memcmp(again.data, from, len);
+	buf_free(&again);
+	return same;
+}
+
 int p9_load(struct p9 *p, struct reader *in)
 {
 	struct p9 loaded = { .tree = p->tree, .scratch = p->scratch, .entries = p->entries };
+	const uint8_t *from = in->p;
 	int rc = load_all(&loaded, in);
 
+	if (!rc && !is_ours(&loaded, from, (size_t)(in->p - from)))
+		rc = -EINVAL;
 	if (!rc) {
 		struct p9 before = *p;
 

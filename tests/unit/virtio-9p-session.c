@@ -246,6 +246,12 @@ static void test_saved_size(void)
 	p9_save(&again, &second);
 	ok(saved.len == second.len && !memcmp(saved.data, second.data, saved.len),
 	   "and saved once more");
+	/* All fids are the root's, and none of the directories is of any use. */
+	for (size_t i = saved.len - 4; i > saved.len - 1000 * 17; i -= 17)
+		put_le32(saved.data + i, 0);
+	in = (struct reader){ .p = saved.data, .left = saved.len };
+	ok(p9_load(&again, &in) == -EINVAL && again.fids.count == 1000,
+	   "but not with what is of no use");
 	p9_drop_all(&again);
 	hash_free(&again.fids);
 	at = tree_get(p9_fid_find(&p, 0)->node);
