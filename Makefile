@@ -77,7 +77,7 @@ obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.
 
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
-obj-$(CONFIG_VIRTIO_9P) += host/tree.o host/tree-node.o
+obj-$(CONFIG_VIRTIO_9P) += host/tree.o host/tree-node.o host/tree-make.o host/tree-state.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
 
 obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.o vm/device.o vm/verdict.o

@@ -369,6 +369,17 @@ static unsigned int fds_for_each(unsigned int n)
 	return (unsigned int)MIN((limit.rlim_cur - others) / n, most);
 }
 
+/*
+ * Of a command whose root is dead any status would be false: 127 for what was there a moment ago.
+ * What it had told before counts (vm/verdict.h).
+ */
+static void root_died(void *opaque)
+{
+	struct machine *m = opaque;
+
+	vm_end(m->vm, VERDICT_ROOT, 0);
+}
+
 static int add_share(struct machine *m, unsigned int i, struct err *err)
 {
 	const struct machine_share *s = &m->config->shares[i];
@@ -378,6 +389,8 @@ static int add_share(struct machine *m, unsigned int i, struct err *err)
 		.dir = s->dir,
 		.read_only = s->ro,
 		.max_fds = fds_for_each(m->config->n_shares),
+		.died = s->is_root ? root_died : NULL,
+		.opaque = m,
 	};
 
 	snprintf(m->share_names[i], sizeof(m->share_names[i]), "virtio-9p.%u", i);

@@ -52,7 +52,8 @@ struct machine_exec {
 struct machine_share {
 	const char *tag, *dir;
 	bool ro;
-	bool cow; /* `ro` here; who mounts it lays something over it to write to */
+	bool is_root; /* of a command: without it nothing of that is left */
+	bool cow;     /* `ro` here; who mounts it lays something over it to write to */
 };
 
 struct machine_config {

@@ -2,6 +2,7 @@
 #include "cmd/exec.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ static int share_root(struct run_options *o, struct err *err)
 	const struct exec_plan *e = &o->plan;
 	const struct machine_share root = { .tag = EXEC_ROOT_TAG,
 					    .dir = e->root,
+					    .is_root = true,
 					    .ro = !e->root_rw,
 					    .cow = !e->root_rw && !e->root_ro };
 	int rc = exec_share(o, &root, err);
@@ -81,10 +83,35 @@ static int share_root(struct run_options *o, struct err *err)
 	return rc ? rc : exec_share_host(o, e->root, e->root_rw || e->root_ro, err);
 }
 
+/* What the guest mounts there it mounts on folders, and makes none in what is somebody's own. */
+static int check_folders(const struct run_options *o, struct err *err)
+{
+	static const char *const folders[] = { "dev", "proc", "sys", "mnt" };
+	const struct exec_plan *e = &o->plan;
+	bool shares = o->machine.n_shares;
+	char path[PATH_MAX];
+	struct stat st;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(folders) - !shares; i++) {
+		if (snprintf(path, sizeof(path), "%s/%s", e->root, folders[i]) >= (int)sizeof(path))
+			return err_set(err, ENAMETOOLONG, "--root %s: too long", e->root);
+		if (lstat(path, &st) || !S_ISDIR(st.st_mode))
+			return err_set(err, ENOTDIR,
+				       "%s %s has no folder %s for the guest to mount %s on; make "
+				       "it, or %s%s",
+				       e->dir ? "--disk" : "--root", e->root, folders[i],
+				       i < 3 ? "its own" : "shares",
+				       e->dir ? "say cow behind a comma" : "leave out --root-rw",
+				       i < 3 ? "" : ", or --share");
+	}
+	return 0;
+}
+
 static int check_root(struct run_options *o, struct err *err)
 {
 	struct exec_plan *e = &o->plan;
 	struct stat st;
+	int rc;
 
 	if (!strcmp(e->root, "none"))
 		return e->root_rw ? err_set(err, EINVAL, "--root-rw: there is no root to write to")
@@ -100,7 +127,8 @@ static int check_root(struct run_options *o, struct err *err)
 		return err_set(err, ENOTDIR,
 			       "--root %s: not a directory; an image of a disk goes to -d",
 			       e->root);
-	return share_root(o, err);
+	rc = e->root_rw || e->root_ro ? check_folders(o, err) : 0;
+	return rc ? rc : share_root(o, err);
 }
 
 /* The caller's directory is there where the root is the caller's. */

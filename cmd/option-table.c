@@ -431,7 +431,8 @@ const struct option run_option_table[] = {
 	  "given: the directory of -d, or /dev/vda if there is a disk, else the host's root.",
 	  "--payload exec -p \"hello started exited=0 ack\" --root / -- true" },
 	{ "root-rw", 0, NULL, WORKS, option_set_root_rw,
-	  "For a command: what it writes goes to the --root itself.",
+	  "For a command: what it writes goes to the --root itself. Nothing is made there but by the command: the "
+	  "folders dev, proc and sys, and mnt for --share, must be there.",
 	  "--payload exec -p \"hello started exited=0 ack\" --root-rw -- true" },
 	{ "env", 0, "NAME[=VALUE]", WORKS, option_set_env,
 	  "For a command: a variable of its environment, from here if no value is given; may be repeated. Else "

@@ -336,7 +336,8 @@ static void failed(struct exec *e, const struct exec_failed *m, struct end *end)
 	len = strlen(e->why);
 	if (m->error)
 		snprintf(e->why + len, sizeof(e->why) - len, ": %.60s", strerror((int)m->error));
-	over(e, EXEC_END_FAILED, 0, end);
+	/* What it lies on was there, and died: of the command that says nothing. */
+	over(e, m->error == EIO ? EXEC_END_LOST : EXEC_END_FAILED, 0, end);
 }
 
 static void handle(struct exec *e, const struct exec_message *m, struct end *end)

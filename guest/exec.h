@@ -24,7 +24,7 @@ struct exec;
 enum exec_end {
 	EXEC_END_STATUS, /* value: the command's status */
 	EXEC_END_FAILED, /* the guest's init says that there will be no command: exec_why() */
-	EXEC_END_LOST,	 /* the guest broke the rules: exec_why() */
+	EXEC_END_LOST,	 /* it broke the rules, or can't read its root any more: exec_why() */
 };
 
 struct exec_config {

@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -75,10 +76,10 @@ void tree_node_unpin(struct tree *t, struct tree_node *n)
 }
 
 /*
- * One component, which is not "..": without openat2 (Linux 5.6, and where a seccomp filter knows it)
- * the same open is as sound.
+ * One component, which is not "..": without openat2 (Linux 5.6, and where a seccomp filter knows
+ * it) the same open is as sound.
  */
-static int open_name(int dir_fd, const char *name)
+int tree_open_name(int dir_fd, const char *name)
 {
 	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
@@ -128,7 +129,7 @@ static int open_node(struct tree *t, struct tree_node *n)
 		tree_node_unpin(t, parent);
 		return rc;
 	}
-	fd = open_name(parent->fd, n->name);
+	fd = tree_open_name(parent->fd, n->name);
 	tree_node_unpin(t, parent);
 	rc = fd < 0 ? fd : check_opened(n, fd);
 	if (rc) {
@@ -158,6 +159,21 @@ int tree_node_fd(struct tree *t, struct tree_node *node)
 	for (n = n->down; n && !rc; n = n->down)
 		rc = open_node(t, n);
 	return rc ? rc : node->fd;
+}
+
+int tree_dir_fd(struct tree *t, struct tree_node *dir)
+{
+	int fd = dir->type == S_IFDIR ? tree_node_fd(t, dir) : -ENOTDIR;
+
+	return fd >= 0 && dir->closed ? -EACCES : fd;
+}
+
+struct tree_fd_path tree_fd_path(int fd)
+{
+	struct tree_fd_path path;
+
+	snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
+	return path;
 }
 
 void tree_node_release(struct tree *t, struct tree_node *node)
@@ -204,8 +220,8 @@ void tree_node_detach(struct tree *t, struct tree_node *n)
 	n->detached = true;
 }
 
-static struct tree_node *new_node(struct tree *t, struct tree_node *dir, const char *name,
-				  uint32_t type, bool detached)
+struct tree_node *tree_node_new(struct tree *t, struct tree_node *dir, const char *name,
+				uint32_t type, bool detached)
 {
 	struct tree_node *n;
 
@@ -249,7 +265,7 @@ int tree_node_of(struct tree *t, struct tree_node *dir, const char *name, const 
 	} else {
 		if (n)
 			tree_node_detach(t, n); /* the host has put another there */
-		n = new_node(t, dir, name, st->st_mode & S_IFMT, false);
+		n = tree_node_new(t, dir, name, st->st_mode & S_IFMT, false);
 	}
 	if (!n)
 		return -ENFILE;
@@ -319,65 +335,6 @@ struct tree_node *tree_parent(struct tree_node *node)
 	return tree_get(node->parent ? node->parent : node);
 }
 
-uint32_t tree_type(const struct tree_node *node)
-{
-	return node->type;
-}
-
-int tree_path(const struct tree_node *node, char *buf, size_t size)
-{
-	size_t at = size, len;
-
-	buf[0] = 0;
-	for (; node->parent; node = node->parent) {
-		len = strlen(node->name) + (at < size); /* and the slash behind it */
-		if (node->detached || len > at)
-			return -ESTALE;
-		at -= len;
-		memcpy(buf + at, node->name, strlen(node->name));
-		if (at + len < size)
-			buf[at + len - 1] = '/';
-	}
-	memmove(buf, buf + at, size - at);
-	return (int)(size - at);
-}
-
-/* One step of a path: what is there already must be of that kind, too. */
-static int step_named(struct tree *t, struct tree_node **at, const char *name, uint32_t type)
-{
-	struct tree_node *next = tree_get(tree_node_find(t, *at, name));
-
-	if (!next)
-		next = new_node(t, *at, name, type, false);
-	tree_put(t, *at);
-	*at = next;
-	return !next ? -ENFILE : next->type != type ? -EINVAL : 0;
-}
-
-int tree_named(struct tree *t, char *path, uint32_t type, struct tree_node **out)
-{
-	struct tree_node *at = tree_root(t);
-	char *name;
-	int rc = 0;
-
-	while (!rc && path && *path && (name = strsep(&path, "/")))
-		rc = !tree_name_ok(name, strlen(name))
-			     ? -EINVAL
-			     : step_named(t, &at, name, path ? S_IFDIR : type);
-	if (!rc && at->type != type)
-		rc = -EINVAL;
-	if (rc)
-		tree_put(t, at);
-	*out = rc ? NULL : at;
-	return rc;
-}
-
-int tree_nameless(struct tree *t, uint32_t type, struct tree_node **out)
-{
-	*out = new_node(t, t->root, "", type, true);
-	return *out ? 0 : -ENFILE;
-}
-
 bool tree_is_root(const struct tree_node *node)
 {
 	return !node->parent;
@@ -433,6 +390,7 @@ int tree_open(const char *dir, bool read_only, unsigned int max_fds, struct tree
 	t->n_nodes = t->n_fds = 1;
 	t->max_fds = MAX(max_fds, TREE_FDS_MIN);
 	t->read_only = read_only;
+	t->counts_links = st.st_nlink;
 	t->uid = geteuid();
 	t->gid = getegid();
 	t->keeps_owners = !t->uid;
@@ -469,4 +427,11 @@ bool tree_name_ok(const char *name, size_t len)
 	if (!len || len > TREE_NAME_MAX || memchr(name, '/', len) || memchr(name, 0, len))
 		return false;
 	return name[0] != '.' || (len > 1 && (name[1] != '.' || len > 2));
+}
+
+bool tree_alive(const struct tree *t)
+{
+	struct stat st;
+
+	return !fstat(t->root->fd, &st) && (st.st_nlink || !t->counts_links);
 }

@@ -12,32 +12,9 @@
 #include "host/tree-node.h"
 #include "util/util.h"
 
-#define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_APPEND | O_SYNC | O_DSYNC | O_DIRECTORY)
-#define OPEN_ALWAYS (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
-#define CREATE_TRIES 3
-
-/* 0 or -1 with errno, as the C library has it, into ours. */
-static int result(int rc)
-{
-	return rc < 0 ? -errno : rc;
-}
-
-/* The way to the file itself for calls that take no O_PATH fd: this link leads nowhere else. */
-struct fd_path {
-	char text[32];
-};
-
-static struct fd_path path_of(int fd)
-{
-	struct fd_path path;
-
-	snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
-	return path;
-}
-
 /* ---- What it is ---- */
 
-static void show_owner(const struct tree *t, struct stat *st)
+void tree_show_owner(const struct tree *t, struct stat *st)
 {
 	if (t->keeps_owners)
 		return;
@@ -49,13 +26,11 @@ static void show_owner(const struct tree *t, struct stat *st)
 
 static int stat_name(struct tree *t, struct tree_node *dir, const char *name, struct stat *st)
 {
-	int fd = tree_node_fd(t, dir);
+	int fd = tree_dir_fd(t, dir);
 
 	if (fd < 0)
 		return fd;
-	if (dir->closed)
-		return -EACCES;
-	return result(fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT));
+	return tree_result(fstatat(fd, name, st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT));
 }
 
 int tree_walk(struct tree *t, struct tree_node *dir, const char *name, struct tree_node **out,
@@ -65,7 +40,7 @@ int tree_walk(struct tree *t, struct tree_node *dir, const char *name, struct tr
 
 	if (!rc)
 		rc = tree_node_of(t, dir, name, st, out);
-	show_owner(t, st);
+	tree_show_owner(t, st);
 	return rc;
 }
 
@@ -75,22 +50,22 @@ int tree_stat(struct tree *t, struct tree_node *node, struct stat *st)
 	int rc;
 
 	if (node->fd >= 0)
-		rc = result(fstat(node->fd, st));
+		rc = tree_result(fstat(node->fd, st));
 	else if (node->detached)
 		rc = -ESTALE;
 	else
 		rc = stat_name(t, node->parent, node->name, st);
 	if (!rc && (st->st_mode & S_IFMT) != node->type)
 		rc = -ESTALE;
-	show_owner(t, st);
+	tree_show_owner(t, st);
 	return rc;
 }
 
 int tree_stat_fd(const struct tree *t, int fd, struct stat *st)
 {
-	int rc = result(fstat(fd, st));
+	int rc = tree_result(fstat(fd, st));
 
-	show_owner(t, st);
+	tree_show_owner(t, st);
 	return rc;
 }
 
@@ -115,9 +90,9 @@ static int open_again(const struct tree *t, const struct tree_node *n, int fd, i
 		return -ENXIO;
 	/* O_NOFOLLOW would be meant for the link in /proc; the file itself is known to be none. */
 	if (n->type == S_IFDIR)
-		again = openat(fd, ".", flags | OPEN_ALWAYS | O_DIRECTORY);
+		again = openat(fd, ".", flags | TREE_OPEN_ALWAYS | O_DIRECTORY);
 	else
-		again = open(path_of(fd).text, flags | (OPEN_ALWAYS & ~O_NOFOLLOW));
+		again = open(tree_fd_path(fd).text, flags | (TREE_OPEN_ALWAYS & ~O_NOFOLLOW));
 	if (again < 0)
 		return -errno;
 	if (!tree_stat_fd(t, again, st) && (st->st_mode & S_IFMT) == n->type &&
@@ -138,12 +113,25 @@ int tree_open_node(struct tree *t, struct tree_node *node, int flags, struct sta
 		return rc;
 	fd = tree_node_fd(t, node);
 	if (fd >= 0) {
-		fd = open_again(t, node, fd, flags & OPEN_FLAGS, st);
+		fd = open_again(t, node, fd, flags & TREE_OPEN_FLAGS, st);
 		tree_node_release(t, node);
 	}
 	if (fd < 0)
 		tree_fd_end(t);
 	return fd;
+}
+
+int tree_reopen(struct tree *t, int fd, int flags)
+{
+	int again, rc = tree_fd_begin(t);
+
+	if (rc)
+		return rc;
+	again = tree_result(open(tree_fd_path(fd).text,
+				 (flags & TREE_OPEN_FLAGS) | (TREE_OPEN_ALWAYS & ~O_NOFOLLOW)));
+	if (again < 0)
+		tree_fd_end(t);
+	return again;
 }
 
 void tree_close_fd(struct tree *t, int fd)
@@ -152,146 +140,12 @@ void tree_close_fd(struct tree *t, int fd)
 	tree_fd_end(t);
 }
 
-/* ---- Making ---- */
-
-/* Set-id bits come last: to change the owner takes them away. */
-#define PERMISSIONS 0777u
-#define SET_BITS 07000u
-
-static int own_fd(const struct tree *t, int fd, mode_t mode, const struct tree_owner *owner)
-{
-	if (t->keeps_owners && fchown(fd, owner->uid, owner->gid))
-		return -errno;
-	return mode & SET_BITS ? result(fchmod(fd, mode & 07777)) : 0;
-}
-
-static int create_new(struct tree *t, int dir_fd, const char *name, int flags, mode_t mode,
-		      const struct tree_owner *owner, struct stat *st)
-{
-	int fd = openat(dir_fd, name, (flags & OPEN_FLAGS) | OPEN_ALWAYS | O_CREAT | O_EXCL,
-			mode & PERMISSIONS);
-	int rc;
-
-	if (fd < 0)
-		return -errno;
-	rc = own_fd(t, fd, mode, owner);
-	if (!rc)
-		rc = tree_stat_fd(t, fd, st);
-	if (!rc)
-		return fd;
-	close(fd);
-	return rc;
-}
-
-/* It is there: as if it had been walked to and opened. */
-static int open_existing(struct tree *t, struct tree_node *dir, const char *name, int flags,
-			 struct tree_node **out, struct stat *st)
-{
-	int fd = tree_walk(t, dir, name, out, st);
-
-	if (fd)
-		return fd;
-	fd = tree_open_node(t, *out, flags, st);
-	if (fd < 0) {
-		tree_put(t, *out);
-		*out = NULL;
-	}
-	return fd;
-}
-
-static int open_new(struct tree *t, struct tree_node *dir, const char *name, int flags, mode_t mode,
-		    const struct tree_owner *owner, struct tree_node **out, struct stat *st)
-{
-	int fd, dir_fd, rc = tree_fd_begin(t);
-
-	if (rc)
-		return rc;
-	dir_fd = tree_node_fd(t, dir);
-	fd = dir_fd < 0 ? dir_fd : create_new(t, dir_fd, name, flags, mode, owner, st);
-	if (fd < 0) {
-		tree_fd_end(t);
-		return fd;
-	}
-	rc = tree_node_of(t, dir, name, st, out);
-	if (rc)
-		tree_close_fd(t, fd);
-	return rc ? rc : fd;
-}
-
-int tree_create(struct tree *t, struct tree_node *dir, const char *name, int flags, mode_t mode,
-		const struct tree_owner *owner, struct tree_node **out, struct stat *st)
-{
-	int fd = -EROFS;
-
-	/* What a name means may change between the two: somebody else is at work there. */
-	for (int i = 0; !t->read_only && i < CREATE_TRIES; i++) {
-		fd = open_new(t, dir, name, flags, mode, owner, out, st);
-		if (fd != -EEXIST || flags & O_EXCL)
-			break;
-		fd = open_existing(t, dir, name, flags, out, st);
-		if (fd != -ENOENT)
-			break;
-	}
-	return fd;
-}
-
-/* What was just made is there under its name: who it belongs to, its set-id bits, what it is. */
-static int finish_made(struct tree *t, struct tree_node *dir, const char *name, mode_t mode,
-		       const struct tree_owner *owner, struct stat *st)
-{
-	struct tree_node *n = NULL;
-	int fd, rc = tree_walk(t, dir, name, &n, st);
-
-	if (rc || (!t->keeps_owners && !(mode & SET_BITS)))
-		goto out;
-	fd = rc = tree_node_fd(t, n);
-	if (fd >= 0)
-		rc = t->keeps_owners
-			     ? result(fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH))
-			     : 0;
-	if (!rc && mode & SET_BITS)
-		rc = result(chmod(path_of(fd).text, mode & 07777));
-	if (!rc)
-		rc = tree_stat(t, n, st);
-	tree_node_release(t, n);
-out:
-	tree_put(t, n);
-	return rc;
-}
-
-int tree_mkdir(struct tree *t, struct tree_node *dir, const char *name, mode_t mode,
-	       const struct tree_owner *owner, struct stat *st)
-{
-	int fd = t->read_only ? -EROFS : tree_node_fd(t, dir);
-
-	if (fd >= 0)
-		fd = result(mkdirat(fd, name, mode & PERMISSIONS));
-	return fd ? fd : finish_made(t, dir, name, mode, owner, st);
-}
-
-int tree_make(struct tree *t, struct tree_node *dir, const char *name, mode_t mode,
-	      const struct tree_owner *owner, struct stat *st)
-{
-	int fd = t->read_only ? -EROFS : tree_node_fd(t, dir);
-
-	if (fd >= 0 && mode & S_IFMT && !S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode))
-		return -EPERM;
-	if (fd >= 0)
-		fd = result(mknodat(fd, name, mode & (S_IFMT | PERMISSIONS), 0));
-	return fd ? fd : finish_made(t, dir, name, mode, owner, st);
-}
-
-int tree_symlink(struct tree *t, struct tree_node *dir, const char *name, const char *target,
-		 const struct tree_owner *owner, struct stat *st)
-{
-	int fd = t->read_only ? -EROFS : tree_node_fd(t, dir);
-
-	if (fd >= 0)
-		fd = result(symlinkat(target, fd, name));
-	return fd ? fd : finish_made(t, dir, name, 0, owner, st);
-}
-
 /* ---- Names ---- */
+
+static int pin_dir(struct tree *t, struct tree_node *dir)
+{
+	return dir->type == S_IFDIR ? tree_node_pin(t, dir) : -ENOTDIR;
+}
 
 int tree_link(struct tree *t, struct tree_node *node, struct tree_node *dir, const char *name)
 {
@@ -299,7 +153,7 @@ int tree_link(struct tree *t, struct tree_node *node, struct tree_node *dir, con
 
 	if (t->read_only)
 		return -EROFS;
-	rc = tree_node_pin(t, dir);
+	rc = pin_dir(t, dir);
 	if (rc)
 		return rc;
 	fd = tree_node_fd(t, node);
@@ -307,7 +161,8 @@ int tree_link(struct tree *t, struct tree_node *node, struct tree_node *dir, con
 	if (fd < 0)
 		rc = fd;
 	else
-		rc = result(linkat(AT_FDCWD, path_of(fd).text, dir_fd, name, AT_SYMLINK_FOLLOW));
+		rc = tree_result(
+			linkat(AT_FDCWD, tree_fd_path(fd).text, dir_fd, name, AT_SYMLINK_FOLLOW));
 	tree_node_release(t, node);
 	tree_node_unpin(t, dir);
 	return rc;
@@ -338,8 +193,8 @@ int tree_unlink(struct tree *t, struct tree_node *dir, const char *name, bool is
 	if (t->read_only)
 		return -EROFS;
 	kept = keep(t, dir, name);
-	fd = tree_node_fd(t, dir);
-	rc = fd < 0 ? fd : result(unlinkat(fd, name, is_dir ? AT_REMOVEDIR : 0));
+	fd = tree_dir_fd(t, dir);
+	rc = fd < 0 ? fd : tree_result(unlinkat(fd, name, is_dir ? AT_REMOVEDIR : 0));
 	if (!rc)
 		name_gone(t, kept, dir, name);
 	else if (kept)
@@ -358,7 +213,7 @@ static int rename_pinned(struct tree *t, struct tree_node *from, const char *nam
 {
 	struct tree_node *moved = tree_node_find(t, from, name);
 	struct tree_node *over = keep(t, to, new_name);
-	int rc = result(renameat(from->fd, name, to->fd, new_name));
+	int rc = tree_result(renameat(from->fd, name, to->fd, new_name));
 
 	if (rc || same_file(moved, over)) {
 		if (over)
@@ -374,13 +229,13 @@ static int rename_pinned(struct tree *t, struct tree_node *from, const char *nam
 int tree_rename(struct tree *t, struct tree_node *from, const char *name, struct tree_node *to,
 		const char *new_name)
 {
-	int rc = t->read_only ? -EROFS : tree_node_pin(t, from);
+	int rc = t->read_only ? -EROFS : pin_dir(t, from);
 
 	if (rc)
 		return rc;
 	/* What moves may have been the last that held it. */
 	tree_get(from);
-	rc = tree_node_pin(t, to);
+	rc = pin_dir(t, to);
 	if (!rc) {
 		rc = rename_pinned(t, from, name, to, new_name);
 		tree_node_unpin(t, to);
@@ -414,7 +269,7 @@ int tree_readlink(struct tree *t, struct tree_node *node, char *buf, size_t size
 	int fd = tree_node_fd(t, node);
 
 	if (fd >= 0) {
-		fd = result((int)readlinkat(fd, "", buf, size));
+		fd = tree_result((int)readlinkat(fd, "", buf, size));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -427,7 +282,7 @@ int tree_chmod(struct tree *t, struct tree_node *node, mode_t mode)
 	int fd = t->read_only ? -EROFS : tree_node_fd(t, node);
 
 	if (fd >= 0) {
-		fd = result(chmod(path_of(fd).text, mode & 07777));
+		fd = tree_result(chmod(tree_fd_path(fd).text, mode & 07777));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -443,7 +298,7 @@ int tree_chown(struct tree *t, struct tree_node *node, uint32_t uid, uint32_t gi
 		uid = t->uid;
 	if (!t->keeps_owners && !gid)
 		gid = t->gid;
-	fd = result(fchownat(fd, "", uid, gid, AT_EMPTY_PATH));
+	fd = tree_result(fchownat(fd, "", uid, gid, AT_EMPTY_PATH));
 	tree_node_release(t, node);
 	return fd;
 }
@@ -458,7 +313,8 @@ int tree_truncate(struct tree *t, struct tree_node *node, uint64_t size)
 		return node->type == S_IFDIR ? -EISDIR : -EINVAL;
 	fd = tree_node_fd(t, node);
 	if (fd >= 0) {
-		fd = node->closed ? -EACCES : result(truncate(path_of(fd).text, (off_t)size));
+		fd = node->closed ? -EACCES
+				  : tree_result(truncate(tree_fd_path(fd).text, (off_t)size));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -469,7 +325,7 @@ int tree_set_times(struct tree *t, struct tree_node *node, const struct timespec
 	int fd = t->read_only ? -EROFS : tree_node_fd(t, node);
 
 	if (fd >= 0) {
-		fd = result(utimensat(AT_FDCWD, path_of(fd).text, times, 0));
+		fd = tree_result(utimensat(AT_FDCWD, tree_fd_path(fd).text, times, 0));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -480,7 +336,7 @@ int tree_statfs(struct tree *t, struct tree_node *node, struct statfs *fs)
 	int fd = tree_node_fd(t, node);
 
 	if (fd >= 0) {
-		fd = result(fstatfs(fd, fs));
+		fd = tree_result(fstatfs(fd, fs));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -498,7 +354,7 @@ int tree_xattr_get(struct tree *t, struct tree_node *node, const char *name, voi
 	int fd = has_xattr(t, name) ? tree_node_fd(t, node) : -EOPNOTSUPP;
 
 	if (fd >= 0) {
-		fd = result((int)getxattr(path_of(fd).text, name, buf, size));
+		fd = tree_result((int)getxattr(tree_fd_path(fd).text, name, buf, size));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -527,7 +383,7 @@ int tree_xattr_list(struct tree *t, struct tree_node *node, char *buf)
 
 	if (fd < 0)
 		return fd;
-	fd = result((int)listxattr(path_of(fd).text, buf, TREE_XATTR_MAX));
+	fd = tree_result((int)listxattr(tree_fd_path(fd).text, buf, TREE_XATTR_MAX));
 	tree_node_release(t, node);
 	return fd > 0 ? filter_names(t, buf, fd) : fd;
 }
@@ -538,7 +394,7 @@ int tree_xattr_set(struct tree *t, struct tree_node *node, const char *name, con
 	int fd = t->read_only ? -EROFS : has_xattr(t, name) ? tree_node_fd(t, node) : -EOPNOTSUPP;
 
 	if (fd >= 0) {
-		fd = result(setxattr(path_of(fd).text, name, value, size, flags));
+		fd = tree_result(setxattr(tree_fd_path(fd).text, name, value, size, flags));
 		tree_node_release(t, node);
 	}
 	return fd;
@@ -549,7 +405,7 @@ int tree_xattr_remove(struct tree *t, struct tree_node *node, const char *name)
 	int fd = t->read_only ? -EROFS : has_xattr(t, name) ? tree_node_fd(t, node) : -EOPNOTSUPP;
 
 	if (fd >= 0) {
-		fd = result(removexattr(path_of(fd).text, name));
+		fd = tree_result(removexattr(tree_fd_path(fd).text, name));
 		tree_node_release(t, node);
 	}
 	return fd;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A directory of the host's with all below it, for somebody who must not get at anything else, nor at
- * what is no file: a guest.
+ * A directory of the host's with all below it, for somebody who must not get at anything else, nor
+ * at what is no file: a guest.
  *
  * Files are nodes: a parent and a name, which tree_rename() keeps right for those who hold them. A
  * name is one component, and no path is ever handed to the kernel: each step is taken from a
  * directory that is open (O_PATH), by a name without a slash that is not "..", and never through a
  * symbolic link. So there is nothing that links, or renames at the wrong moment, could lead astray.
- * What is opened for reading or writing is opened by O_PATH first, looked at, and if it is a regular
- * file or a directory opened again through that very fd (/proc/self/fd): a device, FIFO or socket
- * never is. Other file systems that are mounted below are part of the tree; procfs is not, as its
- * files are no files but this host's processes, ourselves among them.
+ * What is opened for reading or writing is opened by O_PATH first, looked at, and if it is a
+ * regular file or a directory opened again through that very fd (/proc/self/fd): a device, FIFO or
+ * socket never is. Other file systems that are mounted below are part of the tree; procfs is not,
+ * as its files are no files but this host's processes, ourselves among them.
  *
  * Directories stay open as long as there is room (max_fds), and are found again by their names. A
  * file that is no directory is its name, until the guest takes that away: then it is kept open, so
@@ -34,6 +34,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "util/buf.h"
 #include "util/log.h"
 
 #define TREE_NAME_MAX 255
@@ -61,6 +62,12 @@ void tree_close(struct tree *t);
  */
 void tree_use_thread(void);
 
+/*
+ * False: the directory itself is gone, or its file system does not answer. Then nothing in it can
+ * be found, and that says nothing about what there is.
+ */
+bool tree_alive(const struct tree *t);
+
 /* A reference more; NULL stays NULL. And one less. */
 struct tree_node *tree_get(struct tree_node *node);
 void tree_put(struct tree *t, struct tree_node *node);
@@ -72,14 +79,16 @@ struct tree_node *tree_parent(struct tree_node *node);
 bool tree_is_root(const struct tree_node *node);
 
 /*
- * To save a node, and find it again: its path below the root, without a NUL, and how long it is; -ESTALE:
- * it has none any more, or a longer one. A reference to what has this path (which is cut up) and is
- * of this S_IFMT, without a look at whether it is there; and one to what has lost its name.
+ * To save nodes, and find them again. Each is saved once, with all above it, and has a number then,
+ * until it is told that all is saved: see tree-state.c. tree_load(): by their numbers, a reference
+ * to each, without a look at whether it is there; they are to be given back by tree_loaded(),
+ * whatever it returned.
  */
-int tree_path(const struct tree_node *node, char *buf, size_t size);
-uint32_t tree_type(const struct tree_node *node);
-int tree_named(struct tree *t, char *path, uint32_t type, struct tree_node **out);
-int tree_nameless(struct tree *t, uint32_t type, struct tree_node **out);
+void tree_save(struct tree_node *const nodes[], uint32_t n, struct buf *out);
+uint32_t tree_number(const struct tree_node *node);
+void tree_saved(struct tree_node *const nodes[], uint32_t n);
+int tree_load(struct tree *t, struct reader *in, struct tree_node ***nodes, uint32_t *n);
+void tree_loaded(struct tree *t, struct tree_node **nodes, uint32_t n);
 
 /* Is it one component, not "." or ".."? All names below must be. */
 bool tree_name_ok(const char *name, size_t len);
@@ -102,6 +111,9 @@ uint64_t tree_id(const struct tree *t, uint64_t dev, uint64_t ino);
  */
 int tree_open_node(struct tree *t, struct tree_node *node, int flags, struct stat *st);
 void tree_close_fd(struct tree *t, int fd);
+
+/* What is open, once more: an open file of its own. */
+int tree_reopen(struct tree *t, int fd, int flags);
 
 /* Makes a regular file and opens it; without O_EXCL it may be there. An fd as above. */
 int tree_create(struct tree *t, struct tree_node *dir, const char *name, int flags, mode_t mode,
@@ -136,7 +148,8 @@ int tree_statfs(struct tree *t, struct tree_node *node, struct statfs *fs);
 
 /*
  * Extended attributes: user.* and as root all. The size, as getxattr(2) has it: with `size` 0 it is
- * asked for alone. tree_xattr_list(): names that end in a NUL each, into a buffer of TREE_XATTR_MAX.
+ * asked for alone. tree_xattr_list(): names that end in a NUL each, into a buffer of
+ * TREE_XATTR_MAX.
  */
 #define TREE_XATTR_MAX 65536
 int tree_xattr_get(struct tree *t, struct tree_node *node, const char *name, void *buf,

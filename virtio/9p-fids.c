@@ -82,6 +82,7 @@ int p9_fid_drop(struct p9 *p, struct p9_fid *fid)
 {
 	int rc = fid->xattr ? p9_xattr_close(p, fid) : 0;
 
+	p9_fid_unlock(p, fid);
 	if (fid->fd >= 0)
 		tree_close_fd(p->tree, fid->fd);
 	hash_remove(&p->fids, &fid->link);

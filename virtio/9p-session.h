@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * virtio/9p's own: what lies between one Tversion and the next. A client names files by fids, numbers
- * of its own choosing. A fid is a node of the tree (host/tree.h); once it is opened it has an fd too,
- * or it stands for an extended attribute that is read or written as a file is.
+ * virtio/9p's own: what lies between one Tversion and the next. A client names files by fids,
+ * numbers of its own choosing. A fid is a node of the tree (host/tree.h); once it is opened it has
+ * an fd too, or it stands for an extended attribute that is read or written as a file is.
  *
  * Requests are served in order, one at a time: nothing is ever left to flush. All on one thread.
  */
@@ -34,8 +34,7 @@ struct p9_fid {
 	int flags;	   /* that it was opened with */
 	uint64_t dev, ino; /* of what is open */
 	uint64_t dir_pos;  /* where the fd of a directory stands */
-	bool locks;
-	uint32_t lock_owner; /* the process that last locked by it */
+	struct p9_locker *lockers;
 	struct p9_xattr *xattr;
 };
 
@@ -44,7 +43,7 @@ struct p9 {
 	struct hash fids;
 	uint32_t msize; /* 0: there was no Tversion */
 	uint32_t xattr_bytes;
-	bool locks_lent;	    /* a lock was ever taken by another fid than was asked for */
+	struct hash lockers;
 	uint8_t *scratch, *entries; /* P9_SCRATCH each */
 };
 
@@ -74,6 +73,9 @@ int p9_fid_drop(struct p9 *p, struct p9_fid *fid);
 void p9_drop_all(struct p9 *p);
 /* What `fid` has open: an fd or -errno. */
 int p9_fid_fd(struct p9 *p, struct p9_fid *fid);
+
+/* Locks that were taken by this fid last: it is closed. */
+void p9_fid_unlock(struct p9 *p, struct p9_fid *fid);
 
 /* All of a session; load: -EINVAL, and nothing has changed. */
 void p9_save(struct p9 *p, struct buf *out);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session, saved: msize[4] n[4], and n fids in the order of their numbers. Files are saved by what
- * they are called, and found again when they are next used: loading touches none. What has no name any
- * more is lost (ESTALE), as are locks.
+ * A session, saved: msize[4], the nodes that its fids stand for (host/tree-state.c), n[4], and n
+ * fids in the order of their numbers. Files are found again when they are next used: loading
+ * touches none. What has no name any more is lost (ESTALE), as are locks.
  *
- * A fid: number[4] uid[4] kind[1] flags[4] type[4] path[s]; an attribute's: also name[s] flags[4]
- * writes[1] size[4] done[4] value[size].
+ * A fid: number[4] uid[4] kind[1] flags[4] node[4]; an attribute's: also name[s] flags[4] writes[1]
+ * size[4] done[4] value[size].
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,21 +16,16 @@
 #include "util/util.h"
 #include "virtio/9p-session.h"
 
-enum kind { KIND_FILE, KIND_OPEN, KIND_XATTR, KIND_LOST, KIND_LOST_OPEN, KIND_LOST_XATTR, KINDS };
-
-#define PATH_SIZE 65536u
+enum kind { KIND_FILE, KIND_OPEN, KIND_XATTR, KINDS };
 
 /* ---- Saving ---- */
 
-static void put_text(struct buf *out, const char *text, size_t len)
-{
-	buf_put_le16(out, (uint16_t)len);
-	buf_put(out, text, len);
-}
-
 static void save_xattr(const struct p9_xattr *x, struct buf *out)
 {
-	put_text(out, x->name, strlen(x->name));
+	size_t len = strlen(x->name);
+
+	buf_put_le16(out, (uint16_t)len);
+	buf_put(out, x->name, len);
 	buf_put_le32(out, (uint32_t)x->flags);
 	buf_put_u8(out, x->writes);
 	buf_put_le32(out, x->size);
@@ -38,17 +33,13 @@ static void save_xattr(const struct p9_xattr *x, struct buf *out)
 	buf_put(out, x->value, x->size);
 }
 
-static void save_fid(const struct p9_fid *fid, char *path, struct buf *out)
+static void save_fid(const struct p9_fid *fid, struct buf *out)
 {
-	int len = tree_path(fid->node, path, PATH_SIZE - 1);
-	int kind = fid->xattr ? KIND_XATTR : fid->opened ? KIND_OPEN : KIND_FILE;
-
 	buf_put_le32(out, fid->number);
 	buf_put_le32(out, fid->uid);
-	buf_put_u8(out, (uint8_t)(len < 0 ? kind + KIND_LOST : kind));
+	buf_put_u8(out, fid->xattr ? KIND_XATTR : fid->opened ? KIND_OPEN : KIND_FILE);
 	buf_put_le32(out, (uint32_t)fid->flags);
-	buf_put_le32(out, tree_type(fid->node));
-	put_text(out, path, (size_t)MAX(len, 0));
+	buf_put_le32(out, tree_number(fid->node));
 	if (fid->xattr)
 		save_xattr(fid->xattr, out);
 }
@@ -60,28 +51,46 @@ static int by_number(const void *a, const void *b)
 	return (*x)->number < (*y)->number ? -1 : (*x)->number > (*y)->number;
 }
 
-void p9_save(struct p9 *p, struct buf *out)
+/* In the order of their numbers; and their nodes. NULL: no memory. */
+static struct p9_fid **list_fids(const struct p9 *p, struct tree_node ***nodes)
 {
 	struct p9_fid **all = calloc(p->fids.count + 1, sizeof(*all));
-	char *path = malloc(PATH_SIZE);
 	struct hash_link *l;
 	uint32_t n = 0;
 
-	if (!all || !path) {
-		out->failed = true;
-		goto done;
+	*nodes = calloc(p->fids.count + 1, sizeof(**nodes));
+	if (!all || !*nodes) {
+		free(*nodes);
+		free(all);
+		return NULL;
 	}
 	for (uint32_t at = 0; (l = hash_scan(&p->fids, &at)); at++) {
 		for (; l; l = l->next)
 			all[n++] = container_of(l, struct p9_fid, link);
 	}
 	qsort(all, n, sizeof(*all), by_number);
+	for (uint32_t i = 0; i < n; i++)
+		(*nodes)[i] = all[i]->node;
+	return all;
+}
+
+void p9_save(struct p9 *p, struct buf *out)
+{
+	struct tree_node **nodes;
+	struct p9_fid **all = list_fids(p, &nodes);
+	uint32_t n = p->fids.count;
+
+	if (!all) {
+		out->failed = true;
+		return;
+	}
 	buf_put_le32(out, p->msize);
+	tree_save(nodes, n, out);
 	buf_put_le32(out, n);
 	for (uint32_t i = 0; i < n; i++)
-		save_fid(all[i], path, out);
-done:
-	free(path);
+		save_fid(all[i], out);
+	tree_saved(nodes, n);
+	free(nodes);
 	free(all);
 }
 
@@ -122,58 +131,80 @@ static int load_xattr(struct p9 *p, struct p9_fid *fid, struct reader *in)
 	return 0;
 }
 
-static int load_fid(struct p9 *p, struct reader *in, char *path)
+struct loaded_nodes {
+	struct tree_node **all;
+	uint32_t n;
+};
+
+static int load_fid(struct p9 *p, struct reader *in, const struct loaded_nodes *nodes)
 {
 	uint32_t number = reader_le32(in), uid = reader_le32(in);
 	uint8_t kind = reader_u8(in);
-	uint32_t flags = reader_le32(in), type = reader_le32(in);
-	int rc = get_text(in, path, PATH_SIZE - 1);
-	struct tree_node *node;
+	uint32_t flags = reader_le32(in), node = reader_le32(in);
 	struct p9_fid *fid;
+	int rc;
 
-	if (rc || kind >= KINDS || flags & ~(uint32_t)P9_OPEN_FLAGS)
+	if (in->failed || kind >= KINDS || flags & ~(uint32_t)P9_OPEN_FLAGS || node >= nodes->n)
 		return -EINVAL;
-	if (kind < KIND_LOST)
-		rc = tree_named(p->tree, path, type, &node);
-	else
-		rc = path[0] ? -EINVAL : tree_nameless(p->tree, type, &node);
-	if (rc)
-		return rc;
-	rc = p9_fid_add(p, number, uid, node, &fid);
+	rc = p9_fid_add(p, number, uid, tree_get(nodes->all[node]), &fid);
 	if (rc) {
-		tree_put(p->tree, node);
+		tree_put(p->tree, nodes->all[node]);
 		return rc;
 	}
 	fid->flags = (int)flags;
-	fid->opened = kind % KIND_LOST == KIND_OPEN;
-	return kind % KIND_LOST == KIND_XATTR ? load_xattr(p, fid, in) : 0;
+	fid->opened = kind == KIND_OPEN;
+	return kind == KIND_XATTR ? load_xattr(p, fid, in) : 0;
+}
+
+static int load_fids(struct p9 *p, struct reader *in, const struct loaded_nodes *nodes)
+{
+	uint32_t n = reader_le32(in), last = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && i < n; i++) {
+		uint32_t number = in->left >= 4 ? get_le32(in->p) : 0;
+
+		rc = in->failed || (i && number <= last) ? -EINVAL : load_fid(p, in, nodes);
+		last = number;
+	}
+	return rc || in->failed ? -EINVAL : 0;
 }
 
 static int load_all(struct p9 *p, struct reader *in)
 {
-	char *path = malloc(PATH_SIZE);
-	uint32_t n, last = 0;
-	int rc = path ? 0 : -ENOMEM;
+	struct loaded_nodes nodes;
+	int rc;
 
 	p->msize = reader_le32(in);
-	n = reader_le32(in);
 	if (p->msize && (p->msize < P9_MSIZE_MIN || p->msize > P9_MSIZE_MAX))
-		rc = -EINVAL;
-	for (uint32_t i = 0; !rc && i < n; i++) {
-		uint32_t number = in->left >= 4 ? get_le32(in->p) : 0;
+		return -EINVAL;
+	rc = tree_load(p->tree, in, &nodes.all, &nodes.n);
+	if (!rc)
+		rc = load_fids(p, in, &nodes);
+	tree_loaded(p->tree, nodes.all, nodes.n);
+	return rc ? -EINVAL : 0;
+}
 
-		rc = in->failed || (i && number <= last) ? -EINVAL : load_fid(p, in, path);
-		last = number;
-	}
-	free(path);
-	return rc || in->failed ? -EINVAL : 0;
+/* We would save the same: nothing in it is useless, or there twice. */
+static bool is_ours(struct p9 *p, const uint8_t *from, size_t len)
+{
+	struct buf again = { 0 };
+	bool same;
+
+	p9_save(p, &again);
+	same = !again.failed && again.len == len && !memcmp(again.data, from, len);
+	buf_free(&again);
+	return same;
 }
 
 int p9_load(struct p9 *p, struct reader *in)
 {
 	struct p9 loaded = { .tree = p->tree, .scratch = p->scratch, .entries = p->entries };
+	const uint8_t *from = in->p;
 	int rc = load_all(&loaded, in);
 
+	if (!rc && !is_ours(&loaded, from, (size_t)(in->p - from)))
+		rc = -EINVAL;
 	if (!rc) {
 		struct p9 before = *p;
 
@@ -182,5 +213,6 @@ int p9_load(struct p9 *p, struct reader *in)
 	}
 	p9_drop_all(&loaded);
 	hash_free(&loaded.fids);
+	hash_free(&loaded.lockers);
 	return rc;
 }

@@ -19,6 +19,10 @@ struct virtio_9p {
 	struct loop *loop; /* NULL: the queue is not active */
 	bool loop_used;
 	struct chain chain;
+	char *dir;
+	bool dead; /* and that has been said */
+	void (*died)(void *opaque);
+	void *opaque;
 	char tag[P9_TAG_MAX];
 	uint16_t tag_len;
 	uint8_t in[P9_MESSAGE], out[P9_MESSAGE];
@@ -78,6 +82,19 @@ static int take_message(struct virtio_9p *v, struct p9_call *call, uint8_t type,
 	return 0;
 }
 
+static int dead(struct virtio_9p *v)
+{
+	if (!v->dead) {
+		log_at(v->dev.env->log, LOG_ERROR,
+		       "%s: the shared directory %s is gone, or its file system fails",
+		       v->dev.device.name, v->dir);
+		if (v->died)
+			v->died(v->opaque);
+	}
+	v->dead = true;
+	return -EIO;
+}
+
 static int handle(struct virtio_9p *v, struct p9_call *call, uint8_t type, uint32_t size)
 {
 	p9_fn *handler = type < P9_TYPES ? handlers[type] : NULL;
@@ -91,7 +108,7 @@ static int handle(struct virtio_9p *v, struct p9_call *call, uint8_t type, uint3
 		rc = handler(&v->p9, call);
 	if (!rc && (call->out_full || P9_HEADER + call->out_len > call->chain->in_len))
 		rc = -EMSGSIZE;
-	return rc;
+	return rc && !tree_alive(v->p9.tree) ? dead(v) : rc;
 }
 
 /* How many bytes it has. */
@@ -198,7 +215,9 @@ static void v9p_destroy(struct virtio_dev *dev)
 	virtio_fini(dev);
 	p9_drop_all(&v->p9);
 	hash_free(&v->p9.fids);
+	hash_free(&v->p9.lockers);
 	tree_close(v->p9.tree);
+	free(v->dir);
 	free(v->p9.scratch);
 	free(v->p9.entries);
 	free(v);
@@ -229,11 +248,16 @@ static int v9p_create(const struct device_env *env, const void *config, struct d
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return err_set(err, ENOMEM, "no memory for %s", c->name);
-	rc = tree_open(c->dir, c->read_only, c->max_fds, &v->p9.tree, err);
+	v->dir = strdup(c->dir);
+	rc = v->dir ? tree_open(c->dir, c->read_only, c->max_fds, &v->p9.tree, err)
+		    : err_set(err, ENOMEM, "no memory for %s", c->name);
 	if (rc) {
+		free(v->dir);
 		free(v);
 		return rc;
 	}
+	v->died = c->died;
+	v->opaque = c->opaque;
 	memcpy(v->tag, c->tag, tag_len);
 	v->tag_len = (uint16_t)tag_len;
 	v->dev.ops = &v9p_ops;

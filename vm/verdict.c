@@ -12,6 +12,8 @@ static const struct {
 	[VERDICT_CRASH] = { STATUS_GUEST_DIED, "crash", "the guest reported a crash" },
 	[VERDICT_TRIPLE_FAULT] = { STATUS_GUEST_DIED, "triple-fault", "triple fault" },
 	[VERDICT_RESET] = { STATUS_GUEST_DIED, "reset", "a reset that no kernel announced" },
+	[VERDICT_ROOT] = { STATUS_GUEST_DIED, "root-died",
+			   "the directory that is the guest's root is gone" },
 	[VERDICT_TIMEOUT] = { STATUS_TIMEOUT, "timeout", "timeout" },
 	[VERDICT_NO_COMMAND] = { STATUS_HOST_FAILED, "no-command",
 				 "the guest could not run the command" },
@@ -46,7 +48,7 @@ void verdict_add(struct verdict *v, enum verdict_reason reason, int value)
 
 	keep_value(v, reason, value);
 	do {
-		if (reason == VERDICT_TIMEOUT && before & TOLD)
+		if ((reason == VERDICT_TIMEOUT || reason == VERDICT_ROOT) && before & TOLD)
 			return;
 	} while (!atomic_compare_exchange_weak(&v->reasons, &before, before | BIT(reason)));
 }
@@ -73,7 +75,8 @@ static bool counts(const struct verdict *v, enum verdict_reason r, uint32_t reas
 enum verdict_reason verdict_reason(const struct verdict *v)
 {
 	/* A reboot is no success then: a status was to be told, or it was late, or had its reports. */
-	const uint32_t still = BIT(VERDICT_LOST) | BIT(VERDICT_TIMEOUT) | BIT(VERDICT_REPORTED);
+	const uint32_t still = BIT(VERDICT_LOST) | BIT(VERDICT_TIMEOUT) | BIT(VERDICT_REPORTED) |
+			       BIT(VERDICT_ROOT);
 	uint32_t reasons = atomic_load(&v->reasons);
 	enum verdict_reason r = 0;
 

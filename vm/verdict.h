@@ -22,6 +22,7 @@ enum verdict_reason {
 	VERDICT_CRASH,	      /* the guest said that it crashed (PSCI, SYSTEM_EVENT) */
 	VERDICT_TRIPLE_FAULT, /* or INIT of the boot CPU: a reset, where one was announced */
 	VERDICT_RESET,	      /* reset by any register; a success only if announced */
+	VERDICT_ROOT,	      /* what the root of a command lies on is gone */
 	VERDICT_TIMEOUT,
 	VERDICT_NO_COMMAND, /* the guest's init says that it can't run the command */
 	VERDICT_LOST,	    /* there was a command, and its status was not told */

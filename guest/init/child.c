@@ -61,7 +61,14 @@ static void give_to(const struct order *o, const int fds[3])
 
 /* ---- In its process, until it is the command ---- */
 
-static void no_command(const char *name, int error)
+/* A status would say more than is known: init is told by a byte. */
+static void unless_unread(int unread, int error)
+{
+	if (error == EIO && write(unread, "", 1) == 1)
+		_exit(NOT_RUN);
+}
+
+static void no_command(const char *name, int error, int unread)
 {
 	const char *what = error == ENOENT && !strchr(name, '/') ? "command not found"
 			   : error == ENOENT			 ? "No such file or directory"
@@ -71,6 +78,7 @@ static void no_command(const char *name, int error)
 						"another processor?"
 					      : strerror(error);
 
+	unless_unread(unread, error);
 	dprintf(STDERR_FILENO, "lkvm: %s: %s\n", *name ? name : "''", what);
 	_exit(error == ENOENT || error == ENOTDIR ? NOT_FOUND : NOT_RUN);
 }
@@ -91,7 +99,7 @@ static void become_user(const struct order *o)
 		no_start("setuid");
 }
 
-static void become_command(const struct order *o, const int fds[3], bool tty)
+static void become_command(const struct order *o, const int fds[3], bool tty, int unread)
 {
 	struct rlimit files = { 1024, 1 << 20 };
 	sigset_t none;
@@ -112,18 +120,20 @@ static void become_command(const struct order *o, const int fds[3], bool tty)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	become_user(o);
-	if (chdir(o->cwd))
+	if (chdir(o->cwd)) {
+		unless_unread(unread, errno);
 		no_start(o->cwd);
-	no_command(o->args[0], path_exec(o->args, o->env));
+	}
+	no_command(o->args[0], path_exec(o->args, o->env), unread);
 }
 
 /* ---- In init ---- */
 
 int child_start(const struct order *o, struct child *c, struct exec_failed *why)
 {
-	int fds[3];
+	int fds[3], unread;
 
-	*c = (struct child){ .in = -1, .out = -1, .err = -1, .slave = -1 };
+	*c = (struct child){ .in = -1, .out = -1, .err = -1, .slave = -1, .unread = -1 };
 	if (o->tty) {
 		if (open_pty(o, c, why))
 			return -1;
@@ -134,12 +144,24 @@ int child_start(const struct order *o, struct child *c, struct exec_failed *why)
 			return refuse(why, errno, "no pipes for the command");
 		give_to(o, fds);
 	}
+	if (open_pipe(&c->unread, &unread, true))
+		return refuse(why, errno, "no pipes for the command");
 	c->pid = fork();
 	if (!c->pid)
-		become_command(o, fds, o->tty);
+		become_command(o, fds, o->tty, unread);
+	close(unread);
 	if (c->pid < 0)
 		return refuse(why, errno, "no process for the command");
 	for (int i = 0; !o->tty && i < 3; i++)
 		close(fds[i]);
 	return 0;
+}
+
+int child_could_start(const struct order *o, struct child *c, struct exec_failed *why)
+{
+	char byte;
+	bool told = read(c->unread, &byte, 1) == 1;
+
+	close(c->unread);
+	return told ? refuse(why, EIO, "reading %s", o->args[0]) : 0;
 }

@@ -24,11 +24,14 @@
  *				first that is there. Of the records above those up to host= count
  *
  * Streams are ports of a virtio console, found by their names (/sys/class/virtio-ports/?/name). A
- * port that the host closes is at its end; one that the guest closes, too. lkvm's side is open before
- * a port's name can be read.
+ * port that the host closes is at its end; one that the guest closes, too. lkvm's side is open
+ * before a port's name can be read.
  *
  * The control port carries messages, both ways: a struct exec_message, then `len` bytes. Numbers
  * are little-endian, as every guest of ours is.
+ *
+ * 126 and 127 are a shell's words for a command that can't be run, or isn't there. What can't be
+ * read (EIO) may well be there and fine: that is no status, but EXEC_FAILED.
  *
  * The end: the command has exited; init closes the streams' ports when what was in the command's
  * pipes is written. What the kernel has reported may still be on its way to the console: another CPU prints
@@ -94,7 +97,7 @@ struct exec_exited {
 };
 
 struct exec_failed {
-	uint32_t error; /* errno, 0 for none */
+	uint32_t error; /* errno, 0 for none; EIO: what the command lies on has died */
 	char text[256]; /* one line for people: what, and what the kernel lacks; ends in a NUL */
 };
 

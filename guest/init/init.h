@@ -35,6 +35,8 @@ int mount_first(struct exec_failed *why);
 /* Where there is no devtmpfs, the devices that have come since. */
 void make_nodes(void);
 
+bool is_folder(const char *path);
+
 /* What a command expects, below the root that is there now; it may be read-only, and lack some. */
 void mount_rest(const struct order *o);
 
@@ -73,6 +75,9 @@ bool control_take(struct control *c, struct exec_message *m, void *data);
 /* Mounts the root that is asked for, and makes it this process's. */
 int enter_root(const struct order *o, struct exec_failed *why);
 
+/* May folders be made in it? Not in what is somebody's own. */
+bool root_is_ours(const struct order *o);
+
 /* To EXEC_SHARES. */
 int mount_shares(const struct order *o, struct exec_failed *why);
 
@@ -98,10 +103,14 @@ struct child {
 	int pid;
 	int in, out, err; /* our ends of its pipes; with a tty: the master, twice, and -1 */
 	int slave;	  /* held, so that the pty doesn't end before the command does; or -1 */
+	int unread;	  /* for child_could_start() */
 };
 
 /* Its pipes or its pty, and the process. */
 int child_start(const struct order *o, struct child *c, struct exec_failed *why);
+
+/* When it has ended: -1, its file could not be read. Once. */
+int child_could_start(const struct order *o, struct child *c, struct exec_failed *why);
 
 /* execve() along PATH, which is in `env`. Returns an errno: ENOENT, not found. path.c. */
 int path_exec(char *const argv[], char *const env[]);

@@ -240,7 +240,7 @@ static int run(const struct order *o, struct control *c, int chld, struct exec_e
 		return -1;
 	control_send(c, EXEC_STARTED, NULL, 0);
 	relay(&child, &streams, c, chld, end);
-	return 0;
+	return child_could_start(o, &child, why);
 }
 
 /* Its end is asked for where the others wait. */

@@ -148,12 +148,19 @@ static bool lies_in(const char *path, const char *dir)
 	return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
 }
 
+bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISDIR(st.st_mode);
+}
+
 /* But who starts there wants what is there; and an initramfs is in memory already. */
 static void mount_empty(const struct order *o, const char *dir, const char *data)
 {
 	struct exec_failed ignored;
 
-	if (o->root != ROOT_NONE && !lies_in(o->cwd, dir))
+	if (o->root != ROOT_NONE && !lies_in(o->cwd, dir) && (root_is_ours(o) || is_folder(dir)))
 		mount_at("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV, data, &ignored);
 }
 

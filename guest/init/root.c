@@ -124,23 +124,29 @@ static int mount_tree(const struct source *s, const char *target, enum tree_mode
 
 /* ---- The root ---- */
 
-/* With what is mounted there. A root that has no such folder and takes none goes without. */
-static void move_along(const char *dir)
+bool root_is_ours(const struct order *o)
+{
+	return o->root == ROOT_NONE || o->root_mode == MODE_OVERLAY;
+}
+
+/* With what is mounted there. */
+static int move_along(const struct order *o, const char *dir, struct exec_failed *why)
 {
 	char to[64];
 
 	snprintf(to, sizeof(to), ROOT "%s", dir);
-	mkdir(to, 0755);
-	if (mount(dir, to, NULL, MS_MOVE, NULL))
-		return;
+	if (root_is_ours(o))
+		mkdir(to, 0755);
+	else if (!is_folder(to))
+		return refuse(why, 0, "the root has no folder %s, and none is made there", dir);
+	return mount(dir, to, NULL, MS_MOVE, NULL) ? refuse(why, errno, "moving %s", dir) : 0;
 }
 
 /* The initramfs can't be left otherwise: the new root is laid upon it. */
-static int become_root(struct exec_failed *why)
+static int become_root(const struct order *o, struct exec_failed *why)
 {
-	move_along("/dev");
-	move_along("/proc");
-	move_along("/sys");
+	if (move_along(o, "/dev", why) || move_along(o, "/proc", why) || move_along(o, "/sys", why))
+		return -1;
 	if (chdir(ROOT) || mount(".", "/", NULL, MS_MOVE, NULL) || chroot(".") || chdir("/"))
 		return refuse(why, errno, "going to the root");
 	return 0;
@@ -156,7 +162,7 @@ int enter_root(const struct order *o, struct exec_failed *why)
 		return -1;
 	if (mount_tree(&s, ROOT, o->root_mode, why))
 		return -1;
-	return become_root(why);
+	return become_root(o, why);
 }
 
 /* ---- Shares ---- */
@@ -164,9 +170,10 @@ int enter_root(const struct order *o, struct exec_failed *why)
 int mount_shares(const struct order *o, struct exec_failed *why)
 {
 	char target[PATH_MAX];
-	bool ours = o->root == ROOT_NONE || o->root_mode == MODE_OVERLAY;
+	bool ours = root_is_ours(o);
 
-	/* No folders are made in what is the host's. */
+	if (o->n_shares && !ours && !is_folder(EXEC_SHARES))
+		return refuse(why, 0, "the root has no folder " EXEC_SHARES " for shares");
 	if (o->n_shares && !ours && mount_at("tmpfs", EXEC_SHARES, "tmpfs", 0, "mode=755", why))
 		return -1;
 	for (size_t i = 0; i < o->n_shares; i++) {

@@ -457,6 +457,36 @@ share_git()
 	say "status $(chroot /r git -C /mnt/clone status --porcelain | wc -l)"
 }
 
+# By four at a time; then there is nothing more to do, and of what has changed no more than that.
+share_build()
+{
+	build() { chroot /r make -C /mnt/build -j4 "$@" 2>&1; }
+	build >/tmp/build || cat /tmp/build
+	build -q && say "all is built"
+	sleep 1 # the next file is younger, whatever a time's grain is
+	touch /r/mnt/build/src/3/7
+	say "again $(build --no-print-directory -n | grep -c 'mv ')"
+	build >/tmp/build && build -q && say "all is built again" || cat /tmp/build
+}
+
+# fio writes and verifies: small and large pieces, past the page cache, and by mmap() and msync().
+share_fio()
+{
+	size=$(sed -n 's/.*\bfio=\([^ ]*\).*/\1/p' /proc/cmdline)
+	umount /r/mnt
+	share work /mnt ,cache=mmap
+	mkdir /mnt/fio
+	for way in "psync 0 randwrite 2" "psync 0 randrw 1" "psync 1 randrw 1" "mmap 0 randrw 1"; do
+		set -- $way
+		tool fio --name=$1$2$3 --directory=/mnt/fio --ioengine=$1 --direct=$2 --rw=$3 --numjobs=$4 --size=$size \
+			--bssplit=4k/70:64k/20:384k/10 --verify=crc32c --verify_fatal=1 --fsync=16 --end_fsync=1 \
+			--thread --group_reporting >/tmp/fio 2>&1 && say "fio $way" || cat /tmp/fio
+	done
+	(cd /mnt/fio && sha256sum *) >/mnt/fio.sums
+	umount /tools/mnt
+	umount /mnt
+}
+
 # Each says so when it succeeds.
 share_trespass()
 {

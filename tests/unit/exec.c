@@ -260,6 +260,12 @@ static void test_rules(struct fixture *f)
 	ok(!strcmp(exec_why(f->exec), "t\xc3\xa4 ?31m ?31m ?\xe2\x82\xac ??"),
 	   "letters pass, and what is none does not");
 	tear_down(f);
+	begin(f);
+	failed.error = EIO;
+	message(f, EXEC_FAILED, &failed, sizeof(failed));
+	ok(f->ends == 1 && f->how == EXEC_END_LOST && strstr(exec_why(f->exec), "output error"),
+	   "a root that can't be read: it was there, and nothing is known of the command");
+	tear_down(f);
 }
 
 static void test_messages(struct fixture *f)

@@ -1,326 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* virtio/9p, as a client sees it, on a real directory. */
-#include "virtio/9p.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
+/* virtio/9p, as a client sees it: files, names, attributes, and messages that are none. */
 #include <linux/virtio_ids.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#include "tests/unit/driver.h"
-#include "virtio/9p-session.h"
-
-#define SIZE 16
-#define OUT DATA
-#define IN (DATA + 2 * MIB)
-#define ROOM (600 * KIB) /* for either */
-#define REMOVE_DIR 0x200
-
-struct client {
-	struct machine *m;
-	uint8_t *out;
-	const uint8_t *in;
-	uint32_t len;	   /* of the message that is being made */
-	uint32_t used;	   /* of the last answer */
-	struct reader got; /* its fields */
-};
-
-static char dir[64];
-
-static const char *path_of(const char *name)
-{
-	static char path[512];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return path;
-}
-
-/* ---- Messages ---- */
-
-static void put(struct client *c, uint64_t v, uint32_t bytes)
-{
-	put_le(c->out + c->len, v, bytes);
-	c->len += bytes;
-}
-
-static void put_bytes(struct client *c, const void *data, size_t len)
-{
-	memcpy(c->out + c->len, data, len);
-	c->len += (uint32_t)len;
-}
-
-static void put_string(struct client *c, const char *s)
-{
-	put(c, strlen(s), 2);
-	put_bytes(c, s, strlen(s));
-}
-
-static void begin(struct client *c, uint8_t type)
-{
-	c->len = 4;
-	put(c, type, 1);
-	put(c, 0x1234, 2);
-}
-
-/* `out_len` bytes of what was made, in pieces, with `in_len` bytes for the answer. */
-static void offer(struct client *c, uint32_t out_len, uint32_t in_len)
-{
-	uint32_t first = MIN(out_len, 5u);
-
-	driver_desc(c->m, 0, 0, OUT, first, false, true);
-	driver_desc(c->m, 0, 1, OUT + first, MAX(out_len - first, 1u), false, true);
-	driver_desc(c->m, 0, 2, IN, MIN(in_len, 9u), true, in_len > 9);
-	if (in_len > 9)
-		driver_desc(c->m, 0, 3, IN + 9, in_len - 9, true, false);
-	driver_offer(c->m, 0, SIZE, 0);
-	driver_kick(c->m, 0);
-}
-
-/* The error of its answer, 0 for none, -1 when there is no right answer. */
-static int exchange(struct client *c, uint32_t out_len, uint32_t in_len)
-{
-	uint16_t n = ring_avail(c->m, 0)->idx;
-	uint8_t type = c->out[4];
-
-	memset((void *)c->in, 0xee, 64);
-	offer(c, out_len, in_len);
-	if (!driver_wait_used(c->m, 0, n + 1))
-		return -1;
-	c->used = ring_used(c->m, 0)->ring[n % SIZE].len;
-	if (c->used < P9_HEADER || get_le32(c->in) != c->used || get_le16(c->in + 5) != 0x1234)
-		return -1;
-	c->got = (struct reader){ .p = c->in + P9_HEADER, .left = c->used - P9_HEADER };
-	if (c->in[4] == P9_RLERROR)
-		return (int)reader_le32(&c->got);
-	return c->in[4] == type + 1 ? 0 : -1;
-}
-
-static int call(struct client *c)
-{
-	put_le32(c->out, c->len);
-	return exchange(c, c->len, ROOM);
-}
-
-static int version(struct client *c, uint32_t msize, const char *name)
-{
-	begin(c, P9_TVERSION);
-	put(c, msize, 4);
-	put_string(c, name);
-	return call(c);
-}
-
-static int attach(struct client *c, uint32_t fid)
-{
-	begin(c, P9_TATTACH);
-	put(c, fid, 4);
-	put(c, P9_NO_FID, 4);
-	put_string(c, "");
-	put_string(c, "");
-	put(c, 0, 4);
-	return call(c);
-}
-
-static int walk(struct client *c, uint32_t fid, uint32_t new_fid, const char *name)
-{
-	begin(c, P9_TWALK);
-	put(c, fid, 4);
-	put(c, new_fid, 4);
-	put(c, name ? 1 : 0, 2);
-	if (name)
-		put_string(c, name);
-	return call(c);
-}
-
-static int clunk(struct client *c, uint32_t fid)
-{
-	begin(c, P9_TCLUNK);
-	put(c, fid, 4);
-	return call(c);
-}
-
-static int lopen(struct client *c, uint32_t fid, uint32_t flags)
-{
-	begin(c, P9_TLOPEN);
-	put(c, fid, 4);
-	put(c, flags, 4);
-	return call(c);
-}
-
-static int lcreate(struct client *c, uint32_t fid, const char *name, uint32_t flags)
-{
-	begin(c, P9_TLCREATE);
-	put(c, fid, 4);
-	put_string(c, name);
-	put(c, flags, 4);
-	put(c, 0644, 4);
-	put(c, getegid(), 4);
-	return call(c);
-}
-
-static int read_at(struct client *c, uint8_t type, uint32_t fid, uint64_t offset, uint32_t count)
-{
-	begin(c, type);
-	put(c, fid, 4);
-	put(c, offset, 8);
-	put(c, count, 4);
-	return call(c);
-}
-
-static int write_at(struct client *c, uint32_t fid, uint64_t offset, const void *data, uint32_t len)
-{
-	begin(c, P9_TWRITE);
-	put(c, fid, 4);
-	put(c, offset, 8);
-	put(c, len, 4);
-	put_bytes(c, data, len);
-	return call(c);
-}
-
-static bool reads(struct client *c, uint32_t fid, uint64_t offset, const char *text)
-{
-	uint32_t len = (uint32_t)strlen(text);
-
-	return !read_at(c, P9_TREAD, fid, offset, 65536) && reader_le32(&c->got) == len &&
-	       c->got.left == len && !memcmp(c->got.p, text, len);
-}
-
-static int getattr(struct client *c, uint32_t fid)
-{
-	begin(c, P9_TGETATTR);
-	put(c, fid, 4);
-	put(c, 0x7ff, 8);
-	return call(c);
-}
-
-static int setattr(struct client *c, uint32_t fid, uint32_t valid, uint32_t mode, uint64_t size)
-{
-	begin(c, P9_TSETATTR);
-	put(c, fid, 4);
-	put(c, valid, 4);
-	put(c, mode, 4);
-	put(c, 0, 4);
-	put(c, 0, 4);
-	put(c, size, 8);
-	put(c, 1000, 8);
-	put(c, 1, 8);
-	put(c, 2000, 8);
-	put(c, 2, 8);
-	return call(c);
-}
-
-static int mkdir_in(struct client *c, uint32_t fid, const char *name)
-{
-	begin(c, P9_TMKDIR);
-	put(c, fid, 4);
-	put_string(c, name);
-	put(c, 0755, 4);
-	put(c, getegid(), 4);
-	return call(c);
-}
-
-static int mknod_in(struct client *c, uint32_t fid, const char *name, uint32_t mode)
-{
-	begin(c, P9_TMKNOD);
-	put(c, fid, 4);
-	put_string(c, name);
-	put(c, mode, 4);
-	put(c, 1, 4);
-	put(c, 3, 4);
-	put(c, getegid(), 4);
-	return call(c);
-}
-
-static int symlink_in(struct client *c, uint32_t fid, const char *name, const char *target)
-{
-	begin(c, P9_TSYMLINK);
-	put(c, fid, 4);
-	put_string(c, name);
-	put_string(c, target);
-	put(c, getegid(), 4);
-	return call(c);
-}
-
-static int link_in(struct client *c, uint32_t to, uint32_t fid, const char *name)
-{
-	begin(c, P9_TLINK);
-	put(c, to, 4);
-	put(c, fid, 4);
-	put_string(c, name);
-	return call(c);
-}
-
-static int renameat_in(struct client *c, uint32_t from, const char *name, uint32_t to,
-		       const char *new_name)
-{
-	begin(c, P9_TRENAMEAT);
-	put(c, from, 4);
-	put_string(c, name);
-	put(c, to, 4);
-	put_string(c, new_name);
-	return call(c);
-}
-
-static int rename_in(struct client *c, uint32_t fid, uint32_t to, const char *name)
-{
-	begin(c, P9_TRENAME);
-	put(c, fid, 4);
-	put(c, to, 4);
-	put_string(c, name);
-	return call(c);
-}
-
-static int unlinkat_in(struct client *c, uint32_t fid, const char *name, uint32_t flags)
-{
-	begin(c, P9_TUNLINKAT);
-	put(c, fid, 4);
-	put_string(c, name);
-	put(c, flags, 4);
-	return call(c);
-}
-
-static int with_fid(struct client *c, uint8_t type, uint32_t fid)
-{
-	begin(c, type);
-	put(c, fid, 4);
-	return call(c);
-}
-
-static int xattrwalk(struct client *c, uint32_t fid, uint32_t new_fid, const char *name)
-{
-	begin(c, P9_TXATTRWALK);
-	put(c, fid, 4);
-	put(c, new_fid, 4);
-	put_string(c, name);
-	return call(c);
-}
-
-static int xattrcreate(struct client *c, uint32_t fid, const char *name, uint64_t size,
-		       uint32_t flags)
-{
-	begin(c, P9_TXATTRCREATE);
-	put(c, fid, 4);
-	put_string(c, name);
-	put(c, size, 8);
-	put(c, flags, 4);
-	return call(c);
-}
-
-/* What became of it: 0 locked, 1 blocked, 2 failed; -1 for another answer. */
-static int lock(struct client *c, uint32_t fid, uint8_t type, uint64_t start, uint64_t len,
-		uint32_t owner)
-{
-	begin(c, P9_TLOCK);
-	put(c, fid, 4);
-	put(c, type, 1);
-	put(c, 1, 4);
-	put(c, start, 8);
-	put(c, len, 8);
-	put(c, owner, 4);
-	put_string(c, "guest");
-	return call(c) ? -1 : reader_u8(&c->got);
-}
+#include "tests/unit/p9.h"
 
 /* ---- Tests ---- */
 
@@ -557,60 +240,9 @@ static void test_names(struct client *c)
 	ok(!clunk(c, 1) && !clunk(c, 2) && !clunk(c, 3), "done");
 }
 
-/* Counts its entries, by messages of `count` bytes; -1: one comes twice, or is misshapen. */
-static int list(struct client *c, uint32_t fid, uint32_t count)
-{
-	static bool seen[1000];
-	uint64_t offset = 0;
-	int n = 0;
-
-	memset(seen, 0, sizeof(seen));
-	for (;;) {
-		uint32_t len;
-		char name[256];
-
-		if (read_at(c, P9_TREADDIR, fid, offset, count))
-			return -1;
-		len = reader_le32(&c->got);
-		if (len != c->got.left || len > count)
-			return -1;
-		if (!len)
-			return n;
-		while (c->got.left) {
-			uint32_t number;
-			uint16_t size;
-
-			reader_get(&c->got, name, P9_QID);
-			offset = reader_le64(&c->got);
-			reader_u8(&c->got);
-			size = reader_le16(&c->got);
-			reader_get(&c->got, name, MIN(size, (uint16_t)255));
-			name[size] = 0;
-			n++;
-			if (sscanf(name, "entry-%u", &number) != 1)
-				continue;
-			if (number >= ARRAY_SIZE(seen) || seen[number])
-				return -1;
-			seen[number] = true;
-		}
-	}
-}
-
 static void test_readdir(struct client *c)
 {
-	char name[64];
-
-	mkdir(path_of("many"), 0755);
-	for (int i = 0; i < 1000; i++) {
-		/* Names of many lengths, the shortest among them. */
-		snprintf(name, sizeof(name), "many/entry-%d%.*s", i, i % 29,
-			 "-----------------------------");
-		close(open(path_of(name), O_CREAT | O_WRONLY, 0600));
-	}
-	for (char ch = 'a'; ch <= 'z'; ch++) {
-		snprintf(name, sizeof(name), "many/%c%c%c%c", ch, ch, ch, ch);
-		close(open(path_of(name), O_CREAT | O_WRONLY, 0600));
-	}
+	make_many();
 	ok(!walk(c, 0, 1, "many") && read_at(c, P9_TREADDIR, 1, 0, 4096) == EBADF &&
 		   !lopen(c, 1, O_RDONLY | 0200000),
 	   "a directory is opened");
@@ -625,50 +257,6 @@ static void test_readdir(struct client *c)
 	ok(!walk(c, 0, 1, "plain") && lopen(c, 1, 0200000) == ENOTDIR && !lopen(c, 1, O_RDONLY) &&
 		   read_at(c, P9_TREADDIR, 1, 0, 4096) == ENOTDIR && !clunk(c, 1),
 	   "a file is no directory");
-}
-
-static void test_locks(struct client *c)
-{
-	int fd;
-	struct flock fl = { .l_type = F_WRLCK, .l_start = 0, .l_len = 10 };
-
-	close(open(path_of("locked"), O_CREAT | O_WRONLY, 0600));
-	fd = open(path_of("locked"), O_RDWR);
-	for (uint32_t fid = 1; fid <= 3; fid++)
-		if (walk(c, 0, fid, "locked") || lopen(c, fid, fid == 3 ? O_RDONLY : O_RDWR))
-			ok(false, "open");
-	ok(lock(c, 1, 1, 0, 10, 100) == 0 && lock(c, 2, 1, 5, 1, 200) == 1 &&
-		   lock(c, 2, 1, 10, 1, 200) == 0,
-	   "one process's lock, and another's beside it");
-	ok(fcntl(fd, F_OFD_SETLK, &fl) && errno == EAGAIN, "the host sees it");
-	begin(c, P9_TGETLOCK);
-	put(c, 2, 4);
-	put(c, 1, 1);
-	put(c, 5, 8);
-	put(c, 1, 8);
-	put(c, 200, 4);
-	put_string(c, "guest");
-	ok(!call(c) && reader_u8(&c->got) == 1 && reader_le64(&c->got) == 0 &&
-		   reader_le64(&c->got) == 10,
-	   "whoever asks is told");
-	ok(lock(c, 1, 2, 0, 0, 100) == 0 && lock(c, 2, 0, 5, 1, 200) == 0, "unlocked");
-	ok(lock(c, 2, 2, 0, 0, 200) == 0 && !fcntl(fd, F_OFD_SETLK, &fl) &&
-		   lock(c, 1, 0, 0, 0, 100) == 1,
-	   "the host's lock is seen");
-	fl.l_type = F_UNLCK;
-	fcntl(fd, F_OFD_SETLK, &fl);
-	ok(lock(c, 3, 1, 0, 0, 300) == 0 && lock(c, 3, 2, 0, 0, 300) == 0,
-	   "flock() of what is open for reading only");
-	ok(lock(c, 1, 1, 0, 10, 100) == 0 && lock(c, 2, 1, 0, 20, 100) == 0 &&
-		   lock(c, 2, 2, 0, 0, 100) == 0 && lock(c, 3, 0, 0, 0, 300) == 0,
-	   "a process that has it open twice is one");
-	ok(lock(c, 1, 3, 0, 0, 1) == -1 && lock(c, 1, 1, UINT64_MAX, 0, 1) == -1 &&
-		   lock(c, 0, 1, 0, 0, 1) == -1,
-	   "what is no lock");
-	ok(!clunk(c, 1) && !clunk(c, 2) && !clunk(c, 3), "closed");
-	fl.l_type = F_WRLCK;
-	ok(!fcntl(fd, F_OFD_SETLK, &fl), "and none is left");
-	close(fd);
 }
 
 static void test_xattrs(struct client *c)
@@ -781,63 +369,6 @@ static void test_malformed(struct client *c, struct machine *m)
 		ok(false, "a new session");
 }
 
-static void test_read_only(struct client *c)
-{
-	struct stat before, after;
-	bool so = true;
-
-	stat(path_of("attr"), &before);
-	so &= !walk(c, 0, 1, "attr");
-	so &= lopen(c, 1, O_WRONLY) == EROFS && lopen(c, 1, O_RDWR) == EROFS;
-	so &= lopen(c, 1, O_RDONLY | 01000) == EROFS;
-	so &= lcreate(c, 0, "new", O_RDONLY) == EROFS;
-	so &= mkdir_in(c, 0, "new") == EROFS && mknod_in(c, 0, "new", S_IFREG) == EROFS;
-	so &= symlink_in(c, 0, "new", "x") == EROFS && link_in(c, 0, 1, "new") == EROFS;
-	so &= rename_in(c, 1, 0, "new") == EROFS && renameat_in(c, 0, "attr", 0, "new") == EROFS;
-	so &= unlinkat_in(c, 0, "attr", 0) == EROFS &&
-	      unlinkat_in(c, 0, "many", REMOVE_DIR) == EROFS;
-	for (uint32_t valid = 1; valid <= 0x40; valid <<= 1)
-		so &= setattr(c, 1, valid, 0777, 0) == EROFS;
-	so &= xattrcreate(c, 1, "user.x", 1, 0) == EROFS;
-	ok(so, "all that writes is refused");
-	ok(!lopen(c, 1, O_RDONLY) && write_at(c, 1, 0, "x", 1) == EBADF &&
-		   setattr(c, 1, 8, 0, 0) == EROFS,
-	   "also by a fid that is open");
-	ok(!walk(c, 0, 2, "attr") && with_fid(c, P9_TREMOVE, 2) == EROFS && clunk(c, 2) == EBADF &&
-		   !stat(path_of("attr"), &after) &&
-		   after.st_ctim.tv_nsec == before.st_ctim.tv_nsec &&
-		   after.st_size == before.st_size,
-	   "and nothing has changed");
-	clunk(c, 1);
-}
-
-/* Below the device: a client would need minutes for so many. */
-static void test_many_fids(void)
-{
-	struct p9 p = { 0 };
-	struct tree_node *root;
-	uint32_t n = 0;
-	int rc = tree_open(dir, true, 0, &p.tree, NULL);
-
-	if (rc) {
-		ok(false, "a tree");
-		return;
-	}
-	root = tree_root(p.tree);
-	while (!p9_fid_add(&p, n * 3, 0, tree_get(root), NULL))
-		n++;
-	tree_put(p.tree, root);
-	ok(n == P9_FIDS_MAX && p9_fid_find(&p, 3 * (n - 1)) && !p9_fid_find(&p, 1), "%u fids", n);
-	ok(!p9_fid_drop(&p, p9_fid_find(&p, 3)) && !p9_fid_add(&p, 1, 0, tree_get(root), NULL) &&
-		   p9_fid_add(&p, 2, 0, root, NULL) == -ENFILE,
-	   "and not one more");
-	p9_drop_all(&p);
-	ok(!p.fids.count, "all are gone");
-	hash_free(&p.fids);
-	tree_put(p.tree, root);
-	tree_close(p.tree);
-}
-
 static void test_dirty(struct machine *m, struct client *c)
 {
 	int fd = open(path_of("dirty"), O_CREAT | O_WRONLY | O_TRUNC, 0600);
@@ -853,58 +384,6 @@ static void test_dirty(struct machine *m, struct client *c)
 	clunk(c, 1);
 }
 
-/* What has a name is found again, open or not. */
-static void test_saved(struct client *c, struct virtio_dev *dev)
-{
-	bool so = !version(c, 65536, "9P2000.L") && !attach(c, 0) && !mkdir_in(c, 0, "saved");
-
-	so &= !walk(c, 0, 5, "saved") && !walk(c, 5, 4, NULL) && !lcreate(c, 4, "file", O_RDWR);
-	so &= !write_at(c, 4, 0, "before", 6);
-	so &= !walk(c, 5, 6, NULL) && !lcreate(c, 6, "gone", O_RDWR);
-	so &= !unlinkat_in(c, 5, "gone", 0) && !walk(c, 5, 7, NULL) && !lopen(c, 7, 0200000);
-	so &= !walk(c, 4, 8, NULL) && !xattrcreate(c, 8, "user.x", 5, 0) &&
-	      !write_at(c, 8, 0, "abc", 3);
-	so &= !walk(c, 0, 9, "many");
-	ok(so, "a session with files of all kinds");
-	check_save_load(dev);
-	ok(reads(c, 4, 0, "before") && !write_at(c, 4, 6, " and after", 10) &&
-		   reads(c, 4, 0, "before and after"),
-	   "an open file goes on");
-	ok(list(c, 7, 4096) == 3 && !mkdir_in(c, 5, "new") && list(c, 7, 4096) == 4,
-	   "directories, too");
-	ok(getattr(c, 6) == ESTALE && read_at(c, P9_TREAD, 6, 0, 1) == ESTALE && !clunk(c, 6),
-	   "a file without a name is lost");
-	ok(write_at(c, 8, 0, "x", 1) == ENOSPC && !write_at(c, 8, 3, "de", 2),
-	   "half of an attribute");
-	ok(!walk(c, 9, 10, "entry-0") && !walk(c, 10, 11, "..") && lopen(c, 9, 0200000) == 0 &&
-		   list(c, 9, 65536) == 1028,
-	   "and what was not open");
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
-static struct virtio_dev *plug(struct machine *m, struct client *c, bool read_only)
-{
-	struct p9_config config = {
-		.name = "9p", .tag = "tag", .dir = dir, .read_only = read_only
-	};
-	struct virtio_dev *dev;
-
-	machine_set_up(m, -1);
-	dev = machine_plug(m, &virtio_9p_type, &config);
-	*c = (struct client){ .m = m };
-	c->out = mem_at(&m->mem, OUT, ROOM, MEM_W);
-	c->in = mem_at(&m->mem, IN, ROOM, MEM_R);
-	driver_start(m, 1, 1, SIZE);
-	return dev;
-}
-
 int main(void)
 {
 	struct p9_config long_tag = { .name = "9p", .tag = "01234567890123456789012345678901" };
@@ -914,12 +393,8 @@ int main(void)
 	struct client c;
 	struct err err = { "" };
 
-	snprintf(dir, sizeof(dir), "%s/kindling-9p-XXXXXX",
-		 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	if (!mkdtemp(dir)) {
-		printf("Bail out! no directory\n");
+	if (!make_share())
 		return 1;
-	}
 	dev = plug(&m, &c, false);
 	test_config(&m);
 	test_version(&c);
@@ -928,23 +403,14 @@ int main(void)
 	test_attributes(&c);
 	test_names(&c);
 	test_readdir(&c);
-	test_locks(&c);
 	test_xattrs(&c);
 	test_malformed(&c, &m);
 	test_dirty(&m, &c);
-	test_many_fids();
-	test_saved(&c, dev);
 	long_tag.dir = dir;
 	ok(virtio_9p_type.create(&m.env, &long_tag, &device, &err) == -EINVAL, "refused: %s",
 	   err.text);
 	device_unplug(dev);
 	machine_tear_down(&m);
-	dev = plug(&m, &c, true);
-	if (version(&c, 65536, "9P2000.L") || attach(&c, 0))
-		ok(false, "a session");
-	test_read_only(&c);
-	device_unplug(dev);
-	machine_tear_down(&m);
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_share();
 	return done_testing();
 }

@@ -212,6 +212,8 @@ static int status(unsigned int reasons, bool announced)
 
 static void verdicts(void)
 {
+	struct verdict told = { 0 };
+
 #define R(x) (1u << VERDICT_##x)
 	ok(status(0, false) == 123 && status(0, true) == 123, "no reason is a failure");
 	ok(status(R(POWEROFF), false) == 0, "power-off");
@@ -233,6 +235,14 @@ static void verdicts(void)
 		   status(R(REPORTED) | R(TIMEOUT), false) == 124,
 	   "and nothing else");
 	ok(status(R(TIMEOUT) | R(RESET), true) == 124, "a reboot after a timeout is late");
+	ok(status(R(ROOT) | R(COMMAND), false) == 123 &&
+		   status(R(ROOT) | R(TIMEOUT), false) == 123 &&
+		   status(R(ROOT) | R(RESET), true) == 123 &&
+		   status(R(ROOT) | R(HOST), false) == 125,
+	   "a command whose root has died");
+	verdict_add(&told, VERDICT_COMMAND, 7);
+	verdict_add(&told, VERDICT_ROOT, 0);
+	ok(verdict_status(&told) == 7, "unless its status is known by then");
 	ok(status(R(HOST) | R(PANIC), false) == 125, "the host's failure");
 	ok(status(R(SIGNAL) | R(HOST) | R(PANIC), false) == 143, "a person's signal above all");
 #undef R

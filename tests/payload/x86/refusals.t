@@ -129,6 +129,11 @@ refused 'not a directory; an image of a disk' -k elf --root elf -- true
 refused 'No such file' -k elf --root /nonexistent -- true
 refused 'give the guest a disk' -k elf --root /dev/vda -- true
 refused 'no root to write to' -k elf --root none --root-rw -- true
+mkdir root root/proc root/sys root/dev root-bare
+ln -s proc root-bare/dev
+refused 'no folder dev.*--root-rw' -k elf --root root-bare --root-rw -- true
+refused 'no folder mnt.*--share' -k elf --root root --root-rw --share src=. -- true
+is "$(ls root root-bare | tr '\n' ' ')" "root: dev proc sys  root-bare: dev " "and nothing is made there"
 refused 'knows none of that name' -k elf --user no-such-user -- true
 refused 'knows no group' -k elf --user root:no-such-group -- true
 refused 'USER or USER:GROUP' -k elf --user root: -- true
