@@ -199,19 +199,21 @@ static bool words_over(struct machine *m)
 	return !m->has_last_words || atomic_load(&m->words_over);
 }
 
-/* Who reads them may have stopped to. */
-static void stop_timeouts(struct machine *m)
-{
-	timeouts_stop(&m->timeouts);
-	while (!words_over(m) && timeline_now() < m->words_due)
-		usleep(FLUSH_STEP);
-}
-
 static void join_last_words(struct machine *m)
 {
 	if (m->has_last_words)
 		pthread_join(m->last_words, NULL);
 	m->has_last_words = false;
+}
+
+/* Who reads the last words may have stopped to. */
+static void stop_timeouts(struct machine *m)
+{
+	timeouts_stop(&m->timeouts);
+	while (!words_over(m) && timeline_now() < m->words_due)
+		usleep(FLUSH_STEP);
+	if (words_over(m))
+		join_last_words(m);
 }
 
 /* ---- The image ---- */

@@ -330,6 +330,8 @@ static const char tail[] =
 	".Fl Fl junit\n"
 	"name are there before that, with \"output_written\": false, and are replaced if it comes to an end;\n"
 	"a pipe, or /dev/stdout, gets them once, at the end.\n"
+	"A status that is not 0 is an error in JUnit's file, unless a test that failed tells why, or all were skipped\n"
+	"and it is 4.\n"
 	".Sh REPORTS\n"
 	"A report of the guest's kernel is a line on its console that has printk's time stamp, or, where no line\n"
 	"had one so far, any line; with\n"

@@ -14,6 +14,8 @@
 #include "cmd/junit.h"
 #include "util/util.h"
 
+#define KSFT_SKIP 4
+
 /* ---- Where to ---- */
 
 static void name_files(struct results *r, const char *json, const char *junit)
@@ -173,15 +175,34 @@ int results_watch(struct results *r, struct machine *m)
 	return 0;
 }
 
-static bool any_failed(const struct results *r)
+/* How many have failed, or only been skipped. */
+static unsigned int count(const struct results *r, bool (*is)(const struct ktap_test *t))
 {
+	unsigned int n = 0;
+
 	for (unsigned int i = 0; i < MACHINE_OUTPUTS; i++) {
-		for (uint32_t n = 0; r->ktap[i] && n < r->ktap[i]->n; n++) {
-			if (ktap_is_bad(&r->ktap[i]->tests[n]))
-				return true;
-		}
+		for (uint32_t t = 0; r->ktap[i] && t < r->ktap[i]->n; t++)
+			n += is(&r->ktap[i]->tests[t]);
 	}
-	return false;
+	return n;
+}
+
+static bool is_skipped(const struct ktap_test *t)
+{
+	return t->status == KTAP_SKIP;
+}
+
+static bool is_test(const struct ktap_test *t)
+{
+	return t->name;
+}
+
+/* As kselftest's programs say that they could not be run here. */
+static bool all_skipped(const struct results *r)
+{
+	unsigned int n = count(r, is_test);
+
+	return r->status == KSFT_SKIP && n && count(r, is_skipped) == n;
 }
 
 /*
@@ -190,12 +211,14 @@ static bool any_failed(const struct results *r)
  */
 static const char *failure(const struct results *r, char *buf, size_t size)
 {
+	bool told = count(r, ktap_is_bad);
+
 	if (!r->what.own_status)
 		return r->status ? r->what.reason : NULL;
-	if (!r->status || (r->status <= STATUS_SIGNAL && any_failed(r)))
+	if (!r->status || (r->status <= STATUS_SIGNAL && told) || all_skipped(r))
 		return NULL;
 	snprintf(buf, size, "%s: status %d, %s", r->what.reason, r->status,
-		 any_failed(r) ? "as of a signal" : "though no test failed");
+		 told ? "as of a signal" : "though no test failed");
 	return buf;
 }
 

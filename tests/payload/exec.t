@@ -153,6 +153,20 @@ is "$?" 125 "a stdin that can't be read is one, too"
 is "$(cat "$tmp/status")" 141 "a reader that has gone is told to the guest"
 yes | { "$lkvm" run --payload exec -p "hello started close=1 exited=0 ack" -- x >"$tmp/out"; echo $? >"$tmp/status"; }
 is "${PIPESTATUS[0]} $(cat "$tmp/status")" "141 0" "a stdin that the guest closes ends who writes to it"
+
+# ---- Tests ----
+junit()	# STATUS TEXT WANTED DESCRIPTION: of a command that prints this
+{
+	printf "$2" | "$lkvm" run --payload exec -p "hello started echo exited=$1 ack" --junit "$tmp/junit.xml" -- x >"$tmp/out"
+	is "${PIPESTATUS[1]} $(sed -n 's/^<testsuites name="lkvm" \(.*\)>$/\1/p' "$tmp/junit.xml" | tr -d '"')" "$1 $3" "$4"
+}
+junit 0 '1..2\nok 1 a\nok 2 b\n' "tests=2 failures=0 errors=0 skipped=0" "good tests"
+junit 1 '1..2\nok 1 a\nok 2 b\n' "tests=3 failures=0 errors=1 skipped=0" "good tests of a program that fails"
+junit 1 '1..2\nok 1 a\nnot ok 2 b\n' "tests=2 failures=1 errors=0 skipped=0" "a test that tells why it does"
+junit 139 '1..2\nok 1 a\nnot ok 2 b\n' "tests=3 failures=1 errors=1 skipped=0" "one that failed before the program died"
+junit 4 '1..0 # SKIP no device\n' "tests=1 failures=0 errors=0 skipped=1" "tests that were skipped"
+junit 4 '1..2\nok 1 a # SKIP\nok 2 b\n' "tests=3 failures=0 errors=1 skipped=1" "some that were, and a status that tells of all"
+
 # ---- Signals ----
 # (A shell's background job ignores SIGINT.)
 start() { setsid perl -e '$SIG{INT} = "DEFAULT"; exec @ARGV' "$lkvm" run --payload exec -p "$1" -- x </dev/null >"$tmp/out" 2>"$tmp/err" & pid=$!; for _ in $(seq 100); do [ ! -s "$tmp/out" ] || break; sleep 0.05; done; }
