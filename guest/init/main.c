@@ -22,7 +22,6 @@
 
 int refuse(struct exec_failed *why, int error, const char *fmt, ...)
 {
-	size_t len;
 	va_list ap;
 
 	memset(why, 0, sizeof(*why));
@@ -30,9 +29,6 @@ int refuse(struct exec_failed *why, int error, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
-	len = strlen(why->text);
-	if (error)
-		snprintf(why->text + len, sizeof(why->text) - len, ": %s", strerror(error));
 	return -1;
 }
 
@@ -116,8 +112,9 @@ static void wait_for_ack(struct control *c)
 /* Where there is no port: the kernel's log, and then the death of process 1, which is a panic. */
 static void cry(const struct exec_failed *why)
 {
-	char line[sizeof(why->text) + 32];
-	int len = snprintf(line, sizeof(line), "<2>lkvm-init: %s\n", why->text);
+	char line[sizeof(why->text) + 128];
+	int len = snprintf(line, sizeof(line), "<2>lkvm-init: %s%s%s\n", why->text,
+			   why->error ? ": " : "", why->error ? strerror((int)why->error) : "");
 	int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, line, (size_t)len) < 0)
