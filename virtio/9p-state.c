@@ -185,7 +185,7 @@ static int load_all(struct p9 *p, struct reader *in)
 	return rc ? -EINVAL : 0;
 }
 
-/* We would save the same: nothing in it is useless, or there twice. */
+/* We would save the same: nothing in it is useless, or there twice, or behind its end. */
 static bool is_ours(struct p9 *p, const uint8_t *from, size_t len)
 {
 	struct buf again = { 0 };
@@ -203,7 +203,7 @@ int p9_load(struct p9 *p, struct reader *in)
 	const uint8_t *from = in->p;
 	int rc = load_all(&loaded, in);
 
-	if (!rc && !is_ours(&loaded, from, (size_t)(in->p - from)))
+	if (!rc && !is_ours(&loaded, from, (size_t)(in->p - from) + in->left))
 		rc = -EINVAL;
 	if (!rc) {
 		struct p9 before = *p;

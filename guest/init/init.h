@@ -16,7 +16,7 @@
 
 /* ---- main.c ---- */
 
-/* Fills in `why`; returns -1. `error` is an errno, whose words follow, or 0. */
+/* Fills in `why`; returns -1. `error` is an errno, whose words lkvm says behind the text, or 0. */
 int refuse(struct exec_failed *why, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

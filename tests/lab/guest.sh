@@ -457,6 +457,24 @@ share_git()
 	say "status $(chroot /r git -C /mnt/clone status --porcelain | wc -l)"
 }
 
+# A process locks a file, and a child of its own closes it; then it unlocks by another fd. L1 looks each time.
+share_locks()
+{
+	chroot /r perl -e '
+		use Fcntl;
+		sub set { return fcntl($_[0], F_SETLK, pack("s s x4 q q l x4", $_[1], 0, 0, 10, 0)) }
+		sub said { syswrite(STDOUT, "guest: it is $_[0]\n"); select(undef, undef, undef, 0.1) until -e "/mnt/seen-$_[0]" }
+		open(my $one, "+<", "/mnt/locked") or die $!;
+		open(my $two, "+<", "/mnt/locked") or die $!;
+		set($one, F_WRLCK) or die $!;
+		my $child = fork;
+		exit if !$child;
+		waitpid($child, 0);
+		said("locked");
+		set($two, F_UNLCK) or die $!;
+		said("unlocked")'
+}
+
 # By four at a time; then there is nothing more to do, and of what has changed no more than that.
 share_build()
 {

@@ -14,6 +14,7 @@ lab_tools
 lab_initrd 9p generic virtio_pci,virtio_mmio,virtio_blk,ext4,9pnet_virtio,9p
 cp "$("$lab_dir/fetch" x86)/busybox" "$LAB_OUT/" || bail "no busybox"
 LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+2400}}
+LAB_TIMEOUT=${LAB_TIMEOUT:-600}
 LAB_SILENCE=${LAB_SILENCE:-${LONG:+1200}}
 LAB_SILENCE=${LAB_SILENCE:-250} # it is two guests mostly
 lab_run x86-9p.l1

@@ -252,6 +252,9 @@ static void test_saved_size(void)
 	in = (struct reader){ .p = saved.data, .left = saved.len };
 	ok(p9_load(&again, &in) == -EINVAL && again.fids.count == 1000,
 	   "but not with what is of no use");
+	buf_put_u8(&second, 0);
+	in = (struct reader){ .p = second.data, .left = second.len };
+	ok(p9_load(&again, &in) == -EINVAL, "nor with what is behind its end");
 	p9_drop_all(&again);
 	hash_free(&again.fids);
 	at = tree_get(p9_fid_find(&p, 0)->node);
