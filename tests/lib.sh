@@ -45,7 +45,7 @@ like()
 	else
 		report 1 "$3"
 		note "no line of $1 matches: $2"
-		tail -n 5 "$1" | sed 's/^/#   /'
+		tail -n 5 "$1" | awk '{ print "#   " $0 }' # which ends the last line
 	fi
 }
 
