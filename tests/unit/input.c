@@ -208,8 +208,9 @@ static void race(const char *what, int fd, int to)
 
 static void test_races(void)
 {
-	int fds[2];
+	unsigned int number;
 	struct termios raw;
+	int fds[2];
 
 	must(!pipe(fds));
 	race("a pipe", fds[0], fds[1]);
@@ -221,6 +222,11 @@ static void test_races(void)
 	must(fds[0] >= 0 && !tcgetattr(fds[0], &raw));
 	cfmakeraw(&raw);
 	must(!tcsetattr(fds[0], TCSANOW, &raw));
+	if (ioctl(fds[0], TIOCGDEV, &number)) {
+		ok(true,
+		   "a terminal that another reads, too # SKIP no TIOCGDEV (QEMU's emulation lacks it)");
+		return;
+	}
 	race("a terminal", fds[0], fds[1]);
 }
 
