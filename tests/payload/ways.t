@@ -53,7 +53,7 @@ refused 'one name' setup a b
 refused 'no option --force' setup --force
 refused 'comma' setup a,b
 refused 'No such file' setup no/where/x
-: >file
+echo kernel >file # (in name)
 refused 'Not a directory' setup file/x
 works help setup
 (unset HOME; "$lkvm" setup Y 2>err)
@@ -95,7 +95,9 @@ refused 'nothing: No such file' sandbox --sandbox nothing
 refused 'a script is a file' run --sandbox plain
 refused 'one of them' run -k file --sandbox file -- true
 refused 'two scripts' run --sandbox file --sandbox file
-refused 'plain: it has no folder host' sandbox -k file -d plain -- true
+refused 'plain has no folder dev' sandbox -k file -d plain -- true
+mkdir -p folders/dev folders/proc folders/sys folders/mnt
+refused 'folders: it has no folder host' sandbox -k file -d folders -- true
 refused 'for a command' run --payload exit --root /
 works sandbox --payload exec -p 'hello started exited=0 ack' -- true
 works run --payload exec -p 'hello started exited=0 ack' --sandbox file
@@ -106,9 +108,10 @@ works sandbox --help
 # ---- --initrd, --modules ----
 
 set --
-for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do set -- "$@" -i file; done
-refused 'more than 16' run -k file "$@" -i file
-refused 'initrd file is empty' run -k "$elf" "$@"
+: >nil
+for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do set -- "$@" -i nil; done
+refused 'more than 16' run -k file "$@" -i nil
+refused 'initrd nil is empty' run -k "$elf" "$@"
 echo 1 >one
 refused 'initrd nothing: No such file' run -k "$elf" -i one -i nothing
 refused 'guest.s kernel, initrd' run -k "$elf" -i one -i file --console-log file
@@ -122,7 +125,7 @@ refused 'kernel file has no virtio console \(CONFIG_VIRTIO_CONSOLE\)' run -k fil
 refused 'CONFIG_NET_9P_VIRTIO' run -k file --modules empty -d plain
 mkdir -p built/arch/x86/boot
 cp empty/modules.* built/
-: >built/arch/x86/boot/bzImage
+echo kernel >built/arch/x86/boot/bzImage
 refused 'boot/bzImage has no virtio console' run -k built/arch/x86/boot/bzImage -- true
 cd built || exit 1
 refused 'boot/bzImage has no virtio console' run -k arch/x86/boot/bzImage -- true
