@@ -61,8 +61,9 @@ is "$? $(cat err)" "125 lkvm: setup Y: there is no HOME for it; give a path, as 
 (unset HOME; LKVM_HOME=$tmp/lkvm "$lkvm" setup Y >out && test -d "$tmp/lkvm/Y/host")
 report $? "LKVM_HOME says where"
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
-	mkdir user && chmod 777 user && chmod 755 "$tmp"
-	check "an ordinary user can" setpriv --reuid 65534 --regid 65534 --clear-groups env HOME="$tmp/user" "$lkvm" setup Z
+	# (This tree may lie where nobody else may go.)
+	mkdir user && chmod 777 user && chmod 755 "$tmp" && cp "$lkvm" its
+	check "an ordinary user can" setpriv --reuid 65534 --regid 65534 --clear-groups env HOME="$tmp/user" "$tmp/its" setup Z
 	check "who has it then" test -d user/.lkvm/Z/host
 fi
 
