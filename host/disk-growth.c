@@ -61,7 +61,6 @@ static void on_change(void *opaque, uint32_t events)
 	in_a_second(g);
 }
 
-/* A host that has no more watches for us: the guest sees the size that was there. */
 static bool make_watch(struct disk_growth *g)
 {
 	if (g->watch < 0)
@@ -79,6 +78,7 @@ static void on_second(void *opaque, uint32_t events)
 	(void)events;
 	if (read(g->timer, &count, sizeof(count)) < 0)
 		return;
+	/* Of a host that has no more watches for us the guest sees the size that was there. */
 	if (make_watch(g))
 		watch_once(g); /* before looking: what comes later is an event */
 	look(g);

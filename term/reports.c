@@ -447,7 +447,8 @@ void reports_end(struct reports *r, struct report_console *c)
 	if (c->line)
 		take_line(r, c);
 	free(c->line);
-	c->line = NULL;
+	c->line = c->before = NULL;
+	c->cut = false;
 }
 
 const struct report *reports_first(struct reports *r, uint32_t mask)

@@ -222,25 +222,28 @@ fail:
 	return rc;
 }
 
-/* With the lock held. NULL: no more than LOOP_SOURCES, or no memory. */
-static struct source *free_source(struct loop *loop)
+/* With the lock held. 0 or -errno. */
+static int free_source(struct loop *loop, struct source **out)
 {
 	unsigned int n = loop->n_sources;
 	struct source *table;
 
 	for (unsigned int i = 0; i < n; i++) {
-		if (loop->sources[i].id == LOOP_NONE)
-			return &loop->sources[i];
+		if (loop->sources[i].id == LOOP_NONE) {
+			*out = &loop->sources[i];
+			return 0;
+		}
 	}
 	if (n == LOOP_SOURCES)
-		return NULL;
+		return -ENOSPC;
 	table = realloc(loop->sources, (n + FEW_SOURCES) * sizeof(*table));
 	if (!table)
-		return NULL;
+		return -ENOMEM;
 	memset(table + n, 0, FEW_SOURCES * sizeof(*table));
 	loop->sources = table;
 	loop->n_sources += FEW_SOURCES;
-	return &table[n];
+	*out = &table[n];
+	return 0;
 }
 
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaque, loop_id *id)
@@ -254,11 +257,9 @@ int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaqu
 	rc = loop_start(loop);
 	if (rc)
 		goto out;
-	s = free_source(loop);
-	if (!s) {
-		rc = -ENOSPC;
+	rc = free_source(loop, &s);
+	if (rc)
 		goto out;
-	}
 	loop->generation++;
 	if (!loop->generation) /* 0 with index 0 would be LOOP_NONE */
 		loop->generation = 1;
@@ -283,9 +284,12 @@ out:
 /* With the lock held. */
 static struct source *find(struct loop *loop, loop_id id)
 {
-	struct source *s = &loop->sources[(uint32_t)id]; /* an id's place is there, always */
+	struct source *s;
 
-	return id != LOOP_NONE && s->id == id ? s : NULL;
+	if (id == LOOP_NONE)
+		return NULL;
+	s = &loop->sources[(uint32_t)id]; /* an id's place is there, always */
+	return s->id == id ? s : NULL;
 }
 
 void loop_set_events(struct loop *loop, loop_id id, uint32_t events)

@@ -28,7 +28,7 @@ void loop_destroy(struct loop *loop);
 /*
  * Watches `fd` for `events` (EPOLLIN, EPOLLOUT; level-triggered; 0 watches nothing for now). What
  * epoll can't watch, a regular file or /dev/null, counts as always ready. 0 and `*id`, or -errno
- * (ENOSPC past LOOP_SOURCES, or when memory is short).
+ * (ENOSPC past LOOP_SOURCES).
  */
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaque, loop_id *id);
 void loop_set_events(struct loop *loop, loop_id id, uint32_t events);

@@ -37,7 +37,7 @@ struct mem_slot {
 };
 
 struct mem {
-	void *area; /* the mapping: RAM somewhere in it, then the dirty bitmap */
+	void *area; /* the mapping: RAM somewhere in it, and right behind it the dirty bitmap */
 	size_t area_size;
 	uint8_t *ram;
 	uint64_t size;
