@@ -48,7 +48,7 @@ int exec_share_host(struct run_options *o, const char *root, bool writable, stru
 			err, ENOENT,
 			"a sandbox in %s: it has no folder %s for the host's root; make one, or "
 			"let lkvm setup make the whole",
-			root, EXEC_HOST + 1);
+			root, &EXEC_HOST[1]);
 	o->plan.host = true;
 	return exec_share(o, &host, err);
 }

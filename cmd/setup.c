@@ -143,7 +143,7 @@ static int fill(int dir)
 		if (!access(path, F_OK) && symlinkat(to, dir, links[i]))
 			return -errno;
 	}
-	return put_file(dir, SETUP_INIT + 1, init, 0755);
+	return put_file(dir, &SETUP_INIT[1], init, 0755);
 }
 
 /* ---- Making it ---- */

@@ -107,8 +107,8 @@ static void bad_page(void)
 
 static void slab(void)
 {
-	struct kmem_cache *cache =
-		kmem_cache_create("provoke", OBJECT, 0, SLAB_RED_ZONE | SLAB_CONSISTENCY_CHECKS, NULL);
+	struct kmem_cache *cache = kmem_cache_create("provoke", OBJECT, 0,
+						     SLAB_RED_ZONE | SLAB_CONSISTENCY_CHECKS, NULL);
 	char *object = cache ? kmem_cache_alloc(cache, GFP_KERNEL) : NULL;
 
 	if (!object)
@@ -121,16 +121,11 @@ static const struct {
 	const char *name;
 	void (*provoke)(void);
 } kinds[] = {
-	{ "oops", oops },
-	{ "bug", bug },
-	{ "warning", warning },
-	{ "atomic", atomic },
-	{ "hung-task", hung_task },
-	{ "soft-lockup", soft_lockup },
-	{ "rcu-stall", rcu_stall },
-	{ "list", list },
-	{ "refcount", refcount },
-	{ "bad-page", bad_page },
+	{ "oops", oops },	    { "bug", bug },
+	{ "warning", warning },	    { "atomic", atomic },
+	{ "hung-task", hung_task }, { "soft-lockup", soft_lockup },
+	{ "rcu-stall", rcu_stall }, { "list", list },
+	{ "refcount", refcount },   { "bad-page", bad_page },
 	{ "slab", slab },
 };
 
