@@ -55,26 +55,13 @@ int exec_share_host(struct run_options *o, const char *root, bool writable, stru
 
 /* ---- The kernel's command line ---- */
 
-/* The last word that begins with `name`, which ends in '='; what follows that, and its length. */
-static const char *last_param(const char *params, const char *name, int *len)
-{
-	const char *found = NULL;
-
-	for (const char *p = params; (p = strstr(p, name)); p++) {
-		if (p == params || p[-1] == ' ')
-			found = p + strlen(name);
-	}
-	*len = found ? (int)strcspn(found, " ") : 0;
-	return found;
-}
-
 /* Another root was asked for: then the directory is there to be mounted, no more. */
 static bool has_other_root(const struct run_options *o)
 {
-	int len;
-	const char *root = last_param(options_params(o), "root=", &len);
+	const char *root = options_param(o, "root=");
+	size_t len = strlen(ROOT_TAG);
 
-	return root && (len != (int)strlen(ROOT_TAG) || strncmp(root, ROOT_TAG, (size_t)len) != 0);
+	return root && (strcspn(root, " ") != len || strncmp(root, ROOT_TAG, len) != 0);
 }
 
 /* Before the user's own words, of which the kernel takes the last. */
@@ -96,9 +83,9 @@ static int boot(struct run_options *o, struct err *err)
 	struct exec_plan *e = &o->plan;
 	/* Those that the kernel tries. */
 	const char *inits[] = { "/sbin/init", "/etc/init", "/bin/init", "/bin/sh", NULL };
-	int len, rc;
-	const char *given = last_param(options_params(o), "init=", &len);
-	char *own = given && *given == '/' ? strndup(given, (size_t)len) : NULL;
+	const char *given = options_param(o, "init=");
+	char *own = given && *given == '/' ? strndup(given, strcspn(given, " ")) : NULL;
+	int rc;
 
 	if (own || e->host) {
 		inits[0] = own ? own : SETUP_INIT;

@@ -198,6 +198,17 @@ const char *options_params(const struct run_options *o)
 	return o->params ? o->params : "";
 }
 
+const char *options_param(const struct run_options *o, const char *name)
+{
+	const char *params = options_params(o), *found = NULL;
+
+	for (const char *p = params; (p = strstr(p, name)); p++) {
+		if (p == params || p[-1] == ' ')
+			found = p + strlen(name);
+	}
+	return found;
+}
+
 int options_add_params(struct run_options *o, const char *words, bool before, struct err *err)
 {
 	const char *there = options_params(o);

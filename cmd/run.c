@@ -24,16 +24,6 @@
 
 /* ---- The command line for the guest ---- */
 
-/* Is there a parameter that begins with `name`, which ends in '='? */
-static bool has_param(const char *params, const char *name)
-{
-	for (const char *p = params; (p = strstr(p, name)); p++) {
-		if (p == params || p[-1] == ' ')
-			return true;
-	}
-	return false;
-}
-
 /* What the user would forget, and nothing else. */
 static int add_defaults(struct run_options *o, struct err *err)
 {
@@ -45,12 +35,12 @@ static int add_defaults(struct run_options *o, struct err *err)
 	/* A user's tree may have a command line of its own. */
 	if (vm_option(&o->machine.vm, "dtb") && !o->params)
 		return 0;
-	if (kind != CONSOLE_NONE && !has_param(options_params(o), "console="))
+	if (kind != CONSOLE_NONE && !options_param(o, "console="))
 		sprintf(add, "console=%s ", kind == CONSOLE_VIRTIO ? "hvc0" : arch_console);
-	if (!has_param(options_params(o), "panic="))
+	if (!options_param(o, "panic="))
 		strcat(add, "panic=-1 ");
 	/* By them the kernel's reports are told from what programs print. */
-	if (o->machine.fail_on && !has_param(options_params(o), "printk.time=")) {
+	if (o->machine.fail_on && !options_param(o, "printk.time=")) {
 		strcat(add, "printk.time=1 ");
 		o->machine.stamped = true;
 	}
@@ -63,10 +53,10 @@ static int add_defaults(struct run_options *o, struct err *err)
 static bool has_loglevel(const struct run_options *o)
 {
 	static const char *const words[] = { "quiet", "debug", "ignore_loglevel" };
-	bool has = has_param(options_params(o), "loglevel=");
+	bool has = options_param(o, "loglevel=");
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
-		has |= has_param(options_params(o), words[i]);
+		has |= options_param(o, words[i]) != NULL;
 	return has;
 }
 
@@ -96,7 +86,7 @@ static int set_command_defaults(struct run_options *o, struct err *err)
 	if (!whole && !has_loglevel(o))
 		rc = options_add_params(o, "loglevel=5", false, err);
 	/* For the list of tasks when a timeout has expired. */
-	if (!rc && times && !has_param(options_params(o), "sysrq_always_enabled"))
+	if (!rc && times && !options_param(o, "sysrq_always_enabled"))
 		rc = options_add_params(o, "sysrq_always_enabled", false, err);
 	return rc;
 }
