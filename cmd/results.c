@@ -110,10 +110,9 @@ static int open_file(struct result_file *f, struct err *err)
 
 static int open_checked(struct result_file *f, const struct run_options *o, struct err *err)
 {
-	if (run_is_input(o, f->path))
-		return err_set(err, EINVAL, "%s %s: that file is the guest's %s", f->option,
-			       f->path, "kernel, initrd, tree or disk");
-	return open_file(f, err);
+	int rc = run_check_output(o, f->option, f->path, err);
+
+	return rc ? rc : open_file(f, err);
 }
 
 /* What can't be is told in no file, least of all in that one. */

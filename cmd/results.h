@@ -16,8 +16,9 @@ struct results {
 	struct ktap *ktap[MACHINE_OUTPUTS]; /* where results of tests may be: see machine_watch() */
 };
 
-/* cmd/run.c: is the guest made of that file, as its kernel, initrd, tree or disk? */
-bool run_is_input(const struct run_options *o, const char *path);
+/* cmd/run.c: what `option` has written must not be what the guest is made of: -EINVAL and a line. */
+int run_check_output(const struct run_options *o, const char *option, const char *path,
+		     struct err *err);
 
 /*
  * Shall come to nothing now, if it must, and not at the end: -errno and a line. What the options name by a

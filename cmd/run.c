@@ -164,7 +164,7 @@ static int choose_kernel(struct run_options *o, char *buf, size_t size, struct e
 	return 0;
 }
 
-bool run_is_input(const struct run_options *o, const char *path)
+static bool is_input(const struct run_options *o, const char *path)
 {
 	const struct machine_config *c = &o->machine;
 	const char *files[] = { c->image.kernel, vm_option(&c->vm, "dtb") };
@@ -179,25 +179,30 @@ bool run_is_input(const struct run_options *o, const char *path)
 	return is;
 }
 
-/* What is written must not be what the guest is made of: a slip of the hand would empty it. */
+/* A slip of the hand would empty it. */
+int run_check_output(const struct run_options *o, const char *option, const char *path,
+		     struct err *err)
+{
+	return is_input(o, path)
+		       ? err_set(err, EINVAL,
+				 "%s %s: that file is the guest's kernel, initrd, tree or disk",
+				 option, path)
+		       : 0;
+}
+
 static int check_outputs(const struct run_options *o, struct err *err)
 {
 	const char *dump = vm_option(&o->machine.vm, "dump-dtb");
+	int rc = 0;
 
-	if (o->console_log && run_is_input(o, o->console_log))
-		return err_set(
-			err, EINVAL,
-			"--console-log %s: that file is the guest's kernel, initrd, tree or disk",
-			o->console_log);
-	if (dump && run_is_input(o, dump))
-		return err_set(
-			err, EINVAL,
-			"--dump-dtb %s: that file is the guest's kernel, initrd, tree or disk",
-			dump);
-	if (dump && o->console_log &&
+	if (o->console_log)
+		rc = run_check_output(o, "--console-log", o->console_log, err);
+	if (!rc && dump)
+		rc = run_check_output(o, "--dump-dtb", dump, err);
+	if (!rc && dump && o->console_log &&
 	    (!strcmp(dump, o->console_log) || file_same(dump, o->console_log)))
-		return err_set(err, EINVAL, "--dump-dtb and --console-log are both %s", dump);
-	return 0;
+		rc = err_set(err, EINVAL, "--dump-dtb and --console-log are both %s", dump);
+	return rc;
 }
 
 /* It is emptied only when all else is known to be right: see run_machine(). */
