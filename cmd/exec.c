@@ -131,13 +131,27 @@ static int check_root(struct run_options *o, struct err *err)
 	return rc ? rc : share_root(o, err);
 }
 
+/* (One that is not below our root has a name that does not begin there.) */
+char *exec_here(struct err *err)
+{
+	char *here = getcwd(NULL, 0);
+
+	if (here && *here == '/')
+		return here;
+	err_set(err, ENOENT, "this directory has no name any more: go to another");
+	free(here);
+	return NULL;
+}
+
 /* The caller's directory is there where the root is the caller's. */
 static int choose_cwd(struct exec_plan *e, struct err *err)
 {
-	e->cwd = strcmp(e->root, "/") ? strdup("/") : getcwd(NULL, 0);
-	if (!e->cwd || e->cwd[0] != '/')
-		return err_set(err, errno, "this directory has no name any more: go to another");
-	return 0;
+	if (!strcmp(e->root, "/")) {
+		e->cwd = exec_here(err);
+		return e->cwd ? 0 : -ENOENT;
+	}
+	e->cwd = strdup("/");
+	return e->cwd ? 0 : err_set(err, ENOMEM, "no memory for the command");
 }
 
 /* ---- The initramfs ---- */

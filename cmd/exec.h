@@ -104,6 +104,9 @@ int exec_add_order(struct run_options *o, struct buf *order, struct err *err);
 void exec_record(struct buf *order, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The caller's directory, to be freed; NULL and a line: it has no name any more. cmd/exec.c. */
+char *exec_here(struct err *err);
+
 /* Is the root a disk of the guest's? Its device, "/dev/vda", or NULL. */
 const char *exec_root_disk(const struct exec_plan *e);
 

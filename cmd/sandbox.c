@@ -96,7 +96,7 @@ static bool has_own(const struct exec_plan *e, const char *path)
 	const char *root = e->dir ? e->dir : e->root;
 	struct stat st;
 
-	if (!root || !strncmp(root, "/dev/vd", 7))
+	if (!root || exec_root_disk(e))
 		return true;
 	return look(root, path, strlen(path), &st) ||
 	       (look(root, path, 1 + strcspn(path + 1, "/"), &st) && S_ISLNK(st.st_mode));
@@ -107,7 +107,7 @@ static int take_program(struct run_options *o, struct err *err)
 {
 	const struct exec_plan *e = &o->plan;
 	const char *name = o->command[0];
-	char cwd[PATH_MAX];
+	char *here, *word;
 
 	/* With the host's root all is where it was. */
 	if (!e->dir && !o->machine.n_disks && (!e->root || !strcmp(e->root, "/")))
@@ -118,9 +118,12 @@ static int take_program(struct run_options *o, struct err *err)
 		return has_own(e, name)
 			       ? 0
 			       : set_command(o, NULL, host_path("", name), o->command + 1, err);
-	if (!getcwd(cwd, sizeof(cwd)) || *cwd != '/')
-		return err_set(err, errno, "this directory has no name any more: go to another");
-	return set_command(o, NULL, host_path(cwd, name), o->command + 1, err);
+	here = exec_here(err);
+	if (!here)
+		return -ENOENT;
+	word = host_path(here, name);
+	free(here);
+	return set_command(o, NULL, word, o->command + 1, err);
 }
 
 int sandbox_command(struct run_options *o, struct err *err)

@@ -21,7 +21,6 @@
 #include "guest/init/exec.h"
 #include "util/file.h"
 #include "util/util.h"
-#include "vm/verdict.h"
 
 /* ---- Where ---- */
 
