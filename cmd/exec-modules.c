@@ -103,6 +103,7 @@ struct search {
 	struct run_options *o;
 	const struct module_tree *t;
 	struct module_list list;
+	bool needed;   /* by the root: see exec_add_root_modules() */
 	bool optional; /* what is missing will be missed by nobody but the guest */
 	struct err *err;
 };
@@ -273,55 +274,68 @@ static int open_tree(struct run_options *o, struct module_tree *t, bool *found, 
 	return 0;
 }
 
-static void close_tree(struct search *s, struct module_tree *t)
+/* `choose` says of which modules the list is to be made; without any nothing is put anywhere. */
+static int add_modules(struct run_options *o, int (*choose)(struct search *s), struct buf *order,
+		       struct search *s, struct err *err)
 {
-	log_at(&s->o->machine.vm.log, LOG_INFO, "%u modules of %s", s->list.n, t->dir);
-	modules_close(t);
+	struct module_tree t;
+	bool found;
+	int rc = open_tree(o, &t, &found, err);
+
+	if (rc || !found)
+		return rc;
+	s->o = o;
+	s->t = &t;
+	s->err = err;
+	rc = choose(s);
+	if (!rc)
+		rc = put_files(s, order);
+	log_at(&o->machine.vm.log, LOG_INFO, "%u modules of %s", s->list.n, t.dir);
+	modules_close(&t);
+	return rc;
+}
+
+static int choose_for_command(struct search *s)
+{
+	int rc = add_transport(s);
+
+	if (!rc)
+		rc = add_devices(s);
+	if (!rc)
+		rc = add_9p(s);
+	if (!rc)
+		rc = add_disks(s);
+	return rc;
 }
 
 int exec_add_modules(struct run_options *o, struct buf *order, struct err *err)
 {
-	struct module_tree t;
-	struct search s = { .o = o, .t = &t, .err = err };
-	bool found;
-	int rc = open_tree(o, &t, &found, err);
+	struct search s = { 0 };
 
-	if (rc || !found)
-		return rc;
-	rc = add_transport(&s);
-	if (!rc)
-		rc = add_devices(&s);
-	if (!rc)
-		rc = add_9p(&s);
-	if (!rc)
-		rc = add_disks(&s);
-	if (!rc)
-		rc = put_files(&s, order);
-	close_tree(&s, &t);
-	return rc;
+	return add_modules(o, choose_for_command, order, &s, err);
 }
 
 /* The root's own system will look for its devices; but it may have no modules of this kernel. */
+static int choose_for_root(struct search *s)
+{
+	int rc = add_transport(s);
+
+	if (!rc)
+		rc = add_9p(s);
+	s->needed |= s->list.n;
+	s->optional = true;
+	if (!rc && s->needed)
+		rc = add_devices(s);
+	if (!rc && s->needed)
+		rc = add_disks(s);
+	return rc;
+}
+
 int exec_add_root_modules(struct run_options *o, bool *needed, struct buf *order, struct err *err)
 {
-	struct module_tree t;
-	struct search s = { .o = o, .t = &t, .err = err };
-	bool found;
-	int rc = open_tree(o, &t, &found, err);
+	struct search s = { .needed = *needed };
+	int rc = add_modules(o, choose_for_root, order, &s, err);
 
-	if (rc || !found)
-		return rc;
-	rc = add_transport(&s);
-	if (!rc)
-		rc = add_9p(&s);
-	*needed |= s.list.n;
-	s.optional = true;
-	if (!rc && *needed)
-		rc = add_devices(&s);
-	if (!rc && *needed)
-		rc = add_disks(&s);
-	if (!rc && *needed)
-		rc = put_files(&s, order);
-	close_tree(&s, &t);
+	*needed = s.needed;
 	return rc;
 }
