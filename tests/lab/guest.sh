@@ -532,25 +532,8 @@ share_race()
 	say "tries $((tries > 10))"
 }
 
-# Hundredths of a second: 32 MiB read and written twice, a git status the second time.
-share_speed()
-{
-	now() { sed 's/\.\(..\) .*/\1/' /proc/uptime; }
-	timed()
-	{
-		what=$1 begun=$(now)
-		shift
-		"$@" >/dev/null 2>&1 && say "$what $(($(now) - begun))"
-	}
-	chroot /r git -C /mnt/repository status >/dev/null 2>&1
-	timed status chroot /r git -C /mnt/repository status
-	dd if=/r/mnt/large of=/dev/null bs=1M 2>/dev/null
-	timed read dd if=/r/mnt/large of=/dev/null bs=1M
-	dd if=/dev/zero of=/r/mnt/written bs=1M count=32 2>/dev/null
-	timed write dd if=/dev/zero of=/r/mnt/written bs=1M count=32
-	timed small dd if=/r/mnt/large of=/dev/null bs=4k count=500
-	rm /r/mnt/written
-}
+# In microseconds: tests/bench/9p.pl.
+share_speed() { chroot /r sh -c 'cd /mnt && perl load.pl'; }
 
 # Whoever lkvm runs as: its files are root's here.
 share_owners()
