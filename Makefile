@@ -45,6 +45,7 @@ endif
 ifeq ($(origin AR),default)
 AR := $(CROSS_COMPILE)ar
 endif
+OBJCOPY ?= $(CROSS_COMPILE)objcopy
 
 # V=1 shows the commands, else one short line for each: $(call say,CC,vm/mem.o)
 ifeq ($(V),1)
@@ -71,6 +72,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #    Its codec:      qcow2-codec-$(CONFIG_X) += NAME   (defines struct qcow2_codec qcow2_NAME)
 #    A payload:      payload-x86 += NAME               (guest/payload/x86/NAME.c)
 #                    payload-y += NAME                 (guest/payload/NAME.c: of both ports)
+#                    test-payload-x86 += NAME          (the same, but not part of the binary)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
 obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o
@@ -87,12 +89,12 @@ obj-arm64 += term/pl011.o
 
 obj-arm64 += platform/pl031.o
 
-obj-y += guest/image.o guest/elf.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/kconfig.o guest/release.o guest/payloads.o
-obj-x86 += guest/bzimage.o
+obj-y += guest/image.o guest/elf.o guest/solo5.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/kconfig.o guest/release.o guest/payloads.o
+obj-x86 += guest/bzimage.o guest/multiboot.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
-obj-x86 += x86/port.o x86/load.o x86/boot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o
-obj-arm64 += arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/v2m.o arm/boot.o arm/fdt.o arm/dtb.o arm/doctor.o
+obj-x86 += x86/hvt.o x86/port.o x86/way.o x86/load.o x86/boot.o x86/multiboot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o x86/cmos.o x86/pci-ports.o
+obj-arm64 += arm/hvt.o arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/v2m.o arm/boot.o arm/look.o arm/fdt.o arm/dtb.o arm/doctor.o
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o virtio/ports.o
@@ -105,7 +107,13 @@ obj-$(CONFIG_VIRTIO_BALLOON) += virtio/balloon.o virtio/balloon-hints.o
 obj-$(CONFIG_VIRTIO_9P) += virtio/9p.o virtio/9p-wire.o virtio/9p-fids.o virtio/9p-files.o virtio/9p-names.o
 obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o virtio/9p-state.o
 
-obj-y += machine.o machine-devices.o machine-exec.o
+obj-y += $(if $(CONFIG_HVT),hvt/hvt.o hvt/attach.o hvt/io.o hvt/wait.o,hvt/none.o)
+
+obj-y += machine.o machine-hvt.o machine-devices.o machine-down.o machine-exec.o machine-small.o
+
+# What images know that are no Linux kernels.
+obj-y += platform/debug-exit.o cmd/option-small.o
+obj-x86 += platform/fw-cfg.o
 
 # Why a guest ended, and who is told how.
 obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
@@ -114,14 +122,18 @@ obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o c
 # The streams and the status of a command in the guest.
 obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 
-obj-y += cmd/run.o cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
-obj-y += cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
+obj-y += cmd/run.o cmd/front.o $(if $(CONFIG_INSPECT),cmd/inspect.o,cmd/inspect-none.o) cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
+obj-y += cmd/option-hvt.o cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-boot.o cmd/setup.o cmd/sandbox.o guest/cpio.o guest/modules.o guest/modinfo.o
 
 obj-y += main.o
 
+# The library's own file, beside all of these but cmd/ and main.o.
+library-y += lib/lkvm.o
+
 device-y += uart16550
-device-y += pvpanic
+device-y += pvpanic debug_exit
+device-x86 += fw_cfg
 device-arm64 += pl011 pl031
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_ports
@@ -138,6 +150,7 @@ unpacker-$(CONFIG_XZ) += xz
 unpacker-$(CONFIG_ZSTD) += zstd
 unpacker-$(CONFIG_LZ4) += lz4
 obj-y += gen/unpackers.o $(unpacker-y:%=guest/unpack-%.o)
+obj-$(CONFIG_XZ) += guest/crc64.o
 
 # Formats of disks beside raw, and what qcow2's clusters are compressed by: host/qcow2-NAME.o.
 disk-format-$(CONFIG_QCOW2) += qcow2
@@ -150,11 +163,14 @@ obj-y += gen/disk-formats.o
 # The embedded init, process 1 of guests that run a command: a program of its own, against musl.
 init-$(CONFIG_EXEC) := $(BUILD)/init/init
 
-payload-y += garbage rings disk
+payload-y += disk
+payload-$(CONFIG_TEST_PAYLOADS) += garbage rings
 payload-x86 += hello exit end timer irq smp probe badreg
 payload-arm64 += hello exit end timer irq smp probe badreg
-payload-y += exec
+payload-$(CONFIG_EXEC) += exec
 payload-y += say
+# Payloads for tests alone, which are not part of the binary.
+test-payload-x86 += pc
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.
 lib-$(CONFIG_GZIP) += z
@@ -259,10 +275,14 @@ commit := $(if $(wildcard .git),$(shell git rev-parse --short HEAD 2>/dev/null))
 version := $(VERSION)$(if $(commit),-g$(commit))
 $(obj)/cmd/version.o $(musl)/cmd/version.o: private extra-flags = -DLKVM_VERSION='"$(version)"'
 
+PREFIX ?= /usr/local
+
 # Stamps: a file that holds what something was made with and is rewritten when that changes.
 # Each is compared while this file is read, so that a build with nothing to do starts nothing.
 stamp = $(if $(call same,$(file <$1),$($2)),,FORCE) | $(dir $1)
 same = $(and $(findstring x$(strip $1)x,x$(strip $2)x),$(findstring x$(strip $2)x,x$(strip $1)x))
+
+comma := ,
 
 made-cc = $(CC) $(cc-flags)
 made-musl = $(MUSL_CC) $(musl-flags)
@@ -271,6 +291,7 @@ made-init = $(MUSL_CC) $(init-flags) $(init-ld-flags) $(init-y)
 made-link = $(objects) $(link-libs) $(ld-flags)
 made-tables = $(devices) / $(unpackers) / $(disk-formats) / $(codecs) / $(payloads)
 made-version = $(version)
+made-pc = $(PREFIX) $(VERSION) $(libs)
 
 stamps := $(BUILD)/stamp
 $(stamps)/cc: $(call stamp,$(stamps)/cc,made-cc)
@@ -280,6 +301,7 @@ $(stamps)/init: $(call stamp,$(stamps)/init,made-init)
 $(stamps)/link: $(call stamp,$(stamps)/link,made-link)
 $(stamps)/tables: $(call stamp,$(stamps)/tables,made-tables)
 $(stamps)/version: $(call stamp,$(stamps)/version,made-version)
+$(stamps)/pc: $(call stamp,$(stamps)/pc,made-pc)
 $(stamps)/%:
 	@printf '%s\n' '$(subst ','\'',$(made-$*))' > $@
 
@@ -297,6 +319,7 @@ lkvm: $(BUILD)/lkvm			## build/lkvm, what plain `make` builds
 static: $(BUILD)/lkvm-static		## build/lkvm-static, linked against musl
 
 glibc-objects := $(addprefix $(obj)/,$(objects))
+library-objects := $(filter-out %/main.o $(obj)/cmd/%,$(glibc-objects)) $(addprefix $(obj)/,$(library-y))
 musl-objects := $(addprefix $(musl)/,$(objects))
 
 $(BUILD)/lkvm: $(glibc-objects) $(stamps)/link
@@ -308,8 +331,29 @@ $(BUILD)/lkvm-static: $(musl-objects) $(stamps)/link
 	$(Q)$(MUSL_CC) -static -Wl,--gc-sections $(CFLAGS) $(LDFLAGS) -o $@ $(musl-begin) $(musl-objects) \
 		$(libs:%=$(lib-dir)/lib%.a) $(musl-end)
 
+# For programs of others: one object, in which nothing but the library's API can be seen, its header beside it,
+# and how both are used.
+.PHONY: lib
+lib: $(BUILD)/liblkvm.a $(BUILD)/lkvm.h $(BUILD)/lkvm.pc	## build/liblkvm.a and lkvm.h: VMs in a program of yours
+	$(if $(SANITIZE),,@echo "  link with: $(pc-libs)")
+
+pc-libs = -llkvm $(addprefix -l,$(libs)) -pthread
+
+$(BUILD)/liblkvm.a: $(library-objects) $(stamps)/link
+	$(call say,LIB,$@)
+	$(Q)$(CC) -r -nostdlib -o $(obj)/liblkvm.o $(library-objects)
+	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='lkvm_*' $(obj)/liblkvm.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(obj)/liblkvm.o
+
+$(BUILD)/lkvm.h: lib/lkvm.h
+	$(Q)cp $< $@
+
+$(BUILD)/lkvm.pc: $(stamps)/pc Makefile
+	@printf '%s\n' 'prefix=$(PREFIX)' 'Name: lkvm' 'Description: virtual machines inside a program, on KVM' \
+		'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib $(pc-libs)' > $@
+
 # What tests link with: everything but main().
-$(BUILD)/liblkvm-core.a: $(filter-out %/main.o,$(sort $(glibc-objects) $(addprefix $(obj)/,$(test-objects)))) $(stamps)/link
+$(BUILD)/liblkvm-core.a: $(filter-out %/main.o,$(sort $(glibc-objects) $(library-objects) $(addprefix $(obj)/,$(test-objects)))) $(stamps)/link
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
@@ -414,6 +458,8 @@ $(gen)/payload-data.S: $(stamps)/tables Makefile | $(gen)/
 	echo '	.section .note.GNU-stack,"",%progbits'; } > $@
 
 payload-elfs := $(patsubst %,$(BUILD)/payload/%.elf,$(payloads))
+test-payloads := $(test-payload-y) $(test-payload-$(ARCH))
+test-payload-elfs := $(patsubst %,$(BUILD)/payload/%.elf,$(test-payloads))
 payload-src := guest/payload/$(ARCH)
 payload-obj := $(BUILD)/payload/obj
 payload-common := $(payload-obj)/start.o $(payload-obj)/lib.o
@@ -422,7 +468,7 @@ payload-lib := $(addprefix $(payload-obj)/,machine.o crew.o driver.o pci.o)
 
 $(obj)/gen/payload-data.o $(musl)/gen/payload-data.o: $(payload-elfs)
 
-$(payload-elfs): $(BUILD)/payload/%.elf: $(payload-obj)/%.o $(payload-common) $(payload-obj)/lib.a $(payload-src)/payload.lds
+$(payload-elfs) $(test-payload-elfs): $(BUILD)/payload/%.elf: $(payload-obj)/%.o $(payload-common) $(payload-obj)/lib.a $(payload-src)/payload.lds
 	$(call say,PAYLOAD,$*.elf)
 	$(Q)$(CC) $(payload-ld-flags) -Wl,-T,$(payload-src)/payload.lds -o $@ $(filter %.o %.a,$^)
 
@@ -480,6 +526,51 @@ $(unit-tests) $(payload-tests) $(lab-programs): $(BUILD)/tests/%: $(obj)/tests/%
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(cc-flags) $(ld-flags) -o $@ $^ $(link-libs) $(test-libs:%=-L$(lib-dir) -l%)
 
+# The library's example, as somebody else would build it, who has no more than these files.
+example := $(BUILD)/two-vms
+$(example): docs/two-vms.c $(BUILD)/liblkvm.a $(BUILD)/lkvm.h
+	$(call say,CC,$@)
+	$(Q)$(CC) -std=c11 -pedantic $(warnings) $(CFLAGS) $(sanitize-flags) -I$(BUILD) $(LDFLAGS) -o $@ $< \
+		$(BUILD)/liblkvm.a $(link-libs) -pthread
+
+# Images of ours, one for each way into a machine: guests that lkvm is told to run, and no part of it.
+images-x86 := multiboot.elf multiboot.bin multiboot64.elf pvh.elf linux64.elf raw.bin
+test-images := $(addprefix $(BUILD)/images/,$(images-$(ARCH)))
+image-src := tests/images/$(ARCH)
+image-flags := -std=gnu17 $(warnings) -Os -ffreestanding -fno-pic -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -mgeneral-regs-only -mno-red-zone
+image-ld := -nostdlib -static -Wl,--build-id=none -Wl,-z,noexecstack,-z,max-page-size=4096,--no-warn-rwx-segments
+
+# $(call image,CC-FLAGS,LINKER-FLAGS)
+image = $(Q)mkdir -p $(@D) && $(CC) $(image-flags) $1 $(image-ld) -Wl,-T,$(filter %.lds,$^) $2 -o $@ $(filter %.S %.c,$^)
+image-all := $(addprefix $(image-src)/,start.S main.c image.lds) Makefile $(stamps)/payload
+
+$(BUILD)/images/multiboot.elf: $(image-all)
+	$(call say,IMAGE,$@)
+	$(call image,-m32 -DMULTIBOOT,)
+
+$(BUILD)/images/multiboot.bin: $(image-all)
+	$(call say,IMAGE,$@)
+	$(call image,-m32 -DMULTIBOOT -DADDRESSES,-Wl$(comma)--oformat=binary)
+
+$(BUILD)/images/pvh.elf32: $(image-all)
+	$(call image,-m32 -DPVH,)
+
+$(BUILD)/images/linux64.elf: $(image-all)
+	$(call say,IMAGE,$@)
+	$(call image,-mcmodel=small -DLINUX64,)
+
+$(BUILD)/images/raw.bin: $(image-src)/raw.S $(image-src)/raw.lds Makefile $(stamps)/payload
+	$(call say,IMAGE,$@)
+	$(call image,-m32,-Wl$(comma)--oformat=binary)
+
+# 32-bit code in an ELF64 file, which is how most such kernels come.
+$(BUILD)/images/multiboot64.elf: $(BUILD)/images/multiboot.elf
+$(BUILD)/images/pvh.elf: $(BUILD)/images/pvh.elf32
+$(BUILD)/images/multiboot64.elf $(BUILD)/images/pvh.elf:
+	$(call say,IMAGE,$@)
+	$(Q)$(CROSS_COMPILE)objcopy -I elf32-i386 -O elf64-x86-64 $< $@
+
 # Plain and static: what is measured against must cost as little as can be.
 bench-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c tests/bench/$(ARCH)/*.c))
 $(bench-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
@@ -487,10 +578,25 @@ $(bench-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/incl
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) -static $(musl-flags) -s -o $@ $(musl-begin) $< $(musl-end)
 
+# Solo5 images, for the payload tests: their segments begin at pages, of the largest size there is.
+hvt-guests := $(patsubst tests/payload/hvt/%.c,$(BUILD)/hvt/%.hvt,$(wildcard tests/payload/hvt/*.c))
+hvt-ld-flags = $(payload-ld-flags) -Wl,-z,max-page-size=$(if $(filter arm64,$(ARCH)),0x10000,0x1000)
+$(hvt-guests): $(BUILD)/hvt/%.hvt: $(BUILD)/hvt/%.o $(BUILD)/hvt/start.o tests/payload/hvt/guest.lds
+	$(call say,HVT,$@)
+	$(Q)$(CC) $(hvt-ld-flags) -Wl,-T,tests/payload/hvt/guest.lds -o $@ $(filter %.o,$^)
+
+$(BUILD)/hvt/%.o: tests/payload/hvt/%.c $(stamps)/payload Makefile | $(BUILD)/hvt/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(payload-flags) $(dep-flags) -c -o $@ $<
+
+$(BUILD)/hvt/%.o: tests/payload/hvt/%.S $(stamps)/payload Makefile | $(BUILD)/hvt/
+	$(call say,AS,$<)
+	$(Q)$(CC) $(payload-flags) $(dep-flags) -c -o $@ $<
+
 # musl has no sanitizers.
 .PHONY: under-test
 binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static $(bench-programs))
-under-test: $(binaries) $(unit-tests) $(payload-tests) $(lab-programs)
+under-test: $(binaries) $(BUILD)/lkvm.pc $(example) $(test-payload-elfs) $(hvt-guests) $(unit-tests) $(payload-tests) $(lab-programs) $(test-images)
 ifeq ($(ARCH)$(shell command -v $(cross-arm64)gcc >/dev/null && echo +cross),x86+cross)
 under-test: under-test-arm64
 endif
@@ -563,11 +669,12 @@ defconfig tinyconfig:
 # ---------------------------------------------------------------------------------------------
 # 8. Documents, installing, cleaning
 
-.PHONY: docs install uninstall clean distclean format format-check help
-PREFIX ?= /usr/local
+.PHONY: docs install install-lib uninstall clean distclean format format-check help
 bindir := $(DESTDIR)$(PREFIX)/bin
 mandir := $(DESTDIR)$(PREFIX)/share/man
 compdir := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+incdir := $(DESTDIR)$(PREFIX)/include
+libdir := $(DESTDIR)$(PREFIX)/lib
 
 # Checked in, so that a cross build has them too. Written aside first: a failure must leave the old.
 docs: $(BUILD)/lkvm			## write docs/lkvm.1 and docs/lkvm.bash from the binary's own tables
@@ -582,8 +689,14 @@ install: $(BUILD)/lkvm			## to DESTDIR/PREFIX (/usr/local): binary, man page, ba
 	install -D -m 644 docs/lkvm-arm64.7 $(mandir)/man7/lkvm-arm64.7
 	install -D -m 644 docs/lkvm.bash $(compdir)/lkvm
 
-uninstall:				## what install put there
+install-lib: lib			## to the same place: library, header, pkg-config file
+	install -D -m 644 $(BUILD)/liblkvm.a $(libdir)/liblkvm.a
+	install -D -m 644 $(BUILD)/lkvm.h $(incdir)/lkvm.h
+	install -D -m 644 $(BUILD)/lkvm.pc $(libdir)/pkgconfig/lkvm.pc
+
+uninstall:				## what install and install-lib put there
 	rm -f $(bindir)/lkvm $(mandir)/man1/lkvm.1 $(mandir)/man7/lkvm-arm64.7 $(compdir)/lkvm
+	rm -f $(libdir)/liblkvm.a $(incdir)/lkvm.h $(libdir)/pkgconfig/lkvm.pc
 
 # build/lab is the lab's (kernels, initrds): it is slow to make, and only distclean takes it.
 clean:					## what was built; kernels fetched for the lab stay
@@ -607,8 +720,9 @@ help:					## this list
 # ---------------------------------------------------------------------------------------------
 # 9. What each object was made from, as the compiler wrote it down
 
--include $(patsubst %.o,%.d,$(glibc-objects) $(musl-objects) $(addprefix $(obj)/,$(test-objects)))
+-include $(patsubst %.o,%.d,$(glibc-objects) $(library-objects) $(musl-objects) $(addprefix $(obj)/,$(test-objects)))
 -include $(patsubst $(BUILD)/%,$(obj)/%.d,$(unit-tests) $(payload-tests) $(lab-programs))
 -include $(patsubst $(BUILD)/%,$(obj)/tests/fuzz/%.d,$(fuzz-targets)) $(fuzz-common:.o=.d)
 -include $(init-objects:.o=.d)
--include $(payload-common:.o=.d) $(payload-lib:.o=.d) $(patsubst %,$(payload-obj)/%.d,$(payloads))
+-include $(hvt-guests:.hvt=.d)
+-include $(payload-common:.o=.d) $(payload-lib:.o=.d) $(patsubst %,$(payload-obj)/%.d,$(payloads) $(test-payloads))

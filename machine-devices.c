@@ -37,8 +37,8 @@ static int create_device(struct machine *m, const char *type_name, const char *n
 	return type->create(&m->env, config, dev, err);
 }
 
-static int add_device(struct machine *m, const char *type_name, const char *name,
-		      const void *config, struct err *err)
+int machine_add_device(struct machine *m, const char *type_name, const char *name,
+		       const void *config, struct err *err)
 {
 	struct device *dev;
 	int rc = create_device(m, type_name, name, config, &dev, err);
@@ -68,7 +68,7 @@ static int add_uart(struct machine *m, const struct arch_device *uart, struct er
 		.tty = m->tty,
 	};
 
-	return add_device(m, uart->type, uart->name, &config, err);
+	return machine_add_device(m, uart->type, uart->name, &config, err);
 }
 
 static int add_uarts(struct machine *m, struct err *err)
@@ -91,7 +91,7 @@ static int add_rtc(struct machine *m, struct err *err)
 		.irq = line_of(m, &rtc->place),
 	};
 
-	return rtc->type ? add_device(m, rtc->type, rtc->name, &config, err) : 0;
+	return rtc->type ? machine_add_device(m, rtc->type, rtc->name, &config, err) : 0;
 }
 
 /* The guest goes on, and says more on its console before it resets. */
@@ -114,7 +114,7 @@ static int add_pvpanic(struct machine *m, struct err *err)
 		.opaque = m,
 	};
 
-	return add_device(m, pvpanic->type, pvpanic->name, &config, err);
+	return machine_add_device(m, pvpanic->type, pvpanic->name, &config, err);
 }
 
 static int add_pci(struct machine *m, struct err *err)

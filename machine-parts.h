@@ -11,6 +11,15 @@
 #include "term/tty.h"
 #include "vm/device.h"
 
+/* The devices' way down: see machine-down.c. */
+struct descent {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t watcher;
+	bool watched, over; /* there is a watcher; it is to go */
+	atomic_bool stuck;
+};
+
 struct machine {
 	const struct machine_config *config;
 	struct vm *vm;
@@ -20,12 +29,15 @@ struct machine {
 	struct stream *streams[3]; /* its stdin, stdout, stderr */
 	struct tty *exec_tty;	   /* or its terminal */
 	struct stream *exec_tty_stream;
+	struct hvt *hvt; /* NULL: it is none of these */
+	int hvt_port;	 /* of the tty */
 	struct device_env env;
 	struct device_list devices;
 	struct pci_bus *pci; /* NULL: none is needed */
 	unsigned int n_virtio;
 	char names[MACHINE_DISKS][24], net_names[MACHINE_NETS][24];
 	char share_names[MACHINE_SHARES][24];
+	char *cmdline; /* with words for devices; NULL: as it was given */
 	struct reports reports;
 	struct report_console report_consoles[TTY_PORTS];
 	struct log_tail log_tail;
@@ -35,6 +47,8 @@ struct machine {
 	bool has_last_words;
 	uint64_t words_due;	/* when they are waited for no more */
 	atomic_bool words_over; /* it has said them */
+	struct descent descent;
+	atomic_bool driven; /* a device has been: there may be something to wait for */
 	char why[REPORT_LINE + 128];
 	struct {
 		machine_output_fn fn; /* NULL: nobody */
@@ -51,9 +65,37 @@ void machine_watched(struct machine *m, enum machine_output which, const void *d
 /* All but the command's. */
 int machine_add_devices(struct machine *m, struct err *err);
 
-/* The next virtio device, of that type. */
+/* A device of that type, which knows its place. And: the next virtio device. */
+int machine_add_device(struct machine *m, const char *type_name, const char *name,
+		       const void *config, struct err *err);
 int machine_add_virtio(struct machine *m, const char *type_name, const char *name,
 		       const void *config, struct err *err);
+
+/* ---- machine-small.c: what images know that are no Linux kernels ---- */
+
+int machine_add_small(struct machine *m, struct err *err);
+
+/* How the guest shall learn of its devices: not DISCOVERY_DEFAULT any more. */
+enum discovery machine_discovery(const struct machine_config *config);
+
+/* The command line for the image, with a word for each virtio-mmio device where those are told so. */
+int machine_cmdline(struct machine *m, const char **cmdline, struct err *err);
+
+/* The image printed "EXIT: STATUS=" and this number. */
+void machine_told_status(struct machine *m, unsigned int number);
+
+/* ---- machine-hvt.c ---- */
+
+int machine_add_hvt(struct machine *m, struct err *err);
+void machine_remove_hvt(struct machine *m); /* the vCPU has stopped */
+
+/* ---- machine-down.c: is the VM taken down in time? ---- */
+
+void machine_init_descent(struct machine *m);
+
+/* From now on, or already; any thread. Until it is over. */
+void machine_watch_descent(struct machine *m);
+void machine_end_descent(struct machine *m);
 
 /* ---- machine-exec.c: the command in the guest, if there is one ---- */
 

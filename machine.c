@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Puts a machine together: the one place that sees every device, with machine-devices.c, where they are made,
- * and machine-exec.c, the command's end of it. machine_create() reads from top to bottom as the machine is
- * built, machine_destroy() takes it down in the other order.
+ * machine-hvt.c, which makes another kind of machine, and machine-exec.c, the command's end of it.
+ * machine_create() reads from top to bottom as the machine is built, machine_destroy() takes it down in the
+ * other order.
  */
 #include "machine.h"
 
@@ -35,12 +36,17 @@ static void console_found(void *opaque, int what)
 {
 	struct machine *m = opaque;
 
+	/* What such a guest prints is its own affair: it has a status. */
+	if (m->config->hvt)
+		return;
 	if (what == SCAN_PANIC)
 		verdict_add(&m->vm->verdict, VERDICT_PANIC, 0);
 	else if (what == SCAN_REBOOT)
 		verdict_announce_reboot(&m->vm->verdict);
 	else if (what == SCAN_ENDED && m->exec)
 		exec_seen(m->exec);
+	else if (what >= SCAN_STATUS)
+		machine_told_status(m, (unsigned int)what - SCAN_STATUS);
 }
 
 void machine_watched(struct machine *m, enum machine_output which, const void *data, size_t len)
@@ -94,30 +100,6 @@ static int add_tty(struct machine *m, struct err *err)
 	return tty_create(&config, m->loop, &m->vm->config.log, &m->tty, err);
 }
 
-/* ---- Ends ---- */
-
-/* Where built-in payloads leave their exit status. */
-static void debug_exit(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
-{
-	struct machine *m = opaque;
-
-	(void)offset;
-	if (is_write)
-		vm_end(m->vm, VERDICT_IMAGE, *(uint8_t *)data);
-	else
-		memset(data, 0xff, len);
-}
-
-static int add_debug_exit(struct machine *m, struct err *err)
-{
-	const struct arch_place *place = &arch_map.debug_exit;
-
-	if (!m->config->payload)
-		return 0;
-	return bus_claim(place->is_pio ? &m->vm->pio : &m->vm->mmio, place->base, 1, debug_exit, m,
-			 "debug-exit", err);
-}
-
 /* ---- Timeouts ---- */
 
 static bool ended(struct machine *m)
@@ -137,6 +119,8 @@ static void list_tasks(struct machine *m)
 {
 	uint64_t before, now = 0;
 
+	if (m->config->not_linux)
+		return;
 	if (!tty_sysrq(m->tty, '9')) /* all that it says goes to the console */
 		return;
 	wait_ms(m, SYSRQ_KEY);
@@ -169,8 +153,12 @@ static void timed_out(void *opaque, enum timeout which, bool again)
 	struct machine *m = opaque;
 	uint64_t ms = m->config->timeouts[which];
 
-	if (ended(m))
+	if (ended(m)) {
+		/* A vCPU may be waiting for a device. */
+		if (again)
+			machine_watch_descent(m);
 		return;
+	}
 	if (!again) {
 		verdict_add(&m->vm->verdict, VERDICT_TIMEOUT, 0);
 		snprintf(m->why, sizeof(m->why), "timeout: %s after %llu.%03llu s (%s)",
@@ -184,6 +172,8 @@ static void timed_out(void *opaque, enum timeout which, bool again)
 	}
 	if (again || !m->has_last_words)
 		vm_end(m->vm, VERDICT_TIMEOUT, 0);
+	if (again)
+		machine_watch_descent(m);
 }
 
 static int start_timeouts(struct machine *m, struct err *err)
@@ -222,7 +212,10 @@ static int load_image(struct machine *m, struct err *err)
 {
 	struct arch_image image = m->config->image;
 	const struct payload *p;
+	int rc = machine_cmdline(m, &image.cmdline, err);
 
+	if (rc)
+		return rc;
 	if (m->config->payload) {
 		p = payload_find(m->config->payload);
 		if (!p)
@@ -230,10 +223,15 @@ static int load_image(struct machine *m, struct err *err)
 				       "no payload is named %s; lkvm help payloads lists them",
 				       m->config->payload);
 		image.kernel = NULL;
+		image.own = true;
 		image.data = p->data;
 		image.size = (size_t)((const char *)p->end - (const char *)p->data);
 	}
-	return arch_load(m->vm, &image, err);
+	rc = arch_load(m->vm, &image, err);
+	if (!rc && image.share && m->vm->mem.image < 0)
+		log_at(&m->vm->config.log, LOG_WARNING,
+		       "nothing of the image can be shared: it is packed, small, or not aligned to pages");
+	return rc;
 }
 
 /* ---- Life ---- */
@@ -256,18 +254,43 @@ static int create_vm(struct machine *m, struct err *err)
 	const struct machine_config *c = m->config;
 	struct vm_config config = c->vm;
 	unsigned int n_virtio = machine_virtio_devices(c);
+	int rc;
 
 	config.pci = c->virtio_pci && n_virtio;
+	config.hvt = c->hvt;
+	config.not_linux = c->not_linux;
 	if (!config.pci && n_virtio > arch_map.virtio_slots)
 		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u",
 			       n_virtio, arch_map.virtio_slots);
+	config.cmdline_devices = machine_discovery(c) == DISCOVERY_CMDLINE;
 	count_lines(&config, n_virtio);
-	return vm_create(&config, &m->vm, err);
+	rc = vm_create(&config, &m->vm, err);
+	if (!rc && c->triple_fault_ok)
+		verdict_mean(&m->vm->verdict, VERDICT_TRIPLE_FAULT);
+	if (!rc && c->reset_ok)
+		verdict_mean(&m->vm->verdict, VERDICT_RESET);
+	return rc;
 }
 
-static int (*const parts[])(struct machine *m, struct err *err) = {
-	load_image, add_tty, machine_add_devices, machine_add_exec, add_debug_exit, start_timeouts,
+typedef int (*part)(struct machine *m, struct err *err);
+
+static int describe(struct machine *m, struct err *err)
+{
+	return arch_describe(m->vm, &m->devices, err);
+}
+
+static const part parts[] = {
+	load_image,
+	add_tty,
+	machine_add_devices,
+	machine_add_exec,
+	machine_add_small,
+	start_timeouts,
+	describe,
+	NULL,
 };
+
+static const part hvt_parts[] = { add_tty, machine_add_hvt, start_timeouts, NULL };
 
 static int build(struct machine *m, struct err *err)
 {
@@ -285,10 +308,11 @@ static int build(struct machine *m, struct err *err)
 		.chip = m->vm->chip,
 		.loop = m->loop,
 		.log = &m->vm->config.log,
+		.driven = &m->driven,
 	};
-	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(parts); i++)
-		rc = parts[i](m, err);
-	return rc ? rc : arch_describe(m->vm, &m->devices, err);
+	for (const part *p = m->config->hvt ? hvt_parts : parts; !rc && *p; p++)
+		rc = (*p)(m, err);
+	return rc;
 }
 
 int machine_create(const struct machine_config *config, struct machine **out, struct err *err)
@@ -302,6 +326,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	m->config = config;
 	reports_init(&m->reports, reported, m);
 	log_tail_init(&m->log_tail);
+	machine_init_descent(m);
 	pthread_mutex_init(&m->watch_lock, NULL);
 	timeline_mark(&m->timeline, PHASE_START);
 	rc = build(m, err);
@@ -318,15 +343,6 @@ static void end_reports(struct machine *m)
 		reports_end(&m->reports, &m->report_consoles[i]);
 }
 
-static int final_status(const struct machine *m)
-{
-	const struct verdict *v = &m->vm->verdict;
-
-	if (m->config->triple_fault_ok && atomic_load(&v->reasons) == 1u << VERDICT_TRIPLE_FAULT)
-		return 0;
-	return verdict_status(v);
-}
-
 int machine_run(struct machine *m, struct err *err)
 {
 	int rc;
@@ -339,17 +355,20 @@ int machine_run(struct machine *m, struct err *err)
 	if (rc)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
+	machine_watch_descent(m);
 	device_list_quiesce(&m->devices);
+	machine_end_descent(m);
 	end_reports(m);
 	if (m->exec)
 		exec_stopped(m->exec);
-	return final_status(m);
+	return verdict_status(&m->vm->verdict);
 }
 
 /* What devices hold of the host, a socket perhaps, shall not wait for a reader. */
 static void end_output(struct machine *m)
 {
-	device_list_destroy(&m->devices);
+	if (!atomic_load(&m->descent.stuck))
+		device_list_destroy(&m->devices);
 	machine_end_streams(m);
 }
 
@@ -375,7 +394,14 @@ int machine_finish(struct machine *m)
 {
 	end_output(m);
 	machine_finish_streams(m);
-	return final_status(m);
+	return verdict_status(&m->vm->verdict);
+}
+
+int machine_status(struct machine *m)
+{
+	if (m->exec)
+		exec_stopped(m->exec);
+	return verdict_status(&m->vm->verdict);
 }
 
 const char *machine_why(struct machine *m)
@@ -390,6 +416,8 @@ const char *machine_why(struct machine *m)
 		return m->why;
 	if (m->exec && verdict_is_commands(&m->vm->verdict))
 		return exec_why(m->exec);
+	if (reason == VERDICT_RESET && m->config->not_linux)
+		return "a reset; --reset ok, if that is how this image ends";
 	return verdict_text(&m->vm->verdict);
 }
 
@@ -456,6 +484,16 @@ void machine_poke(struct machine *m)
 		tty_poke(m->exec_tty);
 }
 
+bool machine_intact(const struct machine *m)
+{
+	return mem_intact(&m->vm->mem);
+}
+
+size_t machine_input(struct machine *m, const void *data, size_t len)
+{
+	return tty_feed(m->tty, data, len);
+}
+
 struct vm *machine_vm(struct machine *m)
 {
 	return m->vm;
@@ -470,7 +508,9 @@ void machine_destroy(struct machine *m)
 {
 	stop_timeouts(m);
 	join_last_words(m);
+	machine_end_descent(m);
 	device_list_destroy(&m->devices);
+	machine_remove_hvt(m);
 	if (m->config->exec)
 		machine_close_exec(m);
 	if (m->tty)
@@ -482,6 +522,9 @@ void machine_destroy(struct machine *m)
 	vm_destroy(m->vm);
 	reports_destroy(&m->reports);
 	log_tail_destroy(&m->log_tail);
+	pthread_cond_destroy(&m->descent.changed);
+	pthread_mutex_destroy(&m->descent.lock);
 	pthread_mutex_destroy(&m->watch_lock);
+	free(m->cmdline);
 	free(m);
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 
 #include "host/net.h"
+#include "hvt/hvt.h"
+#include "platform/debug-exit.h"
 #include "util/limit.h"
 #include "term/reports.h"
 #include "util/log.h"
@@ -21,6 +23,7 @@
 #define MACHINE_DISK_QUEUES 8
 #define MACHINE_NETS 8
 #define MACHINE_SHARES 16
+#define MACHINE_DEBUG_EXITS 4
 
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO, CONSOLE_NONE };
 
@@ -56,10 +59,33 @@ struct machine_share {
 	bool cow;     /* `ro` here; who mounts it lays something over it to write to */
 };
 
+/* How the guest learns of virtio-mmio devices, where it is not by a device tree. */
+enum discovery {
+	DISCOVERY_DEFAULT, /* DISCOVERY_CMDLINE for an image that is no Linux kernel, else ... */
+	DISCOVERY_ACPI,
+	DISCOVERY_CMDLINE, /* by words on the command line, and not in the ACPI tables */
+	DISCOVERY_BOTH,
+};
+
+struct machine_debug_exit {
+	uint16_t port;
+	enum debug_exit_rule rule;
+	uint32_t ok;
+};
+
+struct machine;
+
 struct machine_config {
 	struct vm_config vm; /* irq_lines is filled in by machine_create() */
 	struct arch_image image;
 	const char *payload; /* a built-in guest, instead of image.kernel */
+	bool not_linux;	     /* the image is no kernel of Linux's (arch_look()) */
+	enum discovery discovery;
+	/* Where it may write its exit status, in place of where such images do; see machine-small.c. */
+	bool debug_exits_given;
+	unsigned int n_debug_exits;
+	struct machine_debug_exit debug_exits[MACHINE_DEBUG_EXITS];
+	const struct hvt_guest *hvt; /* a Solo5 image, instead of all of that and of all devices */
 	enum console_kind console;
 	int in, out; /* the console's fds, -1 for none; borrowed */
 	int log_fd;  /* --console-log, or -1; owned by the machine from machine_create() on */
@@ -71,10 +97,20 @@ struct machine_config {
 	bool balloon;
 	uint64_t balloon_target;     /* bytes that it shall take from the start */
 	bool triple_fault_ok;	     /* an image that ends so means it */
+	bool reset_ok;		     /* the same */
 	uint64_t timeouts[TIMEOUTS]; /* ms, 0: none */
 	uint32_t fail_on;	     /* bits: enum report_class */
 	bool show_log;		     /* the consoles' last lines, when the run fails */
 	bool stamped;		     /* the kernel was told to print time stamps */
+	/*
+	 * The VM has ended, and its devices have not come down for `stuck_ms` (0: that is not looked at): one
+	 * waits for the host, a file server perhaps, and may for ever. On a thread of its own, once;
+	 * machine_status() and machine_flush() may be asked then. A process that wants to end has to exit
+	 * from there: machine_run() goes on waiting.
+	 */
+	void (*stuck)(void *opaque, struct machine *m);
+	void *stuck_opaque;
+	unsigned int stuck_ms;
 	unsigned int n_disks;
 	struct machine_disk disks[MACHINE_DISKS];
 	unsigned int n_nets;
@@ -82,8 +118,6 @@ struct machine_config {
 	unsigned int n_shares;
 	struct machine_share shares[MACHINE_SHARES];
 };
-
-struct machine;
 
 /* How many virtio devices it will have. */
 unsigned int machine_virtio_devices(const struct machine_config *config);
@@ -112,6 +146,9 @@ bool machine_flush(struct machine *m, unsigned int ms);
  */
 int machine_finish(struct machine *m);
 
+/* What it has come to, while its devices are stuck. */
+int machine_status(struct machine *m);
+
 /* Why it ended, for people; valid after machine_run(), or machine_finish(). */
 const char *machine_why(struct machine *m);
 
@@ -126,6 +163,15 @@ bool machine_interrupt(struct machine *m);
 
 /* The window changed or we were continued. Async-signal-safe. */
 void machine_poke(struct machine *m);
+
+/* False: its image is shared, and its file was changed. SIGBUS may be the first to tell. Async-signal-safe. */
+bool machine_intact(const struct machine *m);
+
+/*
+ * Bytes for the console beside what comes from `in`: how many were taken, fewer than `len` when 64 KiB are
+ * waiting for the guest. Any thread, also from within a machine_output_fn.
+ */
+size_t machine_input(struct machine *m, const void *data, size_t len);
 
 /* Bytes that went out. */
 typedef void (*machine_output_fn)(void *opaque, const void *data, size_t len);

@@ -9,7 +9,7 @@
 #include "cmd/cmd.h"
 #include "vm/verdict.h"
 
-#define RUN_ARGS "[OPTION]... [KERNEL] [-- COMMAND [ARGUMENT]...]"
+#define RUN_ARGS "[OPTION]... [IMAGE] [-- COMMAND | WORD...]"
 
 static const struct command commands[] = {
 	{ "run", cmd_run, "Boot a kernel or another image", RUN_ARGS, NULL },
@@ -21,6 +21,10 @@ static const struct command commands[] = {
 	  "Make a small root file system for -d NAME, in LKVM_HOME or ~/.lkvm, or at a path; the programs in it "
 	  "are the host's",
 	  "NAME", "lkvm setup NAME" },
+	{ "inspect", cmd_inspect,
+	  "Say what an image is, how lkvm run would enter it and what it asks for, or why it would be refused "
+	  "(status 1)",
+	  "[--entry WAY] IMAGE", "lkvm inspect kernel.elf" },
 	{ "doctor", cmd_doctor,
 	  "Say what this host's KVM (or --dev PATH) can do, what is missing, how to mend it",
 	  "[--dev PATH]", NULL },

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "guest/elf.h"
+#include "guest/image.h"
 #include "vm/arch.h"
 #include "vm/vm.h"
 
@@ -114,8 +116,19 @@ static inline uint64_t arm_mpidr(unsigned int vcpu)
 	return (vcpu & 15) | (uint64_t)(vcpu >> 4 & 255) << 8 | (uint64_t)(vcpu >> 12) << 16;
 }
 
+/* arm/look.c: the kind that an unpacked image is, or that --entry makes of it; and why none is known. */
+int arm_kind(const struct vm_config *config, const void *data, size_t size, enum image_kind *kind,
+	     struct err *err);
+int arm_refuse(enum image_kind kind, struct err *err);
+
+/* A vmlinux, which calls the kernel's virtual addresses physical, is moved to where its Image would go. */
+int arm_place_elf(struct elf_image *elf, bool *vmlinux, struct err *err);
+
 /* arm/boot.c */
 int arm_set_entry(struct vcpu *vcpu, struct err *err);
+
+/* arm/hvt.c: all that the vCPU of such a machine needs. */
+int arm_hvt_create_vcpu(struct vcpu *vcpu, struct err *err);
 
 /* arm/fdt.c: the machine's own tree, without /chosen, into `size` bytes. 0 or libfdt's error. */
 int arm_fdt_make(const struct vm *vm, const struct device_list *devices, void *fdt, size_t size);

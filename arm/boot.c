@@ -12,12 +12,14 @@
  *                      old arm64 kernels read it only so near and in one 2 MiB block, a 32-bit one
  *                      must have it in low memory, whatever the split
  *
- * For a bare program (64-bit, flat or an ELF file that is no vmlinux) with room below it the tree
- * is at the beginning of RAM, where QEMU's virt has it and such programs look for it.
+ * For an ELF file that is no vmlinux, with room below it, the tree is at the beginning of RAM, where
+ * QEMU's virt has it and such programs look for it. For a flat image it is behind that, as QEMU and kvmtool have
+ * it: kvm-unit-tests want it above their end.
  */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "arm/arm.h"
 #include "arm/map.h"
@@ -32,8 +34,6 @@
 #include "util/util.h"
 
 #define BLOCK (2 * MIB)
-#define FLAT_OFFSET_64 0x80000
-#define FLAT_OFFSET_32 0x8000
 #define ZIMAGE_OFFSET (32 * MIB)
 #define ZIMAGE_OFFSET_SMALL 0x10000 /* where RAM is too small for that */
 #define LOW_RAM_64 (512 * MIB)
@@ -52,8 +52,11 @@ struct load {
 	struct vm *vm;
 	const struct arch_image *image;
 	struct err *err;
-	uint64_t start, end; /* of what it uses before it reads its device tree */
-	bool bare;	     /* no Linux kernel */
+	uint64_t start, end;  /* of what it uses before it reads its device tree */
+	bool bare;	      /* no Linux kernel */
+	bool tree_first;      /* the device tree is before it, if there is room */
+	int fd;		      /* the image's, to be shared; -1: it is copied */
+	const uint8_t *bytes; /* all of that file */
 };
 
 static uint64_t ram_end(const struct vm *vm)
@@ -63,7 +66,7 @@ static uint64_t ram_end(const struct vm *vm)
 
 static const char *name_of(const struct load *l)
 {
-	return l->image->kernel ? l->image->kernel : "(built in)";
+	return l->image->kernel ? l->image->kernel : l->image->own ? "(built in)" : "(in memory)";
 }
 
 /* Loaders say "it is truncated"; a person must hear which file. */
@@ -97,7 +100,7 @@ static int place_dtb(struct load *l)
 	uint64_t low = MIN(vm->config.mem, most);
 	uint64_t room = low >= SMALL_RAM ? BLOCK : SMALL_DTB;
 
-	if (l->bare && l->start - ARM_RAM >= SMALL_DTB) {
+	if (l->tree_first && l->start - ARM_RAM >= SMALL_DTB) {
 		vm->arch->dtb = ARM_RAM;
 		vm->arch->dtb_size = MIN(align_down(l->start - ARM_RAM, MEM_PAGE), BLOCK);
 		return 0;
@@ -160,7 +163,7 @@ static int claim(struct load *l, uint64_t gpa, uint64_t memory)
 		return err_set(l->err, ENOMEM, "kernel %s needs %llu MiB of RAM; give more with -m",
 			       name_of(l),
 			       (unsigned long long)((gpa - ARM_RAM + memory) / MIB + 1));
-	if (!l->bare)
+	if (!l->bare && l->fd < 0)
 		mem_use_huge_pages(&l->vm->mem);
 	l->start = gpa;
 	l->end = MAX(l->end, gpa + memory);
@@ -172,7 +175,9 @@ static int put_kernel(struct load *l, const void *data, size_t size, uint64_t gp
 {
 	int rc = claim(l, gpa, memory);
 
-	return rc ? rc : mem_write(&l->vm->mem, gpa, data, size);
+	return rc ? rc
+		  : mem_load(&l->vm->mem, gpa, data, size, l->fd,
+			     l->fd < 0 ? 0 : (uint64_t)((const uint8_t *)data - l->bytes));
 }
 
 static int load_arm64(struct load *l, const struct file_map *file)
@@ -191,27 +196,25 @@ static int load_arm64(struct load *l, const struct file_map *file)
 	return put_kernel(l, image.data, image.size, ARM_RAM + image.text_offset, image.image_size);
 }
 
-/* A vmlinux calls the kernel's virtual addresses physical: it goes where its Image would. */
 static int load_elf(struct load *l, const struct file_map *file)
 {
 	struct err why = { "" };
 	struct elf_image elf;
+	bool vmlinux;
 	int rc = elf_parse(file->data, file->size, EM_AARCH64, &elf, &why);
 
 	if (!rc && l->vm->arch->entry.is_32)
 		rc = err_set(&why, EINVAL, "it is a 64-bit image, and --aarch32 is given");
-	l->bare = !rc && !(elf.low >> 63);
-	if (!rc && !l->bare)
-		rc = elf_relocate(&elf, ARM_RAM + elf.low % BLOCK);
-	if (!rc && elf.low < ARM_RAM)
-		rc = err_set(&why, EINVAL, "it loads at 0x%llx; RAM begins at 0x%llx",
-			     (unsigned long long)elf.low, ARM_RAM);
+	if (!rc)
+		rc = arm_place_elf(&elf, &vmlinux, &why);
 	if (rc)
 		return bad_image(l, rc, &why);
+	l->bare = l->tree_first = !vmlinux;
 	rc = claim(l, elf.low, elf.high - elf.low);
 	if (rc)
 		return rc;
 	l->vm->arch->entry.gpa = elf.entry;
+	elf.fd = l->fd;
 	rc = elf_load(&elf, &l->vm->mem, ARM_RAM, ram_end(l->vm), &why);
 	return rc ? bad_image(l, rc, &why) : 0;
 }
@@ -234,42 +237,19 @@ static int load_zimage(struct load *l, const struct file_map *file)
 
 static int load_flat(struct load *l, const struct file_map *file)
 {
-	uint64_t offset = l->vm->arch->entry.is_32 ? FLAT_OFFSET_32 : FLAT_OFFSET_64;
+	uint64_t offset = l->vm->arch->entry.is_32 ? ARM_FLAT_OFFSET_32 : ARM_FLAT_OFFSET_64;
 
 	l->bare = !l->vm->arch->entry.is_32;
 	return put_kernel(l, file->data, file->size, ARM_RAM + offset, file->size);
 }
 
-static int refuse(struct load *l, enum image_kind kind)
-{
-	struct err why;
-
-	switch (kind) {
-	case IMAGE_BZIMAGE:
-	case IMAGE_BZIMAGE_OLD:
-	case IMAGE_ELF64_X86:
-	case IMAGE_ELF32_X86:
-		err_set(&why, ENOEXEC, "it is %s, and this machine is arm64", image_describe(kind));
-		break;
-	case IMAGE_CPIO:
-		err_set(&why, ENOEXEC, "it is %s; a kernel is wanted, an initrd goes to -i",
-			image_describe(kind));
-		break;
-	case IMAGE_ELF_TRUNCATED:
-		err_set(&why, ENOEXEC, "it is truncated: less than an ELF header");
-		break;
-	default:
-		err_set(&why, ENOEXEC,
-			"it is %s; an Image, a zImage, an arm64 ELF file or a flat image is wanted",
-			image_describe(kind));
-	}
-	return bad_image(l, -ENOEXEC, &why);
-}
-
 static int load_plain(struct load *l, const struct file_map *file)
 {
-	enum image_kind kind = image_sniff(file->data, file->size);
+	enum image_kind kind;
+	struct err why;
 
+	if (arm_kind(&l->vm->config, file->data, file->size, &kind, l->err))
+		return -EINVAL;
 	log_at(&l->vm->config.log, LOG_INFO, "kernel %s: %s", name_of(l),
 	       kind == IMAGE_UNKNOWN ? "a flat image, without a header" : image_describe(kind));
 	switch (kind) {
@@ -282,7 +262,7 @@ static int load_plain(struct load *l, const struct file_map *file)
 	case IMAGE_UNKNOWN:
 		return load_flat(l, file);
 	default:
-		return refuse(l, kind);
+		return bad_image(l, arm_refuse(kind, &why), &why);
 	}
 }
 
@@ -297,6 +277,7 @@ static int load_packed(struct load *l, const struct unpacker *u, const void *dat
 
 	if (rc)
 		return bad_image(l, rc, &why);
+	l->fd = -1;
 	rc = load_plain(l, &(struct file_map){ .data = out.data, .size = out.size });
 	unpacked_free(&out);
 	return rc;
@@ -344,17 +325,22 @@ int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
 {
 	struct load l = { .vm = vm, .image = image, .err = err };
 	struct file_map file = { .data = image->data, .size = image->size };
-	int rc = 0;
+	int rc = 0, fd = -1;
 
 	vm->arch->entry.is_32 = vm->arch->options.aarch32;
 	vm->arch->cmdline = image->cmdline;
 	if (image->kernel)
-		rc = file_map(image->kernel, "kernel", &file, err);
-	if (rc)
+		rc = fd = file_map_open(image->kernel, "kernel", &file, err);
+	if (rc < 0)
 		return rc;
+	/* A page with tags can't be a file's. */
+	l.fd = image->share && !vm->arch->options.mte ? fd : -1;
+	l.bytes = file.data;
 	rc = load_any(&l, &file);
 	if (image->kernel)
 		file_unmap(&file);
+	if (fd >= 0)
+		close(fd);
 	if (!rc && vm->arch->entry.is_32)
 		rc = arm_check_32(vm, err);
 	if (!rc)

@@ -52,7 +52,10 @@
 #define ARM_PCI_WINDOW_SIZE 0x2eff0000ull
 #define ARM_PCI_ECAM 0x3f000000ull
 #define ARM_RAM 0x40000000ull
+#define ARM_FLAT_OFFSET_64 0x80000 /* of an image without a header: as QEMU has it */
+#define ARM_FLAT_OFFSET_32 0x8000
 #define ARM_GICR2 0x4000000000ull
+#define ARM_HVT 0x100000000ull /* Solo5's hypercalls, where there is nothing else */
 
 #define ARM_SPI_PL011 1
 #define ARM_SPI_PL031 2

@@ -58,7 +58,9 @@ const struct arch_map arch_map = {
 		 .window = ARM_PCI_WINDOW,
 		 .window_size = ARM_PCI_WINDOW_SIZE,
 		 .intx = { ARM_SPI_PCI, ARM_SPI_PCI + 1, ARM_SPI_PCI + 2, ARM_SPI_PCI + 3 } },
-	.debug_exit = { .base = ARM_DEBUG_EXIT },
+	.debug_exits = { { .place = { .base = ARM_DEBUG_EXIT } } },
+	.n_debug_exits = 1,
+	.hvt = { .base = ARM_HVT, .shift = 3 },
 };
 
 uint32_t arch_virtio_gsi(unsigned int slot)
@@ -72,6 +74,8 @@ static uint64_t highest_gpa(const struct vm_config *config)
 {
 	uint64_t end = ARM_RAM + config->mem;
 
+	if (config->hvt)
+		return ARM_HVT + GIB;
 	if (config->cpus > ARM_GICR_VCPUS)
 		end = MAX(end, ARM_GICR2 + (config->cpus - ARM_GICR_VCPUS) * ARM_GICR_STEP);
 	return end;
@@ -106,6 +110,8 @@ int arch_layout(struct vm *vm, struct err *err)
 		return err_set(err, EINVAL,
 			       "guest memory of %llu KiB is too little: 2 MiB is the least",
 			       (unsigned long long)(ram / KIB));
+	if (vm->config.hvt)
+		return mem_add_slot(&vm->mem, 0, 0, ram);
 	if (vm->config.cpus > ARM_GICR_VCPUS && ARM_RAM + ram > ARM_GICR2)
 		return err_set(err, EINVAL, "with more than %u CPUs 255 GiB of memory is the most",
 			       ARM_GICR_VCPUS);
@@ -137,6 +143,8 @@ int arch_create(struct vm *vm, struct err *err)
 	arch->vm_fd = vm->fd;
 	arch->irq = &vm->irq;
 	arch->gic_fd = arch->its_fd = -1;
+	if (vm->config.hvt)
+		return 0;
 	rc = arm_options_read(vm, err);
 	if (!rc && arch->options.mte)
 		rc = enable_cap(vm, KVM_CAP_ARM_MTE, "--mte", err);

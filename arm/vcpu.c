@@ -120,8 +120,11 @@ static int check_mpidr(struct vcpu *vcpu, struct err *err)
 
 int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 {
-	int rc = init_vcpu(vcpu, err);
+	int rc;
 
+	if (vcpu->vm->config.hvt)
+		return arm_hvt_create_vcpu(vcpu, err);
+	rc = init_vcpu(vcpu, err);
 	if (!rc)
 		rc = finalize_sve(vcpu, err);
 	if (!rc)
@@ -171,8 +174,11 @@ static int set_counter_offset(struct vm *vm, struct err *err)
 int arch_vcpus_ready(struct vm *vm, struct err *err)
 {
 	const struct arm_options *o = &vm->arch->options;
-	int rc = arm_gic_ready(vm, err);
+	int rc;
 
+	if (vm->config.hvt)
+		return 0;
+	rc = arm_gic_ready(vm, err);
 	if (!rc)
 		rc = set_counter_offset(vm, err);
 	for (unsigned int i = 0; !rc && i < vm->n_vcpus; i++) {

@@ -23,6 +23,7 @@ struct command {
 
 int cmd_run(int argc, char **argv, const struct command *table);
 int cmd_setup(int argc, char **argv, const struct command *table);
+int cmd_inspect(int argc, char **argv, const struct command *table);
 int cmd_doctor(int argc, char **argv, const struct command *table);
 int cmd_version(int argc, char **argv, const struct command *table);
 int cmd_help(int argc, char **argv, const struct command *table);

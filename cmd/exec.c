@@ -43,15 +43,19 @@ const char *exec_root_disk(const struct exec_plan *e)
 }
 
 /* With a disk its system is meant, else the host's. */
-static void choose_root(struct run_options *o)
+static int choose_root(struct run_options *o, struct err *err)
 {
 	struct exec_plan *e = &o->plan;
+	const struct machine_disk *first = o->machine.n_disks ? &o->machine.disks[0] : NULL;
 
-	if (e->root)
-		return;
-	e->root = o->machine.n_disks ? "/dev/vda" : "/";
-	if (o->machine.n_disks)
-		e->root_rw = !o->machine.disks[0].ro;
+	if (!e->root && first && !e->root_rw_given)
+		e->root_rw = !first->ro;
+	if (!e->root)
+		e->root = first ? "/dev/vda" : "/";
+	if (first && first->ro && e->root_rw && !strcmp(e->root, "/dev/vda"))
+		return err_set(err, EINVAL, "--disk %s,ro and --root-rw don't go together",
+			       first->path);
+	return 0;
 }
 
 /* What -d DIR says, as --root and --root-rw would. */
@@ -65,7 +69,8 @@ static int take_directory(struct exec_plan *e, struct err *err)
 		return err_set(err, EINVAL, "--disk %s,%s and --root-rw don't go together", e->dir,
 			       e->dir_ro ? "ro" : "cow");
 	e->root = e->dir;
-	e->root_rw = !e->dir_cow && !e->dir_ro;
+	if (!e->root_rw_given)
+		e->root_rw = !e->dir_cow && !e->dir_ro;
 	e->root_ro = e->dir_ro;
 	return 0;
 }
@@ -203,8 +208,9 @@ int exec_prepare(struct run_options *o, struct err *err)
 	rc = take_directory(&o->plan, err);
 	if (rc)
 		return rc;
-	choose_root(o);
-	rc = check_root(o, err);
+	rc = choose_root(o, err);
+	if (!rc)
+		rc = check_root(o, err);
 	if (!rc)
 		rc = choose_cwd(&o->plan, err);
 	return rc ? rc : make_initramfs(o, err);

@@ -26,7 +26,7 @@ struct machine_share;
 struct exec_plan {
 	/* By options. All borrowed. */
 	const char *root;
-	bool root_rw;
+	bool root_rw, root_rw_given;
 	const char **env; /* NAME or NAME=VALUE; the array is ours */
 	unsigned int n_env;
 	const char *user;    /* USER[:GROUP] */

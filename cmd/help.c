@@ -94,7 +94,8 @@ static void print_option(const struct option *p)
 	else
 		column = snprintf(left, sizeof(left), "      --%s", p->name);
 	if (p->arg)
-		column += snprintf(left + column, sizeof(left) - (size_t)column, " %s", p->arg);
+		column += snprintf(left + column, sizeof(left) - (size_t)column, "%s%s",
+				   left[column - 1] == ':' ? "" : " ", p->arg);
 	fputs(left, stdout);
 	if (column >= TEXT_COLUMN) {
 		putchar('\n');
@@ -115,9 +116,9 @@ static int help_run(const struct command *c)
 	if (!strcmp(c->name, "sandbox"))
 		print_help(c);
 	else
-		puts("Boots KERNEL (or the one of this kernel tree, or the host's own) and ends\n"
+		puts("Boots IMAGE (or the kernel of this tree, or the host's own) and ends\n"
 		     "with a status that tells the truth: 0 the guest powered off, 123 it died, 124 timeout,\n"
-		     "125 nothing was run.\n");
+		     "125 nothing was run. In Linux COMMAND is run; for any other image the WORDs are its own.\n");
 	for (const struct option *p = run_option_table; p->name; p++) {
 		if (p->state == OPTION_WORKS && option_is_ours(p))
 			print_option(p);

@@ -18,6 +18,7 @@ int option_set_root_rw(struct run_options *o, const char *value, struct err *err
 {
 	(void)err;
 	o->plan.root_rw = *value == '1';
+	o->plan.root_rw_given = true;
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd/options.h"
+#include "guest/init/exec.h"
 #include "virtio/9p.h"
 
 #define KVMTOOL_TAG "kvm_9p"
@@ -106,8 +107,16 @@ int option_check_shares(const struct run_options *o, struct err *err)
 {
 	const struct machine_config *m = &o->machine;
 
-	for (unsigned int i = 0; !o->command && i < m->n_shares; i++) {
-		if (m->shares[i].cow)
+	for (unsigned int i = 0; i < m->n_shares; i++) {
+		const char *tag = m->shares[i].tag;
+
+		if (o->command && (*tag == '.' || strchr(tag, '/')))
+			return err_set(
+				err, EINVAL,
+				"the tag %s of %s: with a command it is a folder of " EXEC_SHARES
+				", and may have no / and no dot in front",
+				tag, m->shares[i].dir);
+		if (!o->command && m->shares[i].cow)
 			return err_set(
 				err, EINVAL,
 				"--share %s=%s:cow: it needs a command (-- COMMAND), whose init "

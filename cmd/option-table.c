@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include "cmd/front.h"
 #include "cmd/options.h"
 #include "util/number.h"
 #include "util/util.h"
@@ -128,6 +129,13 @@ static int set_console_log(struct run_options *o, const char *value, struct err 
 	if (o->console_log)
 		return err_set(err, EINVAL, "two console logs: %s and %s", o->console_log, value);
 	o->console_log = value;
+	return 0;
+}
+
+static int set_share_image(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->machine.image.share = *value == '1';
 	return 0;
 }
 
@@ -369,7 +377,7 @@ bad:
 
 const struct option run_option_table[] = {
 	{ "kernel", 'k', "FILE", WORKS, option_set_kernel,
-	  "Kernel or other image. x86: a bzImage, a vmlinux or other 64-bit ELF file. arm64: an Image, "
+	  "Kernel or other image (see IMAGES). x86: a bzImage, a vmlinux or other ELF file, a multiboot image. arm64: an Image, "
 	  "a vmlinux or other ELF file, a 32-bit zImage, a flat image, an EFI zboot image. Each also packed by "
 	  "gzip, xz, zstd or lz4. May be given as a bare word. Else the first that is there is taken, of a kernel "
 	  "tree's bzImage or Image, vmlinux, /boot/vmlinuz-$(uname -r).",
@@ -378,11 +386,22 @@ const struct option run_option_table[] = {
 	  "Initial ramdisk, packed or not; may be repeated: the kernel unpacks one after the other.",
 	  "-k bzImage --initrd initrd.cpio.gz" },
 	{ "params", 'p', "TEXT", WORKS, set_params,
-	  "Kernel command line; may be repeated. console= and panic=-1 are added unless given.",
+	  "The image's command line; may be repeated. For Linux console= and panic=-1 are added unless given.",
 	  "-k bzImage -i initrd.cpio.gz -p \"quiet\"" },
+	{ "entry", 0, "linux64|pvh|multiboot|raw", X86, NULL,
+	  "Enter the image so, where it has several ways in or none that is known: at Linux's 64-bit entry, "
+	  "by its PVH note, by its multiboot header, or in real mode as raw code at 1000:0000. See IMAGES.",
+	  "-k kernel.elf --entry linux64" },
+	{ "entry", 0, "raw", ARM64, NULL,
+	  "The image is raw code, whatever it looks like: it goes to the beginning of RAM + 0x80000.",
+	  NULL },
+	{ "module", 0, "FILE[,ARGS]", X86, option_set_module,
+	  "A module for a multiboot or PVH image, with these words behind its name; may be repeated. For "
+	  "multiboot what -i names are modules, too, the first ones.",
+	  "-k kernel.mb --module initrd.cpio.gz,root" },
 	{ "cpus", 'c', "N", WORKS, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
 	{ "mem", 'm', "SIZE", WORKS, set_mem,
-	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least (3M for built-in payloads).",
+	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.",
 	  "--payload exit -m 64M" },
 	{ "disk", 'd',
 	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,rate=BYTES][,iops=N][,burst=BYTES][,serial=NAME][,io=uring|threads]",
@@ -395,6 +414,11 @@ const struct option run_option_table[] = {
 	  "folder, whose formats its header says; backing=any: of any folder. direct: raw only, past the host's "
 	  "page cache. queues: up to 8, for guests with as many CPUs; a thread each. rate, iops: so many bytes (K, M or G behind it) and requests a second at most, for reads, and as many for all else; burst: bytes at once after a rest, a tenth of a second's unless given. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
 	  "--payload exit -d disk.img,ro" },
+	{ "share-image", 0, NULL, WORKS, set_share_image,
+	  "Map the image's pages from its file instead of copying them, so that many VMs of one image share what "
+	  "they do not write to. Of ELF files and arm64 Images, as far as they are aligned to pages. The file must "
+	  "stay as it is while a guest runs on it: if it does not, that run ends with 125.",
+	  "-k bzImage --share-image" },
 	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
 	{ "vsock", 0, "CID[,uds=PATH]", WORKS, set_vsock,
 	  "A virtio socket device: AF_VSOCK in the guest, whose address is CID (3 or more). uds: the host's "
@@ -425,6 +449,18 @@ const struct option run_option_table[] = {
 	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
 	  "downscript= are run with its name; queues=1 to 8. fd=N: an open tap. Any: guest_mac=, mtu=, and rate=, iops=, burst= as a disk has them, each way. See NETWORKS.",
 	  "--payload exit -n mode=none" },
+	{ "block:", 0, "NAME=PATH", WORKS, option_set_block,
+	  "For a Solo5 image: the file or block device behind its block device NAME, as all four of these are "
+	  "spelled by Solo5's own tender. It is raw, and written to.",
+	  "guest.hvt --block:storage=disk.img" },
+	{ "block-sector-size:", 0, "NAME=BYTES", WORKS, option_set_block_sector_size,
+	  "For a Solo5 image: what offsets and lengths on it are multiples of, a power of two; 512 unless given.",
+	  "guest.hvt --block:storage=disk.img --block-sector-size:storage=4096" },
+	{ "net:", 0, "NAME=TAP", WORKS, option_set_net,
+	  "For a Solo5 image: the tap behind its network NAME, which is there and up; or @N, an open tap's fd.",
+	  NULL },
+	{ "net-mac:", 0, "NAME=MAC", WORKS, option_set_net_mac,
+	  "For a Solo5 image: the address of its network NAME; else one by chance.", NULL },
 	{ "root", 0, "DIR", WORKS, option_set_root,
 	  "For a command: its root directory. DIR: of the host, read-only below a layer in the guest's memory that "
 	  "takes what is written. /dev/vda and the like: that disk of the guest's. none: the initramfs (-i). Unless "
@@ -463,7 +499,8 @@ const struct option run_option_table[] = {
 	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
 	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "
-	  "configuration inside it; if nothing tells, pci.",
+	  "configuration inside it; if nothing tells, pci. For an image that is no Linux kernel mmio, and with pci "
+	  "on x86 it finds configuration space by ports 0xcf8 and 0xcfc, too.",
 	  "--payload exit --virtio-transport pci --rng" },
 	{ "unpack", 0, "host|guest", X86, NULL,
 	  "Who unpacks a bzImage. host: lkvm, and enters the kernel inside, without KASLR. guest: the bzImage "
@@ -471,7 +508,8 @@ const struct option run_option_table[] = {
 	  "-k bzImage -i initrd.cpio.gz --unpack guest" },
 	{ "irqchip", 0, "split|full|none", X86, set_irqchip,
 	  "Interrupt controllers. split: local APICs in KVM, IOAPIC here; starts the fastest. full: all in "
-	  "KVM, with PIC and PIT. none: an image that takes no interrupts.",
+	  "KVM, with PIC and PIT; what multiboot images and raw code have unless told otherwise. none: an image that "
+	  "takes no interrupts.",
 	  "--payload exit --irqchip full" },
 	{ "irqchip", 0, "gicv2|gicv2m|gicv3|gicv3-its", ARM64, set_irqchip,
 	  "Which GIC; else a GICv3 where KVM has one, else a GICv2, and with PCI what takes its messages: "
@@ -517,6 +555,21 @@ const struct option run_option_table[] = {
 	{ "triple-fault", 0, "ok|fail", X86, set_triple_fault,
 	  "What a triple fault means: fail (status 123), or ok (0) for images that end so.",
 	  "--payload end -p triple --triple-fault ok" },
+	{ "reset", 0, "ok|fail", WORKS, option_set_reset,
+	  "What a reset means that no kernel has announced: fail (status 123), or ok (0) for images that end so, "
+	  "as those for Firecracker do on x86.",
+	  "--payload end -p reset --reset ok" },
+	{ "debug-exit", 0, "PORT[,shift|,ok=NUMBER]", X86, option_set_debug_exit,
+	  "What an image writes to this I/O port, 1, 2 or 4 bytes, ends it and is its exit status; with shift twice "
+	  "that and 1, as QEMU's own status is with isa-debug-exit; with ok=NUMBER that number is 0, and 0 is 1. "
+	  "A status has 8 bits: a value whose low 8 are 0 is 255. May be repeated. Unless given an image that is "
+	  "no Linux kernel has 0xf4 (kvm-unit-tests, and most) and 0x501,ok=41 (Unikraft); none: not even these.",
+	  "--payload exit --debug-exit 0x8900,shift" },
+	{ "discovery", 0, "acpi|cmdline|both", X86, option_set_discovery,
+	  "How the guest learns of its virtio-mmio devices. acpi: by the ACPI tables, as Linux does. cmdline: by a "
+	  "word virtio_mmio.device=SIZE@BASE:IRQ for each at the end of its command line (before a --), the default "
+	  "for an image that is no Linux kernel.",
+	  "--payload exit --rng --discovery cmdline" },
 	{ "payload", 0, "NAME", WORKS, set_payload,
 	  "Run a tiny guest that is part of lkvm, instead of a kernel (lkvm help payloads).",
 	  "--payload hello" },

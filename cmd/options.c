@@ -29,6 +29,24 @@ static bool extends(const struct option *p, const struct option *q)
 	return !strncmp(p->name, q->name, strlen(q->name));
 }
 
+static bool ends_in_colon(const struct option *p)
+{
+	return p->name[strlen(p->name) - 1] == ':';
+}
+
+/* --block:NAME=PATH: the name with its colon, whole. */
+static const struct option *by_colon(const char *text)
+{
+	const char *colon = strpbrk(text, ":=");
+	size_t len = colon && *colon == ':' ? (size_t)(colon - text) + 1 : 0;
+
+	for (const struct option *p = run_option_table; len && p->name; p++) {
+		if (!strncmp(p->name, text, len) && !p->name[len])
+			return p;
+	}
+	return NULL;
+}
+
 /* The whole name, or its beginning: where several begin so, the one that all others extend. */
 static const struct option *find(const char *name, size_t len, bool ours, bool *ambiguous)
 {
@@ -36,7 +54,7 @@ static const struct option *find(const char *name, size_t len, bool ours, bool *
 
 	*ambiguous = false;
 	for (const struct option *p = run_option_table; p->name; p++) {
-		if (strncmp(p->name, name, len) || option_is_ours(p) != ours)
+		if (strncmp(p->name, name, len) || option_is_ours(p) != ours || ends_in_colon(p))
 			continue;
 		if (!p->name[len]) {
 			*ambiguous = false;
@@ -94,8 +112,8 @@ static int apply(const struct option *p, struct run_options *o, const char *valu
 	if (p->state == OPTION_LATER)
 		return err_set(err, ENOTSUP, "--%s is not built yet", p->name);
 	if (!*value && strcmp(p->name, "params"))
-		return err_set(err, EINVAL, "--%s needs a value: --%s %s", p->name, p->name,
-			       p->arg);
+		return err_set(err, EINVAL, "--%s needs a value: --%s%s%s", p->name, p->name,
+			       ends_in_colon(p) ? "" : " ", p->arg);
 	return p->set ? p->set(o, value, err) : option_set_port(o, p->name, value, err);
 }
 
@@ -106,9 +124,11 @@ static int parse_long(int argc, char **argv, int *i, struct run_options *o, stru
 	const char *text = argv[*i] + 2;
 	const char *value = strchr(text, '=');
 	size_t len = value ? (size_t)(value - text) : strlen(text);
-	const struct option *p = NULL;
+	const struct option *p = by_colon(text);
 	bool ambiguous, no = false;
 
+	if (p)
+		return apply(p, o, text + strlen(p->name), err);
 	if (len >= sizeof(word))
 		return err_set(err, EINVAL, "unknown option %.80s", argv[*i]);
 	memcpy(word, text, len);
@@ -160,6 +180,16 @@ static int parse_short(int argc, char **argv, int *i, struct run_options *o, str
 	return apply(p, o, argv[*i], err);
 }
 
+/* Of what is not shown nothing can be found. */
+static int check_fail_on(const struct run_options *o, struct err *err)
+{
+	if (!o->machine.fail_on || o->machine.console != CONSOLE_NONE)
+		return 0;
+	return err_set(
+		err, EINVAL,
+		"--fail-on and --console none: what a kernel reports is seen on its console");
+}
+
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 {
 	int rc = 0;
@@ -187,6 +217,8 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 		rc = option_check_exec(o, err);
 	if (!rc)
 		rc = option_check_shares(o, err);
+	if (!rc)
+		rc = check_fail_on(o, err);
 	if (!rc && o->machine.payload && o->machine.image.kernel)
 		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
 			     o->machine.payload, o->machine.image.kernel);
@@ -229,6 +261,7 @@ int options_add_params(struct run_options *o, const char *words, bool before, st
 void options_free(struct run_options *o)
 {
 	free(o->params);
+	free(o->hvt_cmdline);
 	free(o->plan.env);
 	free(o->plan.cwd);
 	free(o->plan.dir);
@@ -237,6 +270,8 @@ void options_free(struct run_options *o)
 	buf_free(&o->plan.initramfs);
 	for (unsigned int i = 0; i < o->machine.n_disks; i++)
 		free(o->disk_text[i]);
+	for (unsigned int i = 0; i < BOOT_MODULES_MAX; i++)
+		free(o->module_text[i]);
 	for (unsigned int i = 0; i < MACHINE_NETS; i++)
 		free(o->net_text[i]);
 	for (unsigned int i = 0; i < MACHINE_SHARES; i++)

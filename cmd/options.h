@@ -14,24 +14,31 @@
 #define DEFAULT_CPUS 1
 #define DEFAULT_MEM (512 * MIB)
 #define PORT_OPTIONS 32
-#define OPTIONS_MAX 96
+#define OPTIONS_MAX 112
+#define BOOT_MODULES_MAX 32
+#define ATTACH_MAX 256
 #define DEFAULT_PAYLOAD_MEM (128 * MIB)
 
 struct run_options {
 	struct machine_config machine;
 	const char *initrds[INITRDS_MAX + 1]; /* what image.initrds points to */
 	unsigned int n_initrds;
+	struct arch_module modules[BOOT_MODULES_MAX]; /* what image.modules points to */
+	char *module_text[BOOT_MODULES_MAX];	      /* what they point into */
 	char *params; /* all -p, a space between; NULL: none. See options_add_params() */
 	const char *console_log;
 	const char *result, *junit;
 	bool bisect, fail_on_given;
-	char **command; /* what stands behind `--`, or sandbox_command() made of it, ends with NULL; NULL: none */
+	char **command; /* what stands behind `--`, or sandbox_command() made of it, ends with NULL; NULL: none, or front_look() took it */
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;
 	char *disk_text[MACHINE_DISKS];	  /* what disks[] points into */
 	char *net_text[MACHINE_NETS];	  /* and nets[] */
 	char *share_text[MACHINE_SHARES]; /* and shares[] */
 	struct exec_plan plan;		  /* what the guest does for the command */
+	struct hvt_guest hvt;		  /* a Solo5 image: what machine.hvt points to */
+	struct hvt_attach attach[ATTACH_MAX];
+	char *hvt_cmdline;
 	cpu_set_t affinity;
 	struct machine_exec exec; /* the command's streams: what machine.exec points to */
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */
@@ -43,9 +50,10 @@ enum option_state {
 };
 
 struct option {
-	const char *name; /* without its dashes */
-	char letter;	  /* 0: none */
-	const char *arg;  /* what the value is called; NULL: a switch, which --no-NAME turns off */
+	const char *
+		name; /* without its dashes; with a colon at its end the value is right behind it */
+	char letter;  /* 0: none */
+	const char *arg; /* what the value is called; NULL: a switch, which --no-NAME turns off */
 	enum option_state state;
 	const char *port; /* the arch_name that has it; NULL: all */
 	/*
@@ -83,6 +91,23 @@ int option_set_env(struct run_options *o, const char *value, struct err *err);
 int option_set_user(struct run_options *o, const char *value, struct err *err);
 int option_set_modules(struct run_options *o, const char *value, struct err *err);
 int option_set_sandbox(struct run_options *o, const char *value, struct err *err);
+
+/* cmd/option-small.c: for images that are no Linux kernels. */
+int option_set_debug_exit(struct run_options *o, const char *value, struct err *err);
+int option_set_discovery(struct run_options *o, const char *value, struct err *err);
+int option_set_reset(struct run_options *o, const char *value, struct err *err);
+
+/* cmd/option-hvt.c: a device of a Solo5 image; what the tender spells --block:NAME=PATH and so on. */
+int option_set_block(struct run_options *o, const char *value, struct err *err);
+int option_set_block_sector_size(struct run_options *o, const char *value, struct err *err);
+int option_set_net(struct run_options *o, const char *value, struct err *err);
+int option_set_net_mac(struct run_options *o, const char *value, struct err *err);
+
+/*
+ * When all are known, and the kernel: if that is a Solo5 image, what is behind `--` are its arguments, and
+ * o->machine.hvt is set. What has no meaning, with one or without, is refused.
+ */
+int option_finish_hvt(struct run_options *o, struct err *err);
 
 /* When all are known: without a command none of these has a meaning. */
 int option_check_exec(const struct run_options *o, struct err *err);

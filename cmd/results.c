@@ -12,6 +12,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/junit.h"
+#include "util/file.h"
 #include "util/util.h"
 
 #define KSFT_SKIP 4
@@ -108,10 +109,47 @@ static int open_file(struct result_file *f, struct err *err)
 	return err_set(err, errno, "%s %s: %s", f->option, f->path, strerror(errno));
 }
 
-static int open_checked(struct result_file *f, const struct run_options *o, struct err *err)
+/* A link to what is not there yet. */
+static bool links_to(const char *link, const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
+
+	target[MAX(len, (ssize_t)0)] = 0;
+	return len > 0 && !strcmp(target, path);
+}
+
+/* Of two that are put in one place the first would be gone. What keeps nothing may take both. */
+static bool is_one_file(const char *a, const char *b)
+{
+	struct stat st;
+
+	if (!stat(a, &st) && !S_ISREG(st.st_mode))
+		return false;
+	return !strcmp(a, b) || file_same(a, b) || links_to(a, b) || links_to(b, a);
+}
+
+static int check_others(const struct results *r, const struct result_file *f,
+			const struct run_options *o, struct err *err)
+{
+	const struct result_file *first = &r->files[0];
+	const char *option = NULL;
+
+	if (o->console_log && is_one_file(f->path, o->console_log))
+		option = "--kernel-log";
+	else if (f > first && first->path && is_one_file(f->path, first->path))
+		option = first->option;
+	return option ? err_set(err, EINVAL, "%s %s: that is %s's file", f->option, f->path, option)
+		      : 0;
+}
+
+static int open_checked(const struct results *r, struct result_file *f, const struct run_options *o,
+			struct err *err)
 {
 	int rc = run_check_output(o, f->option, f->path, err);
 
+	if (!rc)
+		rc = check_others(r, f, o, err);
 	return rc ? rc : open_file(f, err);
 }
 
@@ -124,7 +162,7 @@ int results_open(struct results *r, const struct run_options *o, struct err *err
 	name_files(r, o->result, o->junit);
 	for (unsigned int i = 0; i < RESULTS_FILES; i++) {
 		struct result_file *f = &r->files[i];
-		int rc = f->path ? open_checked(f, o, &one) : 0;
+		int rc = f->path ? open_checked(r, f, o, &one) : 0;
 
 		if (rc)
 			f->path = NULL;
@@ -151,8 +189,14 @@ void results_forget(const struct results *r)
 		const struct result_file *f = &r->files[i];
 		struct stat st;
 
-		if (f->path && f->fd < 0 && !lstat(f->path, &st) && S_ISREG(st.st_mode))
+		if (!f->path || f->fd >= 0 || lstat(f->path, &st))
+			continue;
+		if (S_ISREG(st.st_mode))
 			unlink(f->path);
+		/* A link is somebody's: it stays, with nothing behind it that could be taken for ours. */
+		else if (S_ISLNK(st.st_mode) && !stat(f->path, &st) && S_ISREG(st.st_mode) &&
+			 truncate(f->path, 0))
+			continue; /* it is replaced at the end, or that fails and is said */
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/cmd.h"
+#include "cmd/front.h"
 #include "cmd/options.h"
 #include "cmd/results.h"
 #include "cmd/signals.h"
@@ -21,8 +22,22 @@
 /* In ms: readers of output after the end, before results are written, and where somebody waits for us. */
 #define SOON 200
 #define PATIENCE 5000
+#define PATIENCE_TEXT "5 s"
+#define STUCK 15000 /* devices with their last work: longer than they wait for readers of output */
+#define STUCK_TEXT "15 s"
 
 /* ---- The command line for the guest ---- */
+
+/* Did the user say what the kernel shall print? */
+static bool has_loglevel(const struct run_options *o)
+{
+	static const char *const words[] = { "quiet", "debug", "ignore_loglevel" };
+	bool has = options_param(o, "loglevel=");
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
+		has |= options_param(o, words[i]) != NULL;
+	return has;
+}
 
 /* What the user would forget, and nothing else. */
 static int add_defaults(struct run_options *o, struct err *err)
@@ -30,7 +45,7 @@ static int add_defaults(struct run_options *o, struct err *err)
 	enum console_kind kind = o->machine.console;
 	char add[64] = "";
 
-	if (o->nodefaults || o->machine.payload)
+	if (o->nodefaults || o->machine.payload || o->machine.hvt || o->machine.not_linux)
 		return 0;
 	/* A user's tree may have a command line of its own. */
 	if (vm_option(&o->machine.vm, "dtb") && !o->params)
@@ -44,26 +59,17 @@ static int add_defaults(struct run_options *o, struct err *err)
 		strcat(add, "printk.time=1 ");
 		o->machine.stamped = true;
 	}
+	if (o->machine.fail_on && !has_loglevel(o))
+		strcat(add, "loglevel=7 ");
 	if (add[0])
 		add[strlen(add) - 1] = 0; /* the last space */
 	return options_add_params(o, add, true, err);
 }
 
-/* Did the user say what the kernel shall print? */
-static bool has_loglevel(const struct run_options *o)
-{
-	static const char *const words[] = { "quiet", "debug", "ignore_loglevel" };
-	bool has = options_param(o, "loglevel=");
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(words); i++)
-		has |= options_param(o, words[i]) != NULL;
-	return has;
-}
-
 /*
  * With a command the console is there for what goes wrong. Each character on it costs an exit, so the
  * kernel prints warnings and what is worse (`quiet` would keep warnings back, too), unless somebody wants
- * its log, or the tests in it.
+ * its log, or the tests in it: that is all but what is for debugging.
  */
 static int set_command_defaults(struct run_options *o, struct err *err)
 {
@@ -81,10 +87,19 @@ static int set_command_defaults(struct run_options *o, struct err *err)
 	if (!o->fail_on_given)
 		m->fail_on = REPORT_DEFAULT;
 	m->show_log = m->vm.log.level < LOG_INFO; /* else it all is on stderr */
-	if (o->nodefaults || m->payload)
+	if (m->payload)
 		return 0;
-	if (!whole && !has_loglevel(o))
-		rc = options_add_params(o, "loglevel=5", false, err);
+	if (options_param(o, "rdinit="))
+		return err_set(
+			err, EINVAL,
+			"--params: rdinit= would keep the init of lkvm, which runs the command, from "
+			"its start");
+	if (o->nodefaults)
+		return 0;
+	/* kmemleak only informs; and a kernel's own default may be 4, which keeps warnings back. */
+	whole |= m->fail_on >> REPORT_KMEMLEAK & 1;
+	if (!has_loglevel(o))
+		rc = options_add_params(o, whole ? "loglevel=7" : "loglevel=5", false, err);
 	/* For the list of tasks when a timeout has expired. */
 	if (!rc && times && !options_param(o, "sysrq_always_enabled"))
 		rc = options_add_params(o, "sysrq_always_enabled", false, err);
@@ -174,6 +189,8 @@ static bool is_input(const struct run_options *o, const char *path)
 		is |= files[i] && file_same(path, files[i]);
 	for (unsigned int i = 0; i < o->n_initrds; i++)
 		is |= file_same(path, o->initrds[i]);
+	for (unsigned int i = 0; i < c->image.n_modules; i++)
+		is |= file_same(path, c->image.modules[i].path);
 	for (unsigned int i = 0; i < c->n_disks; i++)
 		is |= file_same(path, c->disks[i].path);
 	return is;
@@ -220,7 +237,7 @@ static void choose_transport(struct run_options *o)
 {
 	struct machine_config *c = &o->machine;
 
-	if (machine_virtio_devices(c) && !o->transport_given)
+	if (machine_virtio_devices(c) && !o->transport_given && !c->not_linux)
 		c->virtio_pci = transport_wants_pci(c);
 }
 
@@ -231,6 +248,10 @@ static int prepare(int argc, char **argv, struct run_options *o, struct results 
 
 	if (!rc)
 		rc = choose_kernel(o, buf, size, err);
+	if (!rc)
+		rc = option_finish_hvt(o, err);
+	if (!rc)
+		rc = front_look(o, err);
 	if (!rc)
 		rc = o->command ? prepare_command(o, err) : root_prepare(o, err);
 	if (!rc)
@@ -301,11 +322,8 @@ static unsigned int patience(struct machine *m)
 	return since < PATIENCE ? (unsigned int)(PATIENCE - since) : 0;
 }
 
-/*
- * Nobody is waited for any more, on stderr neither. Devices are down; threads that are stuck in their
- * write() end with the process.
- */
-static _Noreturn void leave(const struct run_options *o, struct results *results)
+/* Nobody is waited for any more, on stderr neither. Threads that are stuck end with the process. */
+static _Noreturn void leave(const struct run_options *o, struct results *results, const char *why)
 {
 	const struct result *what = &results->what;
 	char text[REPORT_LINE + 512];
@@ -315,12 +333,29 @@ static _Noreturn void leave(const struct run_options *o, struct results *results
 	if (is_worth_saying(o, what->own_status, results->status))
 		len = snprintf(text, sizeof(text), "lkvm: %s (status %d)\n", what->reason,
 			       results->status);
-	len += snprintf(text + len, sizeof(text) - (size_t)len,
-			"lkvm: nobody has read the output for %d s: what is left of it is lost\n",
-			PATIENCE / 1000);
+	len += snprintf(text + len, sizeof(text) - (size_t)len, "lkvm: %s\n", why);
 	write_within(STDERR_FILENO, text, (size_t)len, 0);
 	terminal_restore();
 	_exit(what->status);
+}
+
+struct run {
+	const struct run_options *o;
+	struct results *results;
+};
+
+/* The run is over, but for a device of the guest's: see machine.h. */
+static void leave_stuck(void *opaque, struct machine *m)
+{
+	const struct run *run = opaque;
+	int status = machine_status(m);
+
+	signals_end(NULL);
+	machine_flush(m, PATIENCE);
+	results_describe(run->results, m, run->o, status);
+	leave(run->o, run->results,
+	      "a file of a share or a disk has not answered for " STUCK_TEXT
+	      ", and is not waited for");
 }
 
 /*
@@ -336,7 +371,9 @@ static int conclude(struct machine *m, const struct run_options *o, struct resul
 		results_describe(results, m, o, status);
 		results_write(results, RESULTS_EARLY);
 		if (was_ended(m) && !machine_flush(m, patience(m)))
-			leave(o, results);
+			leave(o, results,
+			      "nobody has read the output for " PATIENCE_TEXT
+			      ": what is left of it is lost");
 	}
 	status = machine_finish(m);
 	results_describe(results, m, o, status);
@@ -364,12 +401,18 @@ static int run_watched(struct machine *m, struct err *err)
 
 static int run_machine(struct run_options *o, struct results *results)
 {
+	struct run run = { o, results };
 	struct machine *m;
 	struct err err;
 	int status;
 
 	signals_set();
 	allow_files(&o->machine);
+	if (o->machine.n_shares || o->machine.n_disks) {
+		o->machine.stuck = leave_stuck;
+		o->machine.stuck_opaque = &run;
+		o->machine.stuck_ms = STUCK;
+	}
 	if (machine_create(&o->machine, &m, &err))
 		return results_fail(results, err.text);
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */

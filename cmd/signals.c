@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "term/terminal.h"
+#include "util/file.h"
 #include "util/util.h"
 
 /*
@@ -42,6 +43,23 @@ static void on_crash(int sig)
 	terminal_restore();
 	signal(sig, SIG_DFL);
 	raise(sig);
+}
+
+/* Who shares an image's pages has none left, if somebody cuts its file short. That is no bug, and no crash. */
+static void on_bus_error(int sig)
+{
+	static const char why[] =
+		"lkvm: the image's file was cut short while the guest ran on it: copy it, "
+		"or leave out --share-image (status 125)\n";
+	struct machine *m = atomic_load(&process.machine);
+
+	if (!m || machine_intact(m)) {
+		on_crash(sig);
+		return;
+	}
+	terminal_restore();
+	write_within(STDERR_FILENO, why, sizeof(why) - 1, 0);
+	_exit(STATUS_HOST_FAILED);
 }
 
 static void on_stop(int sig)
@@ -83,7 +101,7 @@ void signals_set(void)
 	/* All that would end the process by default: the terminal must not stay raw behind any. */
 	static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
 				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
-	static const int crashes[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
+	static const int crashes[] = { SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* EFBIG is the disk's error, not our end */
@@ -91,6 +109,7 @@ void signals_set(void)
 		set_handler(ends[i], on_end);
 	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
 		set_handler(crashes[i], on_crash);
+	set_handler(SIGBUS, on_bus_error);
 	set_handler(SIGTSTP, on_stop);
 	set_handler(SIGCONT, on_poke);
 	set_handler(SIGWINCH, on_poke);

@@ -4,19 +4,22 @@ _lkvm()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W 'run sandbox setup doctor version help' -- "$word"))
+		COMPREPLY=($(compgen -W 'run sandbox setup inspect doctor version help' -- "$word"))
 		return
 	fi
 	case $before in
+	--entry) COMPREPLY=($(compgen -W 'linux64 pvh multiboot raw raw ' -- "$word")); return ;;
 	--console) COMPREPLY=($(compgen -W 'serial virtio none ' -- "$word")); return ;;
 	--network) COMPREPLY=($(compgen -W 'mode=user tap fd none,KEY=VALUE,... ' -- "$word")); return ;;
 	--virtio-transport) COMPREPLY=($(compgen -W 'mmio pci auto ' -- "$word")); return ;;
 	--unpack) COMPREPLY=($(compgen -W 'host guest ' -- "$word")); return ;;
 	--irqchip) COMPREPLY=($(compgen -W 'split full none gicv2 gicv2m gicv3 gicv3-its ' -- "$word")); return ;;
 	--triple-fault) COMPREPLY=($(compgen -W 'ok fail ' -- "$word")); return ;;
+	--reset) COMPREPLY=($(compgen -W 'ok fail ' -- "$word")); return ;;
+	--discovery) COMPREPLY=($(compgen -W 'acpi cmdline both ' -- "$word")); return ;;
 	esac
 	case $word in
-	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --cpus --mem --disk --rng --vsock --balloon --balloon-target --console --console-log --nodefaults --network --root --root-rw --env --user --modules --sandbox --share --9p --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --boot-timeout --silence-timeout --fail-on --kernel-log --result --junit --bisect --triple-fault --payload --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
+	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --entry --module --cpus --mem --disk --share-image --rng --vsock --balloon --balloon-target --console --console-log --nodefaults --network --block: --block-sector-size: --net: --net-mac: --root --root-rw --env --user --modules --sandbox --share --9p --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --boot-timeout --silence-timeout --fail-on --kernel-log --result --junit --bisect --triple-fault --reset --debug-exit --discovery --payload --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
 	*) COMPREPLY=($(compgen -f -- "$word")) ;;
 	esac
 }

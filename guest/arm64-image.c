@@ -18,6 +18,8 @@
 
 #define BASE_ALIGN (2 * MIB)
 #define PAGE 4096ull
+/* Linux's are multiples of a page; Unikraft's header is the 64 bytes before one. */
+#define HEADER_ALIGN 64
 #define SIZE_MAX_SANE (1ull << 48) /* arm64's physical addresses, without LPA2 */
 
 /*
@@ -60,7 +62,7 @@ int arm64_image_parse(const void *data, size_t size, struct arm64_image *out, st
 		out->text_offset = OLD_TEXT_OFFSET;
 		out->image_size = align_up(size, PAGE) + OLD_TAIL;
 	}
-	if (out->text_offset >= BASE_ALIGN || out->text_offset % PAGE)
+	if (out->text_offset >= BASE_ALIGN || out->text_offset % HEADER_ALIGN)
 		return err_set(err, EINVAL, "its header asks for the impossible text offset 0x%llx",
 			       (unsigned long long)out->text_offset);
 	if (out->image_size > SIZE_MAX_SANE)

@@ -9,42 +9,95 @@
 
 #define MAX_SEGMENTS 64
 #define NOTE_XEN_PHYS32_ENTRY 18 /* xen/interface/elfnote.h */
+#define NOTE_GNU_ABI_TAG 1	 /* glibc's start-up code brings it */
+
+/* What both classes have, in the wider form. */
+struct header {
+	uint16_t type, machine, phentsize, phnum;
+	uint64_t entry, phoff;
+};
+
+#define TAKE_HEADER(from)                                                                      \
+	((struct header){ (from).e_type, (from).e_machine, (from).e_phentsize, (from).e_phnum, \
+			  (from).e_entry, (from).e_phoff })
+
+/* The file is as long as such a header. */
+static struct header get_header(const struct elf_image *elf)
+{
+	Elf32_Ehdr narrow;
+	Elf64_Ehdr wide;
+
+	if (elf->is_32) {
+		memcpy(&narrow, elf->data, sizeof(narrow));
+		return TAKE_HEADER(narrow);
+	}
+	memcpy(&wide, elf->data, sizeof(wide));
+	return TAKE_HEADER(wide);
+}
+
+static size_t header_size(const struct elf_image *elf)
+{
+	return elf->is_32 ? sizeof(Elf32_Ehdr) : sizeof(Elf64_Ehdr);
+}
+
+static size_t phdr_size(const struct elf_image *elf)
+{
+	return elf->is_32 ? sizeof(Elf32_Phdr) : sizeof(Elf64_Phdr);
+}
 
 /* With p_paddr where it is to be loaded. */
 static void get_phdr(const struct elf_image *elf, unsigned int i, Elf64_Phdr *ph)
 {
-	Elf64_Ehdr eh;
+	const uint8_t *at = elf->data + get_header(elf).phoff + i * phdr_size(elf);
+	Elf32_Phdr narrow;
 
-	memcpy(&eh, elf->data, sizeof(eh));
-	memcpy(ph, elf->data + eh.e_phoff + i * sizeof(*ph), sizeof(*ph));
+	if (elf->is_32) {
+		memcpy(&narrow, at, sizeof(narrow));
+		*ph = (Elf64_Phdr){
+			.p_type = narrow.p_type,
+			.p_flags = narrow.p_flags,
+			.p_offset = narrow.p_offset,
+			.p_vaddr = narrow.p_vaddr,
+			.p_paddr = narrow.p_paddr,
+			.p_filesz = narrow.p_filesz,
+			.p_memsz = narrow.p_memsz,
+			.p_align = narrow.p_align,
+		};
+	} else {
+		memcpy(ph, at, sizeof(*ph));
+	}
 	ph->p_paddr += elf->displacement;
+	/* Where nothing of a segment is in the file its offset may be anything: Unikraft's TLS is past the end. */
+	if (!ph->p_filesz)
+		ph->p_offset = 0;
 }
 
 static unsigned int n_phdrs(const struct elf_image *elf)
 {
-	Elf64_Ehdr eh;
-
-	memcpy(&eh, elf->data, sizeof(eh));
-	return eh.e_phnum;
+	return get_header(elf).phnum;
 }
 
 static int check_header(const struct elf_image *elf, uint16_t machine, struct err *err)
 {
-	Elf64_Ehdr eh;
+	const uint8_t *ident = elf->data;
+	struct header h;
 
-	if (elf->size < sizeof(eh))
+	if (elf->size < header_size(elf))
 		return err_set(err, EINVAL,
 			       "it is truncated: %zu bytes are less than an ELF header", elf->size);
-	memcpy(&eh, elf->data, sizeof(eh));
-	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    eh.e_ident[EI_DATA] != ELFDATA2LSB || eh.e_machine != machine)
-		return err_set(err, EINVAL, "it is not a 64-bit ELF image for this machine");
-	if (eh.e_type != ET_EXEC && eh.e_type != ET_DYN)
+	h = get_header(elf);
+	/* (ELF32 for EM_X86_64 is what x32's tools make: the same code.) */
+	if (memcmp(ident, ELFMAG, SELFMAG) != 0 || ident[EI_DATA] != ELFDATA2LSB ||
+	    ident[EI_CLASS] != (elf->is_32 ? ELFCLASS32 : ELFCLASS64) ||
+	    (h.machine != machine && !(elf->is_32 && h.machine == EM_X86_64)))
+		return err_set(err, EINVAL, "it is not a %s-bit ELF image for this machine",
+			       elf->is_32 ? "32" : "64");
+	if (h.type != ET_EXEC && h.type != ET_DYN)
 		return err_set(err, EINVAL, "it is an ELF object file, not an executable");
-	if (eh.e_phentsize != sizeof(Elf64_Phdr) || !eh.e_phnum || eh.e_phnum > MAX_SEGMENTS)
+	if (h.phentsize != phdr_size(elf) || !h.phnum || h.phnum > MAX_SEGMENTS)
 		return err_set(err, EINVAL, "its ELF header has %u program headers of %u bytes",
-			       eh.e_phnum, eh.e_phentsize);
-	if (!range_in(eh.e_phoff, (uint64_t)eh.e_phnum * sizeof(Elf64_Phdr), elf->size))
+			       h.phnum, h.phentsize);
+	if (!range_in(h.phoff, (uint64_t)h.phnum * phdr_size(elf), elf->size))
 		return err_set(err, EINVAL,
 			       "it is truncated: its program headers are past its end");
 	return 0;
@@ -94,11 +147,17 @@ static void scan_notes(struct elf_image *elf, const Elf64_Phdr *ph)
 			elf->has_pvh = true;
 			elf->pvh_entry = get_le32(elf->data + desc);
 		}
+		if (nh.n_type == NOTE_GNU_ABI_TAG && nh.n_namesz == 4 &&
+		    !memcmp(elf->data + name, "GNU", 4))
+			elf->is_program = true;
+		if (nh.n_namesz == sizeof("Linux") &&
+		    !memcmp(elf->data + name, "Linux", sizeof("Linux")))
+			elf->has_linux = true;
 		at = next;
 	}
 }
 
-static bool in_segment(const struct elf_image *elf, uint64_t gpa)
+bool elf_holds(const struct elf_image *elf, uint64_t gpa)
 {
 	for (unsigned int i = 0; i < n_phdrs(elf); i++) {
 		Elf64_Phdr ph;
@@ -110,13 +169,63 @@ static bool in_segment(const struct elf_image *elf, uint64_t gpa)
 	return false;
 }
 
+bool elf_segment(const struct elf_image *elf, unsigned int i, struct elf_segment *out)
+{
+	Elf64_Phdr ph;
+
+	if (i >= n_phdrs(elf))
+		return false;
+	get_phdr(elf, i, &ph);
+	*out = (struct elf_segment){
+		.gpa = ph.p_paddr,
+		.size = ph.p_type == PT_LOAD ? ph.p_memsz : 0,
+		.file_size = ph.p_filesz,
+		.readable = ph.p_flags & PF_R,
+		.writable = ph.p_flags & PF_W,
+		.executable = ph.p_flags & PF_X,
+	};
+	return true;
+}
+
+bool elf_touches(const struct elf_image *elf, uint64_t gpa, uint64_t len)
+{
+	for (unsigned int i = 0; i < n_phdrs(elf); i++) {
+		Elf64_Phdr ph;
+
+		get_phdr(elf, i, &ph);
+		if (ph.p_type == PT_LOAD && range_overlap(ph.p_paddr, ph.p_memsz, gpa, len))
+			return true;
+	}
+	return false;
+}
+
+/* Kernels that are linked high may name their entry so; until paging is on it is elsewhere. */
+static uint64_t physical_entry(const struct elf_image *elf)
+{
+	uint64_t entry = get_header(elf).entry;
+
+	for (unsigned int i = 0; !elf_holds(elf, entry) && i < n_phdrs(elf); i++) {
+		Elf64_Phdr ph;
+
+		get_phdr(elf, i, &ph);
+		if (ph.p_type == PT_LOAD && entry >= ph.p_vaddr && entry - ph.p_vaddr < ph.p_filesz)
+			return entry - ph.p_vaddr + ph.p_paddr;
+	}
+	return entry;
+}
+
 int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image *elf,
 	      struct err *err)
 {
-	Elf64_Ehdr eh;
 	int rc;
 
-	*elf = (struct elf_image){ .data = data, .size = size, .low = UINT64_MAX };
+	*elf = (struct elf_image){
+		.data = data,
+		.size = size,
+		.fd = -1,
+		.is_32 = machine == EM_386,
+		.low = UINT64_MAX,
+	};
 	rc = check_header(elf, machine, err);
 	if (rc)
 		return rc;
@@ -129,6 +238,7 @@ int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image 
 			return rc;
 		if (ph.p_type == PT_NOTE)
 			scan_notes(elf, &ph);
+		elf->is_program |= ph.p_type == PT_INTERP;
 		if (ph.p_type == PT_LOAD && ph.p_memsz) {
 			elf->low = MIN(elf->low, ph.p_paddr);
 			elf->high = MAX(elf->high, ph.p_paddr + ph.p_memsz);
@@ -136,9 +246,8 @@ int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image 
 	}
 	if (!elf->high)
 		return err_set(err, EINVAL, "it has nothing to load");
-	memcpy(&eh, data, sizeof(eh));
-	elf->entry = eh.e_entry;
-	if (elf->has_pvh ? !in_segment(elf, elf->pvh_entry) : !in_segment(elf, elf->entry))
+	elf->entry = physical_entry(elf);
+	if (elf->has_pvh ? !elf_holds(elf, elf->pvh_entry) : !elf_holds(elf, elf->entry))
 		return err_set(err, EINVAL, "its entry 0x%llx is outside of what it loads",
 			       (unsigned long long)(elf->has_pvh ? elf->pvh_entry : elf->entry));
 	return 0;
@@ -158,17 +267,26 @@ int elf_relocate(struct elf_image *elf, uint64_t to)
 	return 0;
 }
 
+int elf_fits(uint64_t from, uint64_t to, uint64_t low, uint64_t high, struct err *err)
+{
+	if (from < low)
+		return err_set(err, EINVAL,
+			       "it loads at 0x%llx, where boot data lies; 0x%llx is the lowest",
+			       (unsigned long long)from, (unsigned long long)low);
+	if (to > high)
+		return err_set(err, ENOMEM,
+			       "it loads up to 0x%llx, RAM ends at 0x%llx; give more with -m",
+			       (unsigned long long)to, (unsigned long long)high);
+	return 0;
+}
+
 int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_t high,
 	     struct err *err)
 {
-	if (elf->low < low)
-		return err_set(err, EINVAL,
-			       "it loads at 0x%llx, where boot data lies; 0x%llx is the lowest",
-			       (unsigned long long)elf->low, (unsigned long long)low);
-	if (elf->high > high)
-		return err_set(err, ENOMEM,
-			       "it loads up to 0x%llx, RAM ends at 0x%llx; give more with -m",
-			       (unsigned long long)elf->high, (unsigned long long)high);
+	int rc = elf_fits(elf->low, elf->high, low, high, err);
+
+	if (rc)
+		return rc;
 	for (unsigned int i = 0; i < n_phdrs(elf); i++) {
 		Elf64_Phdr ph;
 
@@ -177,7 +295,8 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
 		 * What follows p_filesz is zero already: RAM starts so, and segments don't overlap.
 		 */
 		if (ph.p_type == PT_LOAD && ph.p_filesz &&
-		    mem_write(mem, ph.p_paddr, elf->data + ph.p_offset, ph.p_filesz))
+		    mem_load(mem, ph.p_paddr, elf->data + ph.p_offset, ph.p_filesz, elf->fd,
+			     ph.p_offset))
 			return err_set(err, ENOMEM, "segment %u does not fit in RAM", i);
 	}
 	return 0;
@@ -189,14 +308,12 @@ int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_
  */
 static bool can_settle(const struct elf_image *elf, unsigned int i, uint64_t at)
 {
-	Elf64_Ehdr eh;
 	Elf64_Phdr ph, later;
 
-	memcpy(&eh, elf->data, sizeof(eh));
 	get_phdr(elf, i, &ph);
-	if (range_overlap(ph.p_paddr, ph.p_memsz, at, sizeof(eh)) ||
-	    range_overlap(ph.p_paddr, ph.p_memsz, at + eh.e_phoff,
-			  n_phdrs(elf) * sizeof(Elf64_Phdr)))
+	if (range_overlap(ph.p_paddr, ph.p_memsz, at, header_size(elf)) ||
+	    range_overlap(ph.p_paddr, ph.p_memsz, at + get_header(elf).phoff,
+			  n_phdrs(elf) * phdr_size(elf)))
 		return false;
 	for (unsigned int j = i + 1; j < n_phdrs(elf); j++) {
 		get_phdr(elf, j, &later);

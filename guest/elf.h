@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ELF64 little-endian executables, loaded at their physical addresses; and the PVH note. */
+/* ELF little-endian executables, loaded at their physical addresses; and the notes that tell of a way in. */
 #ifndef GUEST_ELF_H
 #define GUEST_ELF_H
 
@@ -10,19 +10,28 @@
 #include "util/log.h"
 #include "vm/mem.h"
 
+/* Why one that is_program is refused. */
+#define ELF_PROGRAM                                                                               \
+	"it is a program, which needs a system to run under; with a kernel of Linux's it can be " \
+	"a command behind --"
+
 struct elf_image {
 	const uint8_t *data; /* the file, borrowed */
 	size_t size;
-	uint64_t entry;
+	int fd; /* of that file, for mem_load(): -1, unless the caller has set it */
+	bool is_32;
+	uint64_t entry;	       /* physical, also where the header has a virtual one */
 	uint64_t low, high;    /* gpas that its segments span */
 	uint64_t displacement; /* what elf_relocate() added to them, modulo 2^64 */
 	bool has_pvh;
 	uint32_t pvh_entry; /* XEN_ELFNOTE_PHYS32_ENTRY */
+	bool has_linux;	    /* a note of Linux's own */
+	bool is_program;    /* it names an interpreter, or the system whose program it is */
 };
 
 /*
  * Checks every header, segment and note against the file: no wrap, no overlap, the entries inside a
- * segment. `machine` is EM_*. -EINVAL and a line for people.
+ * segment. `machine` is EM_*: for EM_386 the file is ELF32, else ELF64. -EINVAL and a line for people.
  */
 int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image *elf,
 	      struct err *err);
@@ -35,8 +44,26 @@ int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image 
  */
 int elf_relocate(struct elf_image *elf, uint64_t to);
 
+/* Is the byte at `gpa` one that a segment brings from the file? */
+bool elf_holds(const struct elf_image *elf, uint64_t gpa);
+
+struct elf_segment {
+	uint64_t gpa, size; /* in memory; size 0: nothing of it is loaded */
+	uint64_t file_size;
+	bool readable, writable, executable;
+};
+
+/* The i-th program header's. False: there are not so many. */
+bool elf_segment(const struct elf_image *elf, unsigned int i, struct elf_segment *out);
+
+/* Does a segment use a byte of [gpa, gpa + len)? */
+bool elf_touches(const struct elf_image *elf, uint64_t gpa, uint64_t len);
+
+/* Is what spans [from, to) in RAM that the caller has at [low, high)? Else a line for people. */
+int elf_fits(uint64_t from, uint64_t to, uint64_t low, uint64_t high, struct err *err);
+
 /*
- * Copies the segments, which must lie in [low, high) of the caller. What follows a segment's bytes in
+ * Copies or maps the segments, which must lie in [low, high) of the caller. What follows a segment's bytes in
  * memory is not written: RAM is fresh, and zero.
  */
 int elf_load(const struct elf_image *elf, struct mem *mem, uint64_t low, uint64_t high,

@@ -2,8 +2,8 @@
 /*
  * Theory of operation. The guest's output passes through a struct relay, which counts it; the control
  * port's stream is our own. EXEC_EXITED announces two counts, and the end is told when both are reached:
- * output and control come through different queues, so that the word of the end may come first. If
- * nothing more comes then for PATIENCE_S, though there is room for it, the guest has lied.
+ * output and control come through different queues, so that the word of the end may come first. If it is
+ * not all there after PATIENCE_S, but for what a reader outside took, the guest has lied.
  *
  * To the guest goes no queue of messages: a set of signals, the last window, an acknowledgement. Each waits
  * once, however often it was asked for.
@@ -150,7 +150,8 @@ static void start_timer(struct exec *e, struct end *end)
 		lost(e, "there is no timer to wait for its output", end);
 }
 
-static void check_counts(struct exec *e, struct end *end)
+/* `patience`: from now on, and not from when it was last granted. */
+static void check_counts(struct exec *e, bool patience, struct end *end)
 {
 	if (e->out.bytes > e->out.announced || e->err.bytes > e->err.announced) {
 		lost(e, "the guest has sent more output than it says", end);
@@ -158,7 +159,7 @@ static void check_counts(struct exec *e, struct end *end)
 		e->acknowledge = true;
 		offer(e);
 		over(e, EXEC_END_STATUS, e->status, end);
-	} else {
+	} else if (patience) {
 		start_timer(e, end);
 	}
 }
@@ -209,9 +210,11 @@ static size_t relay_write(struct stream *s, const struct iovec *iov, unsigned in
 	struct exec *e = r->exec;
 	size_t total = iov_total(iov, n), taken;
 	struct end end = { 0 };
+	bool was_blocked;
 	uint64_t most;
 
 	pthread_mutex_lock(&e->lock);
+	was_blocked = r->blocked;
 	most = MIN(r->announced - r->bytes, (uint64_t)total);
 	taken = most < total ? write_part(r->to, iov, n, most) : r->to->ops->write(r->to, iov, n);
 	r->bytes += taken;
@@ -221,7 +224,7 @@ static size_t relay_write(struct stream *s, const struct iovec *iov, unsigned in
 	if (most && r->ended && atomic_load(&e->state) != OVER)
 		lost(e, "the guest has sent output behind its end", &end);
 	else if (atomic_load(&e->state) == EXITED)
-		check_counts(e, &end);
+		check_counts(e, was_blocked || r->blocked, &end);
 	unlock_and_tell(e, &end);
 	return taken == most ? total : taken;
 }
@@ -303,7 +306,7 @@ static void exited(struct exec *e, const struct exec_exited *m, struct end *end)
 	e->out.announced = m->out;
 	e->err.announced = m->err;
 	atomic_store(&e->state, EXITED);
-	check_counts(e, end);
+	check_counts(e, true, end);
 }
 
 /* For a person's terminal, from who knows whom: letters of any language, but no control character. */

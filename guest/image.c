@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "guest/solo5.h"
 #include "util/util.h"
 
 /* Offsets in the x86 boot header (Documentation/arch/x86/boot.rst). */
@@ -50,6 +51,14 @@ static bool has_bytes(const uint8_t *data, size_t size, size_t offset, const cha
 	return range_in(offset, len, size) && !memcmp(data + offset, bytes, len);
 }
 
+/* Those for virtio and Xen are for no tender: they are booted as any other ELF file. */
+static bool is_solo5(const uint8_t *data, size_t size)
+{
+	enum solo5_target target;
+
+	return solo5_has_note(data, size, &target) && target != SOLO5_VIRTIO && target != SOLO5_XEN;
+}
+
 static enum image_kind sniff_elf(const uint8_t *data, size_t size)
 {
 	bool elf64;
@@ -58,6 +67,8 @@ static enum image_kind sniff_elf(const uint8_t *data, size_t size)
 		return IMAGE_ELF_TRUNCATED;
 	if (data[EI_DATA] != ELFDATA2LSB)
 		return IMAGE_ELF_OTHER;
+	if (is_solo5(data, size))
+		return IMAGE_SOLO5;
 	elf64 = data[EI_CLASS] == ELFCLASS64;
 	switch (get_le16(data + offsetof(Elf64_Ehdr, e_machine))) {
 	case EM_X86_64:
@@ -110,6 +121,7 @@ const char *image_describe(enum image_kind kind)
 		[IMAGE_ELF32_X86] = "a 32-bit ELF image for x86",
 		[IMAGE_ELF_ARM64] = "an ELF image for arm64",
 		[IMAGE_ELF32_ARM] = "a 32-bit ELF image for Arm",
+		[IMAGE_SOLO5] = "a Solo5 image",
 		[IMAGE_ELF_TRUNCATED] = "a truncated ELF image",
 		[IMAGE_ELF_OTHER] = "an ELF image for another architecture",
 		[IMAGE_ARM64] = "a Linux kernel for arm64 (Image)",

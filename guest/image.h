@@ -14,6 +14,7 @@ enum image_kind {
 	IMAGE_ELF_ARM64,
 	IMAGE_ELF32_ARM,
 	IMAGE_ELF_OTHER,
+	IMAGE_SOLO5,	     /* an ELF file for one of Solo5's tenders (guest/solo5.h) */
 	IMAGE_ELF_TRUNCATED, /* too short to say for which machine */
 	IMAGE_ARM64,	     /* Linux arm64 Image, with or without its EFI stub */
 	IMAGE_ZIMAGE,	     /* Linux 32-bit Arm */

@@ -43,6 +43,30 @@ static bool find_banner(const char *image, size_t size, char release[RELEASE_MAX
 	return false;
 }
 
+/* Behind the release, in the same line. */
+static bool names_builder(const char *p, size_t left)
+{
+	size_t n = 0;
+
+	while (n < left && p[n] >= ' ' && p[n] < 127)
+		n++;
+	return n > 2 && !memcmp(p, " (", 2) && memchr(p, '@', n);
+}
+
+bool release_is_linux(const void *image, size_t size)
+{
+	const char *end = (const char *)image + size, *p = image;
+	char release[RELEASE_MAX];
+
+	while ((p = memmem(p, (size_t)(end - p), BANNER, strlen(BANNER)))) {
+		p += strlen(BANNER);
+		if (take(p, (size_t)(end - p), release) &&
+		    names_builder(p + strlen(release), (size_t)(end - p) - strlen(release)))
+			return true;
+	}
+	return false;
+}
+
 static bool of_bzimage(const char *image, size_t size, char release[RELEASE_MAX])
 {
 	size_t at;

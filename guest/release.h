@@ -14,6 +14,12 @@
  */
 bool release_of_image(const void *image, size_t size, char release[RELEASE_MAX]);
 
+/*
+ * Is this unpacked image, which says nothing else of it, a kernel of Linux's? It has the banner then, which
+ * no other can hold by chance: "Linux version 6.1.0 (builder@host) ".
+ */
+bool release_is_linux(const void *image, size_t size);
+
 /* From "vmlinuz-6.1.0" and the like. */
 bool release_of_name(const char *path, char release[RELEASE_MAX]);
 

@@ -72,6 +72,8 @@ struct net_ops {
 	 * when net_changes_open()'s fd tells. NULL: as long as nobody says -ENODEV.
 	 */
 	bool (*link)(struct net *net);
+	/* Of the first queue: as the host has it now, or -errno. NULL: it has none. */
+	int (*mtu)(struct net *net);
 	/* Of the first queue first. */
 	void (*close)(struct net *net);
 };

@@ -89,6 +89,14 @@ int tap_flags(const char *name)
 	return rc ? rc : (unsigned short)ifr.ifr_flags;
 }
 
+int tap_mtu(const char *name)
+{
+	struct ifreq ifr = { 0 };
+	int rc = interface_ioctl(name, SIOCGIFMTU, &ifr);
+
+	return rc ? rc : ifr.ifr_mtu;
+}
+
 static int bring_up(const char *name)
 {
 	int flags = tap_flags(name);

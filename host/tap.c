@@ -246,6 +246,11 @@ static bool tap_link(struct net *net)
 	return flags < 0 || flags & IFF_UP;
 }
 
+static int of_interface_mtu(struct net *net)
+{
+	return tap_mtu(tap_of(net)->interface->name);
+}
+
 static void tap_close(struct net *net)
 {
 	struct tap *t = tap_of(net);
@@ -264,6 +269,7 @@ static const struct net_ops fd_ops = {
 	.send = tap_send,
 	.receive = tap_receive,
 	.set_offload = tap_set_offload,
+	.mtu = of_interface_mtu,
 	.close = tap_close,
 };
 
@@ -273,6 +279,7 @@ static const struct net_ops tap_ops = {
 	.set_offload = tap_set_offload,
 	.enable = tap_enable,
 	.link = tap_link,
+	.mtu = of_interface_mtu,
 	.close = tap_close,
 };
 

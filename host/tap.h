@@ -17,4 +17,7 @@ int tap_configure(const char *name, const struct net_config *c, struct err *err)
 /* IFF_UP and so on. -ENODEV: this network namespace has no such interface. */
 int tap_flags(const char *name);
 
+/* -errno likewise. */
+int tap_mtu(const char *name);
+
 #endif

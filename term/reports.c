@@ -170,6 +170,11 @@ int reports_parse(const char *list, uint32_t *mask, struct err *err)
 
 /* ---- Lines ---- */
 
+struct report_text {
+	char line[REPORT_LINE];
+	char before[2 * REPORT_LINE];
+};
+
 /*
  * Lines are short, and a pattern has three stars at the most. A star is first taken for nothing;
  * when what follows it does not fit, the last star takes one character more.
@@ -285,8 +290,9 @@ static void add_before(struct report *report, struct report_console *c)
 {
 	char *save, *line;
 
-	c->before[c->before_len] = 0;
-	for (line = strtok_r(c->before, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+	c->text->before[c->before_len] = 0;
+	for (line = strtok_r(c->text->before, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
 		add_line(report, line);
 	c->cut = false;
 }
@@ -311,7 +317,7 @@ static void begin_report(struct reports *r, struct report_console *c, enum repor
 	report->classes = 1u << class;
 	if (c->cut)
 		add_before(report, c);
-	add_line(report, c->line);
+	add_line(report, c->text->line);
 	c->open = report;
 	r->n++;
 }
@@ -338,7 +344,7 @@ static void take_report(struct reports *r, struct report_console *c, enum report
 {
 	if (c->open && follows(c->open, class)) {
 		c->open->classes |= 1u << class;
-		add_line(c->open, c->line);
+		add_line(c->open, c->text->line);
 	} else {
 		begin_report(r, c, class, message);
 	}
@@ -357,15 +363,16 @@ static bool take_cut(struct report_console *c, const char *message)
 
 static void take_before(struct report_console *c)
 {
-	size_t len = strlen(c->line);
+	size_t len = strlen(c->text->line);
 
-	if (c->before_len + len + 2 > 2 * REPORT_LINE || c->before_lines++ == REPORT_BEFORE) {
+	if (c->before_len + len + 2 > sizeof(c->text->before) ||
+	    c->before_lines++ == REPORT_BEFORE) {
 		c->cut = false;
 		return;
 	}
-	memcpy(c->before + c->before_len, c->line, len);
+	memcpy(c->text->before + c->before_len, c->text->line, len);
 	c->before_len += (uint32_t)len;
-	c->before[c->before_len++] = '\n';
+	c->text->before[c->before_len++] = '\n';
 }
 
 /* With the lock held. */
@@ -390,7 +397,7 @@ static void take_message(struct reports *r, struct report_console *c, const char
 	else if (take_cut(c, message) || c->cut)
 		take_before(c);
 	else if (c->open)
-		add_line(c->open, c->line);
+		add_line(c->open, c->text->line);
 	if (!strncmp(message, "---[ end trace", 14))
 		c->open = NULL;
 	pthread_mutex_unlock(&r->lock);
@@ -402,15 +409,15 @@ static void take_line(struct reports *r, struct report_console *c)
 {
 	const char *message;
 
-	c->line[c->len] = 0;
+	c->text->line[c->len] = 0;
 	c->len = 0;
-	if (!c->line[0])
+	if (!c->text->line[0])
 		return;
-	message = behind_stamp(c->line);
+	message = behind_stamp(c->text->line);
 	if (message)
 		c->stamped = true;
 	else if (!c->stamped)
-		message = behind_level(c->line);
+		message = behind_level(c->text->line);
 	if (message)
 		take_message(r, c, message);
 }
@@ -423,9 +430,9 @@ static void take_byte(struct reports *r, struct report_console *c, uint8_t byte)
 		c->escape = ESCAPE_NONE;
 		take_line(r, c);
 	} else if (!escape_takes(&c->escape, byte) && c->len < REPORT_LINE - 1) {
-		c->line[c->len++] = byte >= 0x20 && byte < 0x7f ? (char)byte
-				    : byte == '\t'		? ' '
-								: '?';
+		c->text->line[c->len++] = byte >= 0x20 && byte < 0x7f ? (char)byte
+					  : byte == '\t'	      ? ' '
+								      : '?';
 	}
 }
 
@@ -433,21 +440,20 @@ void reports_feed(struct reports *r, struct report_console *c, const void *data,
 {
 	const uint8_t *p = data;
 
-	if (!c->line)
-		c->line = malloc(3 * REPORT_LINE);
-	if (!c->line)
+	if (!c->text)
+		c->text = malloc(sizeof(*c->text));
+	if (!c->text)
 		return;
-	c->before = c->line + REPORT_LINE;
 	for (size_t i = 0; i < len; i++)
 		take_byte(r, c, p[i]);
 }
 
 void reports_end(struct reports *r, struct report_console *c)
 {
-	if (c->line)
+	if (c->text)
 		take_line(r, c);
-	free(c->line);
-	c->line = c->before = NULL;
+	free(c->text);
+	c->text = NULL;
 	c->cut = false;
 }
 

@@ -72,8 +72,7 @@ struct report_console {
 	uint32_t before_lines;
 	uint32_t before_len; /* of what stands above a report, behind "cut here" */
 	bool cut;
-	char *line;   /* REPORT_LINE bytes, made for the first byte: many a console stays silent */
-	char *before; /* REPORT_LINE more, twice */
+	struct report_text *text; /* made for the first byte: many a console stays silent */
 };
 
 struct reports {

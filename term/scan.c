@@ -18,7 +18,8 @@ enum state {
 	ESCAPE, /* after ESC */
 	CSI,	/* after ESC [ */
 	MATCH,
-	SKIP, /* nothing can begin here but a time stamp */
+	NUMBER, /* behind "EXIT: STATUS=" */
+	SKIP,	/* nothing can begin here but a time stamp */
 };
 
 static const struct pattern {
@@ -31,6 +32,7 @@ static const struct pattern {
 	{ "reboot: Power down", SCAN_POWEROFF },
 	{ "reboot: System halted", SCAN_HALT },
 	{ "lkvm-init: the command has ended", SCAN_ENDED },
+	{ "EXIT: STATUS=", SCAN_EXIT },
 };
 
 static bool is_digit(uint8_t c)
@@ -90,6 +92,19 @@ static enum state stamp(struct scan *scan, uint8_t c)
 	return c == ' ' || c == '.' || is_digit(c) ? STAMP : mid_line(scan, c);
 }
 
+/* `pos` is 0 before the first digit, then the number plus one. A minus makes it the largest there is. */
+static enum state number(struct scan *scan, uint8_t c)
+{
+	if (c == '-' && !scan->pos)
+		scan->pos = SCAN_STATUS_MAX + 1;
+	else if (is_digit(c))
+		scan->pos = MIN((scan->pos ? scan->pos - 1 : 0) * 10 + (c - 48u), SCAN_STATUS_MAX) +
+			    1;
+	else
+		return mid_line(scan, c);
+	return NUMBER;
+}
+
 static enum state next(struct scan *scan, uint8_t c)
 {
 	switch ((enum state)scan->state) {
@@ -107,6 +122,8 @@ static enum state next(struct scan *scan, uint8_t c)
 		return c == '[' ? CSI : START;
 	case CSI:
 		return c >= 0x40 && c <= 0x7e ? START : CSI;
+	case NUMBER:
+		return number(scan, c);
 	case MATCH:
 	case SKIP:
 		break;
@@ -123,6 +140,8 @@ void scan_feed(struct scan *scan, const void *data, size_t len,
 		int event = 0;
 
 		if (p[i] == '\n' || p[i] == '\r') {
+			if (scan->state == NUMBER && scan->pos)
+				found(opaque, SCAN_STATUS + (int)scan->pos - 1);
 			scan->state = START;
 			continue;
 		}
@@ -130,6 +149,11 @@ void scan_feed(struct scan *scan, const void *data, size_t len,
 			event = match(scan, p[i]);
 			if (scan->alive)
 				continue;
+		}
+		if (event == SCAN_EXIT) {
+			scan->state = NUMBER;
+			scan->pos = 0;
+			continue;
 		}
 		scan->state = next(scan, p[i]);
 		if (event)

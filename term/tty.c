@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Theory of operation. Output goes through one ring, filled by tty_write() and emptied by the
- * writer thread, the only one that may block on the outside. Input is read on the loop into another
+ * writer thread, the only one that may block on the outside. Guests write byte by byte, and a thread that
+ * is woken for each costs more than all the rest of a small one: so it waits a moment for the end of the
+ * line. Input is read on the loop into another
  * ring, which tty_read() empties.
  *
  * One lock guards all but what only the writer touches. It is a leaf: no callback is made and no
@@ -23,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host/input.h"
@@ -32,8 +35,10 @@
 #include "util/file.h"
 #include "util/util.h"
 
-#define READ_AHEAD 4096 /* of what isn't a terminal: the rest is left to who reads it after us */
-#define CHUNK 4096	/* what a pipe that polls writable takes without blocking */
+#define READ_AHEAD 4096	  /* of what isn't a terminal: the rest is left to who reads it after us */
+#define CHUNK 4096	  /* what a pipe that polls writable takes without blocking */
+#define GATHER_NS 2000000 /* how long part of a line may wait for the rest */
+#define GATHER 1024	  /* what is written at once */
 #define CTRL_A 1
 
 static const char help[] = "\r\n"
@@ -68,6 +73,8 @@ struct tty {
 
 	pthread_t writer;
 	bool started, sleeping, stop;
+	bool gathering;	    /* the writer waits for a line's end */
+	bool urgent;	    /* there is one, or enough without */
 	int out, log_fd;    /* -1: gone. Changed by the writer only */
 	const char *notice; /* words of our own for the person, not for the log */
 	struct ring output;
@@ -152,6 +159,22 @@ static void write_log(struct tty *tty, const void *data, size_t len)
 		lost(tty, &tty->log_fd, "the console's log", -rc);
 }
 
+/* With the lock held, which goes meanwhile. */
+static void gather(struct tty *tty)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += GATHER_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	tty->gathering = true;
+	while (!tty->urgent && !tty->notice && !tty->stop &&
+	       pthread_cond_timedwait(&tty->work, &tty->lock, &until) != ETIMEDOUT)
+		;
+	tty->gathering = false;
+}
+
 static void wait_for_work(struct tty *tty)
 {
 	while (!tty->output.len && !tty->notice && !tty->stop) {
@@ -159,12 +182,14 @@ static void wait_for_work(struct tty *tty)
 		pthread_cond_wait(&tty->work, &tty->lock);
 	}
 	tty->sleeping = false;
+	gather(tty);
 }
 
 static void *writer_main(void *arg)
 {
 	struct tty *tty = arg;
 
+	pthread_setname_np(pthread_self(), "console");
 	pthread_mutex_lock(&tty->lock);
 	for (;;) {
 		const char *notice;
@@ -184,6 +209,7 @@ static void *writer_main(void *arg)
 		write_out(tty, data, n);
 		pthread_mutex_lock(&tty->lock);
 		ring_drop(&tty->output, n);
+		tty->urgent &= tty->output.len > 0;
 		offer_room(tty);
 	}
 	pthread_mutex_unlock(&tty->lock);
@@ -196,8 +222,8 @@ static bool wake_writer(struct tty *tty)
 	sigset_t all, old;
 	int rc;
 
-	if (tty->sleeping) {
-		tty->sleeping = false;
+	if (tty->sleeping || (tty->gathering && (tty->urgent || tty->notice))) {
+		tty->sleeping = tty->gathering = false;
 		pthread_cond_signal(&tty->work);
 	}
 	if (tty->started)
@@ -214,7 +240,6 @@ static bool wake_writer(struct tty *tty)
 		tty->out = tty->log_fd = -1;
 		return false;
 	}
-	pthread_setname_np(tty->writer, "console");
 	tty->started = true;
 	return true;
 }
@@ -225,6 +250,8 @@ size_t tty_write(struct tty *tty, int port, const void *data, size_t len)
 	size_t n = len;
 
 	pthread_mutex_lock(&tty->lock);
+	if (len)
+		tty->urgent |= memchr(data, '\n', len) || tty->output.len + len >= GATHER;
 	if (len && (tty->out >= 0 || tty->log_fd >= 0) && wake_writer(tty)) {
 		n = ring_put(&tty->output, data, len);
 		p->refused |= n < len;
@@ -474,6 +501,15 @@ static struct port *last_to_want(struct tty *tty)
 	return last;
 }
 
+/* With the lock held: the loop offers what is there to whom it goes. */
+static int offer_soon(struct tty *tty)
+{
+	int rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
+
+	tty_poke(tty);
+	return rc;
+}
+
 static void set_wanted(struct tty *tty, int port, bool wanted)
 {
 	struct port *now;
@@ -482,17 +518,27 @@ static void set_wanted(struct tty *tty, int port, bool wanted)
 	pthread_mutex_lock(&tty->lock);
 	tty->ports[port].wanted = wanted ? ++tty->wants : 0;
 	now = last_to_want(tty);
-	if (now && now != tty->listener && tty->config.in >= 0) {
-		rc = watch_keys(tty);
-		if (!rc && tty->input.len) { /* typed before, or for another port */
-			rc = watch(tty, tty->poke_fd, on_poke, &tty->poke_id);
-			tty_poke(tty);
-		}
+	if (now && now != tty->listener) {
+		if (tty->config.in >= 0)
+			rc = watch_keys(tty);
+		if (!rc && tty->input.len) /* typed before, or for another port */
+			rc = offer_soon(tty);
 	}
 	tty->listener = now;
 	pthread_mutex_unlock(&tty->lock);
 	if (rc)
 		log_at(tty->log, LOG_WARNING, "standard input can't be watched: %s", strerror(-rc));
+}
+
+size_t tty_feed(struct tty *tty, const void *data, size_t len)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&tty->lock);
+	if (len && !ring_make(&tty->input) && (!tty->listener || !offer_soon(tty)))
+		n = ring_put(&tty->input, data, len);
+	pthread_mutex_unlock(&tty->lock);
+	return n;
 }
 
 void tty_want_input(struct tty *tty, int port)
@@ -549,6 +595,7 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	       struct tty **out, struct err *err)
 {
 	struct tty *tty = calloc(1, sizeof(*tty));
+	pthread_condattr_t monotonic;
 	int rc;
 
 	if (!tty)
@@ -562,7 +609,10 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	tty->out = config->out;
 	tty->log_fd = config->log_fd;
 	pthread_mutex_init(&tty->lock, NULL);
-	pthread_cond_init(&tty->work, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&tty->work, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_cond_init(&tty->idle, NULL);
 	terminal_size(tty->config.out, tty->config.in, &tty->window);
 	tty->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

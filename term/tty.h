@@ -90,6 +90,13 @@ size_t tty_read(struct tty *tty, int port, void *data, size_t len);
 size_t tty_write(struct tty *tty, int port, const void *data, size_t len);
 
 /*
+ * Bytes that come from no fd, as if they had been typed: how many are taken, fewer than `len` when 64 KiB
+ * are waiting for the guest. They reach the guest by the loop: any thread, also from within
+ * tty_config.output.
+ */
+size_t tty_feed(struct tty *tty, const void *data, size_t len);
+
+/*
  * A break and then `key`, to whom the input goes: Linux's SysRq. What was typed and not taken is
  * dropped. False: nobody listens who understands a break.
  */

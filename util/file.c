@@ -27,7 +27,7 @@ static int file_judge(int fd, const char *path, const char *what, struct stat *s
 	return 0;
 }
 
-int file_map(const char *path, const char *what, struct file_map *map, struct err *err)
+int file_map_open(const char *path, const char *what, struct file_map *map, struct err *err)
 {
 	struct stat st;
 	void *data;
@@ -43,12 +43,23 @@ int file_map(const char *path, const char *what, struct file_map *map, struct er
 		return rc;
 	}
 	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	rc = errno;
-	close(fd);
-	if (data == MAP_FAILED)
-		return err_set(err, rc, "cannot map %s %s: %s", what, path, strerror(rc));
+	if (data == MAP_FAILED) {
+		rc = err_set(err, errno, "cannot map %s %s: %s", what, path, strerror(errno));
+		close(fd);
+		return rc;
+	}
 	map->data = data;
 	map->size = (size_t)st.st_size;
+	return fd;
+}
+
+int file_map(const char *path, const char *what, struct file_map *map, struct err *err)
+{
+	int fd = file_map_open(path, what, map, err);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
 	return 0;
 }
 

@@ -21,6 +21,9 @@ struct file_map {
  * A file that somebody cuts short while it is mapped raises SIGBUS on access.
  */
 int file_map(const char *path, const char *what, struct file_map *map, struct err *err);
+
+/* The same, and the file stays open: fd, which is the caller's, or -errno. */
+int file_map_open(const char *path, const char *what, struct file_map *map, struct err *err);
 void file_unmap(struct file_map *map);
 
 /*

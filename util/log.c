@@ -24,14 +24,18 @@ int err_set(struct err *err, int code, const char *fmt, ...)
 	return code > 0 ? -code : -EINVAL;
 }
 
-static void log_line(const struct log *log, const char *fmt, va_list ap)
+static void log_line(const struct log *log, enum log_level level, const char *fmt, va_list ap)
 {
 	char line[512];
-	int n = snprintf(line, sizeof(line), "%s: ", log->name);
+	int n = log->sink ? 0 : snprintf(line, sizeof(line), "%s: ", log->name);
 	size_t len;
 	ssize_t rc;
 
 	vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
+	if (log->sink) {
+		log->sink(log->opaque, level, line);
+		return;
+	}
 	len = strlen(line);
 	line[len++] = '\n';
 	/* Nobody can be told that telling failed. */
@@ -46,15 +50,15 @@ void log_at(const struct log *log, enum log_level level, const char *fmt, ...)
 	if (level > log->level)
 		return;
 	va_start(ap, fmt);
-	log_line(log, fmt, ap);
+	log_line(log, level, fmt, ap);
 	va_end(ap);
 }
 
-static bool takes(int fd)
+static bool takes(const struct log *log)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct pollfd p = { .fd = log->fd, .events = POLLOUT };
 
-	return poll(&p, 1, 0) == 1;
+	return log->sink || poll(&p, 1, 0) == 1;
 }
 
 void log_guest(const struct log *log, struct ratelimit *rl, const char *fmt, ...)
@@ -68,7 +72,7 @@ void log_guest(const struct log *log, struct ratelimit *rl, const char *fmt, ...
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	if (atomic_exchange(&rl->second, (uint64_t)now.tv_sec) != (uint64_t)now.tv_sec)
 		atomic_store(&rl->count, 0);
-	if (atomic_fetch_add(&rl->count, 1) >= LOG_BURST || !takes(log->fd)) {
+	if (atomic_fetch_add(&rl->count, 1) >= LOG_BURST || !takes(log)) {
 		atomic_fetch_add(&rl->dropped, 1);
 		return;
 	}
@@ -76,6 +80,6 @@ void log_guest(const struct log *log, struct ratelimit *rl, const char *fmt, ...
 	if (dropped)
 		log_at(log, LOG_WARNING, "(%u similar lines dropped)", dropped);
 	va_start(ap, fmt);
-	log_line(log, fmt, ap);
+	log_line(log, LOG_WARNING, fmt, ap);
 	va_end(ap);
 }

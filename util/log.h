@@ -24,12 +24,15 @@ struct err {
  */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_level { LOG_NONE = -1, LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 struct log {
 	int fd;
 	enum log_level level; /* what is less urgent than this is dropped */
 	const char *name;     /* begins every line */
+	/* Takes the lines instead of `fd`, without name and line end; from any thread. May be NULL. */
+	void (*sink)(void *opaque, enum log_level level, const char *line);
+	void *opaque;
 };
 
 void log_at(const struct log *log, enum log_level level, const char *fmt, ...)

@@ -163,6 +163,7 @@ static void *loop_main(void *arg)
 	struct loop *loop = arg;
 	struct epoll_event events[16];
 
+	pthread_setname_np(pthread_self(), loop->name);
 	for (;;) {
 		bool stop, plain;
 		int n;
@@ -210,7 +211,6 @@ static int loop_start(struct loop *loop)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc)
 		goto fail;
-	pthread_setname_np(loop->thread, loop->name);
 	loop->started = true;
 	return 0;
 fail:

@@ -237,6 +237,8 @@ static void start_queue(struct virtio_queue *vq)
 void virtio_start(struct virtio_dev *dev)
 {
 	atomic_store(&dev->running, true);
+	if (dev->env->driven)
+		atomic_store(dev->env->driven, true);
 	for (unsigned int i = 0; i < dev->n_queues; i++) {
 		if (dev->st.queues[i].enabled && !atomic_load(&dev->st.needs_reset))
 			start_queue(&dev->queues[i]);

@@ -9,6 +9,10 @@
  * arch_vcpu_create() for each vCPU from 0 up, arch_vcpus_ready(); then they run. Back:
  * arch_vcpu_destroy() for each that was begun, arch_destroy().
  *
+ * With config.hvt the machine is another: arch_layout() makes RAM one slot from 0, arch_create() no
+ * interrupt controller (vm->chip stays NULL) and no register, and in place of arch_load() and
+ * arch_describe() there is arch_load_hvt().
+ *
  * vm/vcpu.c takes the exits that all ports share: MMIO (to vm->mmio), shutdown, system events,
  * KVM's errors. struct arch_vm and struct arch_vcpu are the port's own.
  */
@@ -60,6 +64,14 @@ struct arch_device {
 };
 
 #define ARCH_UARTS 2
+#define ARCH_DEBUG_EXITS 2
+
+/* Where an image may write its exit status (platform/debug-exit.h), 4 bytes. */
+struct arch_debug_exit {
+	struct arch_place place;
+	bool has_ok; /* one value means success there: `ok` */
+	uint32_t ok;
+};
 
 struct arch_pci {
 	uint64_t ecam, window, window_size; /* as in struct pci_config */
@@ -75,7 +87,17 @@ struct arch_map {
 	unsigned int virtio_slots;
 	uint32_t lines; /* GSIs 0 to lines-1 are there, whatever devices there are */
 	struct arch_pci pci;
-	struct arch_place debug_exit; /* where payloads write their exit status */
+	/* The first is the payloads'; images that are no Linux kernels know all. */
+	struct arch_debug_exit debug_exits[ARCH_DEBUG_EXITS];
+	unsigned int n_debug_exits;
+	struct arch_device fw_cfg; /* without an interrupt; for such images, too */
+	/* virtio-mmio devices may be told of on the command line (machine.h, enum discovery). */
+	bool has_cmdline_devices;
+	struct {
+		bool is_pio;
+		uint64_t base; /* hypercall n is a write to base + (n << shift) */
+		unsigned int shift;
+	} hvt;
 };
 
 extern const struct arch_map arch_map;
@@ -83,21 +105,59 @@ extern const struct arch_map arch_map;
 /* The interrupt line of a virtio slot, its own. */
 uint32_t arch_virtio_gsi(unsigned int slot);
 
+/* A file beside the image, for ways in that know modules. */
+struct arch_module {
+	const char *path, *args; /* NULL: no words behind its name */
+};
+
 struct arch_image {
 	const char *kernel; /* a path, or NULL and then ... */
 	const void *data;   /* ... the image itself, borrowed until arch_load() returns */
 	size_t size;
+	bool share;		    /* map what can be from the kernel's file: mem_load() */
+	bool own;		    /* it is one of ours: asks nothing of the processor's ID */
 	const char *const *initrds; /* paths, NULL ends; or NULL, and not an empty list */
 	const void
 		*initrd_more; /* an archive of ours behind them, borrowed as `data` is, or NULL */
 	size_t initrd_more_size;
+	const struct arch_module *modules;
+	unsigned int n_modules;
 	const char *cmdline; /* borrowed until arch_describe() has returned; never NULL */
 };
 
+/* The command line's first word, where an image takes its own name from there. */
+enum arch_argv0 {
+	ARCH_ARGV0_NONE,   /* all words are for the image */
+	ARCH_ARGV0_PATH,   /* its path, always */
+	ARCH_ARGV0_UNLESS, /* its base name, but where the user gave a command line */
+};
+
+/* What an image is to a machine of this port. Strings are static. */
+struct arch_look {
+	const char *what;  /* "a 64-bit ELF image for x86"; NULL: the file can't be read */
+	const char *way;   /* how it is entered: "at Linux's 64-bit entry point" */
+	const char *entry; /* the same as --entry has it; NULL: there is no word for it */
+	bool is_linux;	   /* Linux, or taken for it: it can be given a command to run */
+	enum arch_argv0 argv0;
+	const char *irqchip;  /* unless the user says otherwise; NULL: any */
+	bool initrd, modules; /* it can be given these */
+	bool cmdline;	      /* and words */
+	uint64_t low, high;   /* gpas that it is loaded to; high 0: wherever it fits */
+	uint64_t start;	      /* gpa of its first instruction, unless high is 0 */
+	uint64_t memory; /* bytes of RAM, from its first, that it takes at least; 0: not known */
+};
+
+/*
+ * Looks at the image, before there is a VM, by the same rules as arch_load() then: what this
+ * returns, but for lack of RAM, arch_load() will. Only `what` is set if it fails. Of a packed file no
+ * more is known than that, unless `unpack` or an --entry asks. The line begins with "it", but where the file can't be read.
+ */
+int arch_look(const struct vm_config *config, const struct arch_image *image, bool unpack,
+	      struct arch_look *look, struct err *err);
+
 /*
  * Puts image, initrd and command line into RAM, which is on huge pages for Linux, and remembers the
- * entry state for the boot vCPU. An image without a path is one of ours: it asks nothing of the
- * processor's ID.
+ * entry state for the boot vCPU.
  */
 int arch_load(struct vm *vm, const struct arch_image *image, struct err *err);
 
@@ -106,6 +166,14 @@ int arch_load(struct vm *vm, const struct arch_image *image, struct err *err);
  * arch_load().
  */
 int arch_describe(struct vm *vm, const struct device_list *devices, struct err *err);
+
+/*
+ * What Solo5's hvt interface has for this processor: page tables and the like below HVT_INFO, and the
+ * entry state for the vCPU. Also writes the frequency of the guest's cycle counter, at the latest when
+ * the vCPU is made, to the boot information, which lies at HVT_INFO (guest/solo5.h) already. `identify`:
+ * the guest may ask the processor what it is.
+ */
+int arch_load_hvt(struct vm *vm, uint64_t entry, bool identify, struct err *err);
 
 /* ---- The vCPU ---- */
 

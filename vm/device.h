@@ -11,6 +11,7 @@
 #ifndef VM_DEVICE_H
 #define VM_DEVICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -70,6 +71,8 @@ struct device_env {
 	struct irq_chip *chip;
 	struct loop *loop; /* owns the devices' queues and fds */
 	const struct log *log;
+	atomic_bool *
+		driven; /* set once a driver has started a device, which may be at work then; or NULL */
 };
 
 /*

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/util.h"
 
 #define HUGE_PAGE (2 * MIB)
+#define WORTH_MAPPING (64 * KIB) /* what is less is copied sooner */
 
 static int open_backing(struct mem *mem, int fd, struct err *err)
 {
@@ -61,7 +63,11 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 	int rc;
 
 	*mem = (struct mem){
-		.size = size, .backing = backing, .page = (uint64_t)sysconf(_SC_PAGESIZE), .fd = -1
+		.size = size,
+		.backing = backing,
+		.page = (uint64_t)sysconf(_SC_PAGESIZE),
+		.fd = -1,
+		.image = -1,
 	};
 	if (!size || size % MEM_PAGE || size > UINT64_MAX / 4)
 		return err_set(err, EINVAL,
@@ -95,7 +101,9 @@ void mem_destroy(struct mem *mem)
 		munmap(mem->area, mem->area_size);
 	if (mem->backing == MEM_SHARED && mem->fd >= 0)
 		close(mem->fd);
-	*mem = (struct mem){ .fd = -1 };
+	if (mem->image >= 0)
+		close(mem->image);
+	*mem = (struct mem){ .fd = -1, .image = -1 };
 }
 
 int mem_add_slot(struct mem *mem, uint64_t gpa, uint64_t offset, uint64_t size)
@@ -130,13 +138,38 @@ static const struct mem_slot *find_slot(const struct mem *mem, uint64_t gpa, uin
 	return NULL;
 }
 
+/* [gpa, gpa+len) lies in a slot. */
+static bool is_sealed(const struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	for (unsigned int i = 0; i < mem->n_seals; i++) {
+		if (range_overlap(gpa, len, mem->seals[i].gpa, mem->seals[i].size))
+			return true;
+	}
+	return false;
+}
+
+int mem_seal(struct mem *mem, uint64_t gpa, uint64_t len)
+{
+	const struct mem_slot *s = len ? find_slot(mem, gpa, len) : NULL;
+
+	if (!s || (gpa | len) % mem->page)
+		return -EINVAL;
+	if (mem->n_seals == MEM_SEALS)
+		return -ENOSPC;
+	if (mprotect(s->hva + (gpa - s->gpa), len, PROT_READ))
+		return -errno;
+	mem->seals[mem->n_seals].gpa = gpa;
+	mem->seals[mem->n_seals++].size = len;
+	return 0;
+}
+
 void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access)
 {
 	const struct mem_slot *s = len ? find_slot(mem, gpa, len) : NULL;
 
-	/* All slots are RAM so far; a read-only one (flash) will refuse MEM_W here. */
-	(void)access;
-	return s ? s->hva + (gpa - s->gpa) : NULL;
+	if (!s || (access == MEM_W && is_sealed(mem, gpa, len)))
+		return NULL;
+	return s->hva + (gpa - s->gpa);
 }
 
 int mem_read(const struct mem *mem, uint64_t gpa, void *to, uint64_t len)
@@ -158,6 +191,64 @@ int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len)
 	memcpy(p, from, len);
 	mem_dirty(mem, gpa, len);
 	return 0;
+}
+
+/* ---- RAM that is a file's ---- */
+
+static int hold_image(struct mem *mem, int fd)
+{
+	struct stat st;
+
+	if (mem->image >= 0)
+		return 0;
+	if (fstat(fd, &st))
+		return -errno;
+	mem->image = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	mem->image_time = st.st_mtim;
+	mem->image_size = st.st_size;
+	return mem->image < 0 ? -errno : 0;
+}
+
+/* All three are whole host pages. */
+static int map_image(struct mem *mem, uint8_t *hva, uint64_t len, int fd, uint64_t offset)
+{
+	int rc = hold_image(mem, fd);
+
+	if (rc)
+		return rc;
+	if (mmap(hva, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd,
+		 (off_t)offset) == MAP_FAILED)
+		return -errno;
+	madvise(hva, len, MADV_DONTDUMP);
+	return 0;
+}
+
+int mem_load(struct mem *mem, uint64_t gpa, const void *from, uint64_t len, int fd, uint64_t offset)
+{
+	uint8_t *hva = mem_at(mem, gpa, len, MEM_W);
+	const uint8_t *bytes = from;
+	uint64_t head, whole;
+
+	if (!hva)
+		return -EFAULT;
+	head = align_up((uintptr_t)hva, mem->page) - (uintptr_t)hva;
+	whole = len > head ? align_down(len - head, mem->page) : 0;
+	if (fd < 0 || mem->backing != MEM_ANON || whole < WORTH_MAPPING ||
+	    (offset + head) % mem->page || map_image(mem, hva + head, whole, fd, offset + head))
+		return mem_write(mem, gpa, from, len);
+	memcpy(hva, bytes, head);
+	memcpy(hva + head + whole, bytes + head + whole, len - head - whole);
+	mem_dirty(mem, gpa, len);
+	return 0;
+}
+
+bool mem_intact(const struct mem *mem)
+{
+	struct stat st;
+
+	return mem->image < 0 || (!fstat(mem->image, &st) && st.st_size == mem->image_size &&
+				  st.st_mtim.tv_sec == mem->image_time.tv_sec &&
+				  st.st_mtim.tv_nsec == mem->image_time.tv_nsec);
 }
 
 int mem_discard(struct mem *mem, uint64_t gpa, uint64_t len)
@@ -187,7 +278,7 @@ int mem_discard(struct mem *mem, uint64_t gpa, uint64_t len)
 
 bool mem_discards_to_zeros(const struct mem *mem)
 {
-	return mem->backing != MEM_FILE;
+	return mem->backing != MEM_FILE && mem->image < 0;
 }
 
 void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)

@@ -16,11 +16,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "util/log.h"
 
 #define MEM_PAGE 4096ull
 #define MEM_SLOTS 8
+#define MEM_SEALS 16
 
 enum mem_access { MEM_R, MEM_W };
 
@@ -42,11 +44,18 @@ struct mem {
 	uint8_t *ram;
 	uint64_t size;
 	enum mem_backing backing;
-	uint64_t page; /* bytes: what the host takes back at a time */
-	int fd;	       /* MEM_SHARED's or MEM_FILE's, else -1 */
+	uint64_t page;		    /* bytes: what the host takes back at a time */
+	int fd;			    /* MEM_SHARED's or MEM_FILE's, else -1 */
+	int image;		    /* the file that mem_load() has mapped, or -1 */
+	struct timespec image_time; /* when it had been changed last, and how long it was */
+	int64_t image_size;
 	_Atomic uint64_t *dirty;
 	unsigned int n_slots;
 	struct mem_slot slots[MEM_SLOTS];
+	unsigned int n_seals;
+	struct {
+		uint64_t gpa, size;
+	} seals[MEM_SEALS]; /* what mem_seal() was given */
 };
 
 /*
@@ -65,12 +74,38 @@ void mem_use_huge_pages(struct mem *mem);
 /* The RAM bytes [offset, offset + size) appear at `gpa`. -EINVAL: overlap, misaligned, no room. */
 int mem_add_slot(struct mem *mem, uint64_t gpa, uint64_t offset, uint64_t size);
 
-/* NULL unless all of [gpa, gpa+len) lies in one slot and len > 0. Valid until mem_destroy(). */
+/*
+ * Whole pages that are only read from now on: by the guest, which ends (KVM_RUN fails with EFAULT, or
+ * the write comes as MMIO) where it writes to them, and by us, as mem_at() grants nobody a write.
+ * After what is there was written; before the first vCPU runs. -EINVAL: not in RAM; -ENOSPC: more
+ * than MEM_SEALS; another -errno.
+ */
+int mem_seal(struct mem *mem, uint64_t gpa, uint64_t len);
+
+/*
+ * NULL unless all of [gpa, gpa+len) lies in one slot, len > 0, and no sealed page is to be written.
+ * Valid until mem_destroy().
+ */
 void *mem_at(const struct mem *mem, uint64_t gpa, uint64_t len, enum mem_access access);
 
 /* Copies, for set-up code: -EFAULT when out of RAM. mem_write() marks dirty. */
 int mem_read(const struct mem *mem, uint64_t gpa, void *to, uint64_t len);
 int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len);
+
+/*
+ * mem_write() of bytes that are those of file `fd` from `offset` on, or of none where it is -1: whole host
+ * pages of them are mapped privately instead of copied, if they are enough to be worth it. All that map the
+ * file share those that nobody writes to. The file stays the caller's; it is one file for all of RAM. RAM
+ * must be MEM_ANON, else it is a copy.
+ */
+int mem_load(struct mem *mem, uint64_t gpa, const void *from, uint64_t len, int fd,
+	     uint64_t offset);
+
+/*
+ * False: that file is not what it was when it was loaded, and RAM may have its new bytes, or holes that end
+ * KVM_RUN with EFAULT and us with SIGBUS. Async-signal-safe.
+ */
+bool mem_intact(const struct mem *mem);
 
 /*
  * The guest does without what is in [gpa, gpa+len): the host takes back the pages (its own, which

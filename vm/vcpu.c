@@ -56,10 +56,12 @@ static void set_immediate_exit(struct vcpu *vcpu, uint8_t value)
 
 void vcpu_kick(struct vcpu *vcpu)
 {
-	if (!atomic_load(&vcpu->kickable))
-		return;
-	set_immediate_exit(vcpu, 1);
-	pthread_kill(vcpu->self, VM_KICK_SIGNAL);
+	atomic_fetch_add(&vcpu->kickers, 1);
+	if (atomic_load(&vcpu->kickable)) {
+		set_immediate_exit(vcpu, 1);
+		pthread_kill(vcpu->self, VM_KICK_SIGNAL);
+	}
+	atomic_fetch_sub(&vcpu->kickers, 1);
 }
 
 /* Inside KVM_RUN the thread's own mask holds, less the kick. */
@@ -95,6 +97,18 @@ static void consume_kick(void)
 		;
 }
 
+/*
+ * From here on no kick comes. One on its way is waited for: it would meet the signal's default action in a
+ * thread that has its own mask again, or a thread that is gone.
+ */
+static void end_kicks(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->kickable, false);
+	while (atomic_load(&vcpu->kickers))
+		sched_yield();
+	consume_kick();
+}
+
 static void system_event(struct vcpu *vcpu)
 {
 	switch (vcpu->run->system_event.type) {
@@ -115,7 +129,8 @@ static void give_up(struct vcpu *vcpu, const char *what, uint64_t detail)
 	const struct log *log = &vcpu->vm->config.log;
 
 	log_at(log, LOG_ERROR, "vCPU %u: %s (0x%llx)", vcpu->id, what, (unsigned long long)detail);
-	arch_vcpu_dump(vcpu, log);
+	if (mem_intact(&vcpu->vm->mem)) /* else there may be no code to show */
+		arch_vcpu_dump(vcpu, log);
 	vm_end(vcpu->vm, VERDICT_KVM, 0);
 }
 
@@ -194,7 +209,9 @@ static void run_once(struct vcpu *vcpu)
 	} else if (errno == EINTR || errno == EAGAIN) {
 		consume_kick();
 	} else {
-		give_up(vcpu, strerror(errno), (uint64_t)errno);
+		/* EFAULT: a page that the host may not write, or can't bring. */
+		give_up(vcpu, errno == EFAULT ? "host/guest translation fault" : strerror(errno),
+			(uint64_t)errno);
 	}
 }
 
@@ -220,6 +237,5 @@ void vcpu_loop(struct vcpu *vcpu)
 		else
 			run_once(vcpu);
 	}
-	atomic_store(&vcpu->kickable, false);
-	consume_kick();
+	end_kicks(vcpu);
 }

@@ -9,6 +9,8 @@ static const struct {
 	[VERDICT_HOST] = { STATUS_HOST_FAILED, "host-failed", "the host's side failed" },
 	[VERDICT_PANIC] = { STATUS_GUEST_DIED, "panic", "the guest kernel panicked" },
 	[VERDICT_KVM] = { STATUS_GUEST_DIED, "kvm", "KVM could not run the guest any further" },
+	[VERDICT_FAULT] = { STATUS_GUEST_DIED, "fault",
+			    "the guest did what its interface does not allow" },
 	[VERDICT_CRASH] = { STATUS_GUEST_DIED, "crash", "the guest reported a crash" },
 	[VERDICT_TRIPLE_FAULT] = { STATUS_GUEST_DIED, "triple-fault", "triple fault" },
 	[VERDICT_RESET] = { STATUS_GUEST_DIED, "reset", "a reset that no kernel announced" },
@@ -53,6 +55,11 @@ void verdict_add(struct verdict *v, enum verdict_reason reason, int value)
 	} while (!atomic_compare_exchange_weak(&v->reasons, &before, before | BIT(reason)));
 }
 
+void verdict_mean(struct verdict *v, enum verdict_reason reason)
+{
+	v->meant |= BIT(reason);
+}
+
 void verdict_announce_reboot(struct verdict *v)
 {
 	atomic_store(&v->reboot_announced, 1);
@@ -80,6 +87,8 @@ enum verdict_reason verdict_reason(const struct verdict *v)
 	uint32_t reasons = atomic_load(&v->reasons);
 	enum verdict_reason r = 0;
 
+	if (reasons & v->meant)
+		reasons = (reasons & ~v->meant) | BIT(VERDICT_POWEROFF);
 	if (reasons & still && atomic_load(&v->reboot_announced))
 		reasons &= ~(BIT(VERDICT_TRIPLE_FAULT) | BIT(VERDICT_RESET));
 	while (r < VERDICT_NONE && !counts(v, r, reasons))

@@ -19,6 +19,7 @@ enum verdict_reason {
 	VERDICT_HOST,	      /* the host's side failed */
 	VERDICT_PANIC,	      /* the guest kernel said so, on a console or by pvpanic */
 	VERDICT_KVM,	      /* KVM could not go on: internal error, failed entry */
+	VERDICT_FAULT,	      /* the guest did what its interface does not have (hvt) */
 	VERDICT_CRASH,	      /* the guest said that it crashed (PSCI, SYSTEM_EVENT) */
 	VERDICT_TRIPLE_FAULT, /* or INIT of the boot CPU: a reset, where one was announced */
 	VERDICT_RESET,	      /* reset by any register; a success only if announced */
@@ -46,6 +47,7 @@ struct verdict {
 	_Atomic int image_status, command_status;
 	_Atomic int signal;
 	_Atomic int reboot_announced; /* the guest's kernel said `reboot:` */
+	uint32_t meant;		      /* reasons that this image ends by, as others power off */
 };
 
 /*
@@ -53,6 +55,9 @@ struct verdict {
  * guest has told how its command went, it was in time, and may reset as it likes.
  */
 void verdict_add(struct verdict *v, enum verdict_reason reason, int value);
+
+/* Before the VM runs: this image ends so (VERDICT_TRIPLE_FAULT, VERDICT_RESET), and means a power-off. */
+void verdict_mean(struct verdict *v, enum verdict_reason reason);
 
 /* The guest's kernel says on a console that it is about to reboot: a reset is then a success. */
 void verdict_announce_reboot(struct verdict *v);

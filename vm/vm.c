@@ -185,7 +185,10 @@ static void leave(struct vm *vm, unsigned int n)
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
+	char name[16];
 
+	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
+	pthread_setname_np(pthread_self(), name);
 	vcpu_loop(vcpu);
 	leave(vcpu->vm, 1);
 	return NULL;
@@ -193,7 +196,6 @@ static void *vcpu_main(void *arg)
 
 static int start_thread(struct vcpu *vcpu, struct err *err)
 {
-	char name[16];
 	int rc;
 
 	rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
@@ -201,8 +203,6 @@ static int start_thread(struct vcpu *vcpu, struct err *err)
 		return err_set(err, rc, "cannot start a thread for vCPU %u: %s", vcpu->id,
 			       strerror(rc));
 	vcpu->has_thread = true;
-	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
-	pthread_setname_np(vcpu->thread, name);
 	return 0;
 }
 
@@ -214,9 +214,19 @@ static void wait_all_left(struct vm *vm)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+/* Whatever came of it, it came of another image than the one that was meant. */
+static void check_image(struct vm *vm)
+{
+	if (mem_intact(&vm->mem))
+		return;
+	log_at(&vm->config.log, LOG_ERROR,
+	       "the image's file was changed while the guest ran on it: copy it, or leave out --share-image");
+	verdict_add(&vm->verdict, VERDICT_HOST, 0);
+}
+
 static int run_all(struct vm *vm, struct err *err)
 {
-	sigset_t all, old;
+	sigset_t all, old, run;
 	unsigned int started = 1;
 	int rc = create_vcpus(vm, err);
 
@@ -230,14 +240,16 @@ static int run_all(struct vm *vm, struct err *err)
 		rc = start_thread(&vm->vcpus[started], err);
 		started += !rc;
 	}
-	/* The kick stays blocked here for good: a late one must not meet its default action. */
-	sigaddset(&old, VM_KICK_SIGNAL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	run = old;
+	sigaddset(&run, VM_KICK_SIGNAL);
+	pthread_sigmask(SIG_SETMASK, &run, NULL);
 	if (rc)
 		vm_end(vm, VERDICT_HOST, 0);
 	vcpu_loop(&vm->vcpus[0]);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	leave(vm, 1 + vm->n_vcpus - started);
 	wait_all_left(vm);
+	check_image(vm);
 	return rc;
 }
 
@@ -307,7 +319,8 @@ void vm_dump(struct vm *vm)
 {
 	if (vm_pause(vm))
 		return;
-	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
+	/* (A dump shows code, of which there may be none any more.) */
+	for (unsigned int i = 0; mem_intact(&vm->mem) && i < vm->n_vcpus; i++) {
 		log_at(&vm->config.log, LOG_ERROR, "vCPU %u:", i);
 		arch_vcpu_dump(&vm->vcpus[i], &vm->config.log);
 	}

@@ -8,7 +8,7 @@
  *
  * vm_run() runs vCPU 0 on the calling thread and makes a thread for each other; no process-wide
  * signal handler is installed: VM_KICK_SIGNAL is blocked in every vCPU thread and let in by KVM_RUN
- * alone. In the thread that called vm_run() it stays blocked afterwards.
+ * alone. The calling thread has its own signal mask again when vm_run() returns.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -42,9 +42,12 @@ struct vm_config {
 	unsigned int cpus;
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
+	bool not_linux;		   /* the image is no kernel of Linux's */
+	bool cmdline_devices;	   /* the command line tells of virtio-mmio devices: no tables do */
 	bool pci;		   /* there will be a PCI bus, which wants messages as interrupts */
 	uint32_t irq_lines;	   /* GSIs that the devices will use: 0 to irq_lines-1 */
 	const cpu_set_t *affinity; /* the host's CPUs that vCPUs run on; NULL: any */
+	bool hvt; /* no such machine, but what Solo5's hvt has: RAM from 0, one vCPU, hypercalls */
 	const struct vm_option *options; /* for the port: the later of two with one name counts */
 	unsigned int n_options;
 	struct log log;
@@ -65,6 +68,7 @@ struct vcpu {
 	bool has_thread;
 	pthread_t self; /* the thread that runs the vCPU, once kickable */
 	_Atomic bool kickable;
+	_Atomic unsigned int kickers; /* inside vcpu_kick() */
 };
 
 enum vm_want { VM_RUN, VM_PAUSE, VM_END };

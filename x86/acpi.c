@@ -33,6 +33,7 @@ struct tables {
 	struct mem *mem;
 	uint64_t next; /* gpa of the next table */
 	bool full;     /* one did not fit */
+	bool no_virtio;
 };
 
 static uint8_t checksum(const uint8_t *p, size_t len)
@@ -161,7 +162,7 @@ static uint64_t dsdt(struct tables *t, const struct device_list *devices)
 	aml_name_package(&b, "_S5_", s5, sizeof(s5));
 	scope = aml_scope(&b, "_SB_");
 	for (const struct device *d = devices->first; d; d = d->next) {
-		if (d->kind == DEVICE_VIRTIO_MMIO)
+		if (d->kind == DEVICE_VIRTIO_MMIO && !t->no_virtio)
 			dsdt_virtio_mmio(&b, d, virtio++);
 		else if (d->kind == DEVICE_UART16550 && d->is_pio)
 			dsdt_uart(&b, d, uart++);
@@ -288,7 +289,9 @@ static const struct device *find_pci(const struct device_list *devices)
 
 int x86_acpi_write(struct vm *vm, const struct device_list *devices, struct err *err)
 {
-	struct tables t = { .mem = &vm->mem, .next = align_up(X86_ACPI + RSDP_SIZE, 16) };
+	struct tables t = { .mem = &vm->mem,
+			    .next = align_up(X86_ACPI + RSDP_SIZE, 16),
+			    .no_virtio = vm->config.cmdline_devices };
 	const struct device *pci = find_pci(devices);
 	uint64_t dsdt_gpa = dsdt(&t, devices);
 	uint64_t gpas[3], xsdt_gpa = 0;

@@ -5,13 +5,16 @@
  *
  * A bzImage is entered at its 64-bit entry point with RSI at the zero page (Documentation/arch/x86/
  * boot.rst); so is the kernel inside it, and an ELF file, unless it has a PVH note: then at that
- * address in 32-bit protected mode with EBX at the start info (Xen's docs/misc/pvh.pandoc).
+ * address in 32-bit protected mode with EBX at the start info (Xen's docs/misc/pvh.pandoc). Multiboot
+ * enters in the same mode, and has another start info (x86/multiboot.c). A raw image begins in real
+ * mode, and finds nothing.
  */
 #include <asm/bootparam.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "guest/multiboot.h"
 #include "util/util.h"
 #include "vm/kvm.h"
 #include "x86/boot.h"
@@ -23,6 +26,7 @@
 #define E820_RESERVED_TYPE 2
 #define LOADER_UNDEFINED 0xff
 #define GDT_ENTRIES 5
+#define RAW_STACK 0x8000 /* SP of a raw image, as kvmtool has it */
 #define APIC_BASE_AT_RESET (X86_LAPIC | 1u << 8 | 1u << 11) /* the boot CPU's, enabled */
 
 /* xen/interface/hvm/start_info.h, version 1 */
@@ -41,23 +45,17 @@ struct pvh_memmap_entry {
 	uint32_t type, reserved;
 };
 
-struct range {
-	uint64_t gpa, size;
-	uint32_t type;
-};
-
-#define RANGES 4
-
-/* The guest's memory map, for e820 and for PVH alike. */
-static unsigned int memory_map(const struct mem *mem, struct range out[RANGES])
+unsigned int x86_memory_map(const struct mem *mem, struct x86_range out[X86_RANGES])
 {
 	unsigned int n = 0;
 
-	out[n++] = (struct range){ 0, X86_LOW_RAM_END, E820_RAM_TYPE };
-	out[n++] = (struct range){ X86_ACPI, X86_HIGH_RAM - X86_ACPI, E820_RESERVED_TYPE };
-	out[n++] = (struct range){ X86_HIGH_RAM, mem->slots[0].size - X86_HIGH_RAM, E820_RAM_TYPE };
+	out[n++] = (struct x86_range){ 0, X86_LOW_RAM_END, E820_RAM_TYPE };
+	out[n++] = (struct x86_range){ X86_ACPI, X86_HIGH_RAM - X86_ACPI, E820_RESERVED_TYPE };
+	out[n++] = (struct x86_range){ X86_HIGH_RAM, mem->slots[0].size - X86_HIGH_RAM,
+				       E820_RAM_TYPE };
 	if (mem->n_slots > 1)
-		out[n++] = (struct range){ mem->slots[1].gpa, mem->slots[1].size, E820_RAM_TYPE };
+		out[n++] = (struct x86_range){ mem->slots[1].gpa, mem->slots[1].size,
+					       E820_RAM_TYPE };
 	return n;
 }
 
@@ -75,7 +73,7 @@ static int write_cmdline(struct vm *vm, const struct x86_boot *boot, struct err 
 static int write_zero_page(struct vm *vm, const struct x86_boot *boot)
 {
 	struct boot_params *bp = mem_at(&vm->mem, X86_ZERO_PAGE, sizeof(*bp), MEM_W);
-	struct range map[RANGES];
+	struct x86_range map[X86_RANGES];
 
 	if (!bp)
 		return -EFAULT;
@@ -95,7 +93,7 @@ static int write_zero_page(struct vm *vm, const struct x86_boot *boot)
 	bp->hdr.ramdisk_image = (uint32_t)boot->initrd;
 	bp->hdr.ramdisk_size = (uint32_t)boot->initrd_size;
 	bp->acpi_rsdp_addr = X86_ACPI;
-	bp->e820_entries = (uint8_t)memory_map(&vm->mem, map);
+	bp->e820_entries = (uint8_t)x86_memory_map(&vm->mem, map);
 	for (unsigned int i = 0; i < bp->e820_entries; i++) {
 		bp->e820_table[i].addr = map[i].gpa;
 		bp->e820_table[i].size = map[i].size;
@@ -105,28 +103,73 @@ static int write_zero_page(struct vm *vm, const struct x86_boot *boot)
 	return 0;
 }
 
+/* "FILE", "FILE ARGS" or "". */
+int x86_write_words(struct mem *mem, const struct x86_module *m, uint64_t *gpa, uint64_t end)
+{
+	size_t path = m->path ? strlen(m->path) : 0, args = m->args ? strlen(m->args) : 0;
+	char *to;
+
+	if (*gpa > end || path + args + 2 > end - *gpa)
+		return -ENOSPC;
+	to = mem_at(mem, *gpa, path + args + 2, MEM_W);
+	if (!to)
+		return -ENOSPC;
+	memcpy(to, m->path ? m->path : "", path);
+	if (args)
+		to[path++] = ' ';
+	memcpy(to + path, m->args ? m->args : "", args);
+	to[path + args] = 0;
+	mem_dirty(mem, *gpa, path + args + 1);
+	*gpa += path + args + 1;
+	return 0;
+}
+
+/* An initrd alone is a module without words. */
+static int write_pvh_modules(struct vm *vm, const struct x86_boot *boot)
+{
+	struct x86_module initrd = { boot->initrd, boot->initrd_size, NULL, NULL };
+	const struct x86_module *m = boot->n_modules ? boot->modules : &initrd;
+	unsigned int n = boot->n_modules ? boot->n_modules : 1;
+	uint64_t words = X86_MODULES + X86_MODULES_MAX * sizeof(struct pvh_module);
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < n; i++) {
+		struct pvh_module module = { .address = m[i].gpa, .size = m[i].size };
+
+		if (m[i].path) {
+			module.cmdline = words;
+			rc = x86_write_words(&vm->mem, &m[i], &words, X86_MODULES_END);
+		}
+		if (!rc)
+			rc = mem_write(&vm->mem, X86_MODULES + i * sizeof(module), &module,
+				       sizeof(module));
+	}
+	return rc;
+}
+
 static int write_pvh_info(struct vm *vm, const struct x86_boot *boot)
 {
 	struct {
 		struct pvh_start_info info;
-		struct pvh_module module;
-		struct pvh_memmap_entry map[RANGES];
+		struct pvh_memmap_entry map[X86_RANGES];
 	} pvh = { 0 };
-	struct range map[RANGES];
+	struct x86_range map[X86_RANGES];
+	bool modules = boot->n_modules || boot->initrd_size;
 
 	pvh.info = (struct pvh_start_info){
 		.magic = PVH_MAGIC,
 		.version = 1,
-		.nr_modules = boot->initrd_size ? 1 : 0,
-		.modlist = X86_PVH_INFO + offsetof(typeof(pvh), module),
+		.nr_modules = boot->n_modules ? boot->n_modules : modules,
+		.modlist = modules ? X86_MODULES : 0,
 		.cmdline = X86_CMDLINE,
 		.rsdp = X86_ACPI,
 		.memmap = X86_PVH_INFO + offsetof(typeof(pvh), map),
-		.memmap_entries = memory_map(&vm->mem, map),
+		.memmap_entries = x86_memory_map(&vm->mem, map),
 	};
-	pvh.module = (struct pvh_module){ .address = boot->initrd, .size = boot->initrd_size };
 	for (unsigned int i = 0; i < pvh.info.memmap_entries; i++)
 		pvh.map[i] = (struct pvh_memmap_entry){ map[i].gpa, map[i].size, map[i].type, 0 };
+	if (modules && write_pvh_modules(vm, boot))
+		return -ENOSPC;
 	return mem_write(&vm->mem, X86_PVH_INFO, &pvh, sizeof(pvh));
 }
 
@@ -169,8 +212,15 @@ static int write_reset_vector(struct mem *mem)
 
 int x86_write_boot_data(struct vm *vm, const struct x86_boot *boot, struct err *err)
 {
-	int rc = write_cmdline(vm, boot, err);
+	int rc;
 
+	if (vm->arch->entry == X86_ENTRY_RAW)
+		return write_reset_vector(&vm->mem);
+	if (vm->arch->entry == X86_ENTRY_MULTIBOOT) {
+		rc = x86_write_multiboot(vm, boot, err);
+		return rc ? rc : write_reset_vector(&vm->mem);
+	}
+	rc = write_cmdline(vm, boot, err);
 	if (rc)
 		return rc;
 	if (write_zero_page(vm, boot) || write_page_tables(&vm->mem) ||
@@ -182,7 +232,7 @@ int x86_write_boot_data(struct vm *vm, const struct x86_boot *boot, struct err *
 
 /* ---- Registers ---- */
 
-static struct kvm_segment flat_segment(uint16_t selector, uint8_t type, bool is_64)
+struct kvm_segment x86_flat_segment(uint16_t selector, uint8_t type, bool is_64)
 {
 	return (struct kvm_segment){
 		.limit = 0xffffffff,
@@ -211,13 +261,36 @@ static int write_gdt(struct mem *mem, const struct kvm_sregs *s)
 	return mem_write(mem, X86_GDT, gdt, sizeof(gdt));
 }
 
+static bool is_64_bit(enum x86_entry entry)
+{
+	return entry == X86_ENTRY_BZIMAGE || entry == X86_ENTRY_ELF64;
+}
+
+/* As a processor begins, but for the place. */
+static void set_real_mode(struct kvm_sregs *s)
+{
+	s->cs = (struct kvm_segment){ .base = X86_RAW,
+				      .limit = 0xffff,
+				      .selector = X86_RAW >> 4,
+				      .type = 11,
+				      .present = 1,
+				      .s = 1 };
+	s->ds = s->cs;
+	s->ds.type = 3;
+	s->es = s->fs = s->gs = s->ss = s->ds;
+	s->tr = (struct kvm_segment){ .limit = 0xffff, .type = 11, .present = 1 };
+	s->ldt = (struct kvm_segment){ .limit = 0xffff, .type = 2, .present = 1 };
+	s->gdt.limit = s->idt.limit = 0xffff;
+	s->cr0 = 1u << 4; /* ET */
+}
+
 static void set_mode(struct kvm_sregs *s, enum x86_entry entry)
 {
-	bool is_64 = entry != X86_ENTRY_PVH;
+	bool is_64 = is_64_bit(entry);
 	uint16_t code = entry == X86_ENTRY_BZIMAGE ? 0x10 : 0x08;
 
-	s->cs = flat_segment(code, 11, is_64);
-	s->ds = flat_segment((uint16_t)(code + 8), 3, false);
+	s->cs = x86_flat_segment(code, 11, is_64);
+	s->ds = x86_flat_segment((uint16_t)(code + 8), 3, false);
 	s->es = s->fs = s->gs = s->ss = s->ds;
 	s->tr = (struct kvm_segment){ .limit = 0x67, .selector = 0x20, .type = 11, .present = 1 };
 	s->ldt = (struct kvm_segment){ .limit = 0xffff, .type = 2, .present = 1 };
@@ -238,8 +311,8 @@ static void set_mode(struct kvm_sregs *s, enum x86_entry entry)
  * They travel with the first KVM_RUN: an ioctl of a vCPU loads and unloads it, 8 us each where the
  * host is a guest. KVM before 4.17 knows no such way.
  */
-static int set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
-			 const struct kvm_sregs *sregs, struct err *err)
+int x86_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs,
+		      struct err *err)
 {
 	const int both = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
 
@@ -256,22 +329,41 @@ static int set_registers(struct vcpu *vcpu, const struct kvm_regs *regs,
 	return 0;
 }
 
+static struct kvm_regs entry_registers(enum x86_entry entry, uint64_t gpa)
+{
+	struct kvm_regs regs = {
+		.rip = gpa, .rflags = 2, .rsp = X86_LOW_RAM_END - 8, .rbp = X86_LOW_RAM_END - 8
+	};
+
+	switch (entry) {
+	case X86_ENTRY_PVH:
+		regs.rbx = X86_PVH_INFO;
+		break;
+	case X86_ENTRY_MULTIBOOT:
+		regs.rax = MULTIBOOT_BOOT_MAGIC;
+		regs.rbx = X86_MULTIBOOT;
+		break;
+	case X86_ENTRY_RAW:
+		regs.rip = gpa - X86_RAW;
+		regs.rsp = regs.rbp = RAW_STACK;
+		break;
+	default:
+		regs.rsi = X86_ZERO_PAGE;
+	}
+	return regs;
+}
+
 int x86_set_entry(struct vcpu *vcpu, struct err *err)
 {
 	struct arch_vm *arch = vcpu->vm->arch;
-	bool is_64 = arch->entry != X86_ENTRY_PVH;
-	struct kvm_regs regs = {
-		.rip = arch->entry_gpa,
-		.rflags = 2,
-		.rsp = X86_LOW_RAM_END - 8,
-		.rbp = X86_LOW_RAM_END - 8,
-		.rsi = is_64 ? X86_ZERO_PAGE : 0,
-		.rbx = is_64 ? 0 : X86_PVH_INFO,
-	};
+	struct kvm_regs regs = entry_registers(arch->entry, arch->entry_gpa);
 	struct kvm_sregs sregs = { .apic_base = APIC_BASE_AT_RESET };
 
-	set_mode(&sregs, arch->entry);
-	if (write_gdt(&vcpu->vm->mem, &sregs))
+	if (arch->entry == X86_ENTRY_RAW)
+		set_real_mode(&sregs);
+	else
+		set_mode(&sregs, arch->entry);
+	if (arch->entry != X86_ENTRY_RAW && write_gdt(&vcpu->vm->mem, &sregs))
 		return err_set(err, ENOMEM, "boot data does not fit in RAM; give more with -m");
-	return set_registers(vcpu, &regs, &sregs, err);
+	return x86_set_registers(vcpu, &regs, &sregs, err);
 }

@@ -14,20 +14,21 @@
  * takes as long both ways.
  *
  * The kernel's PVH note would do as well, but for 250 exits more: there Linux asks CPUID for Xen.
+ *
+ * Of all other images x86/way.c says how they are entered.
  */
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "guest/bzimage.h"
-#include "guest/elf.h"
-#include "guest/image.h"
 #include "guest/initrd.h"
 #include "guest/unpack.h"
 #include "util/file.h"
 #include "util/util.h"
 #include "x86/boot.h"
 #include "x86/map.h"
+#include "x86/way.h"
 #include "x86/x86.h"
 
 #define HEADERS (2 * MIB)   /* of a vmlinux: a page, and what aligns the rest of it */
@@ -42,6 +43,7 @@ struct load {
 	const struct arch_image *image;
 	struct err *err;
 	enum unpack_by unpack_by;
+	int fd;		     /* the image's, to be shared; -1: it is copied */
 	uint64_t end;	     /* of what the kernel uses before it reads its memory map */
 	uint64_t initrd_end; /* where it wants an initrd to end at most */
 	struct x86_boot boot;
@@ -55,7 +57,7 @@ static uint64_t ram_end(const struct load *l)
 
 static const char *name_of(const struct load *l)
 {
-	return l->image->kernel ? l->image->kernel : "(built in)";
+	return l->image->kernel ? l->image->kernel : l->image->own ? "(built in)" : "(in memory)";
 }
 
 /* Loaders say "it is truncated"; a person must hear which file. */
@@ -92,12 +94,84 @@ static int load_initrd(struct load *l)
 	return rc;
 }
 
+/* ---- Modules ---- */
+
+/* Behind one another from *gpa on, each at the beginning of a page; `args` may be NULL. */
+static int load_module(struct load *l, const char *path, const char *args, uint64_t *gpa)
+{
+	struct x86_module *m = &l->boot.modules[l->boot.n_modules];
+	struct file_map file;
+	int rc;
+
+	if (l->boot.n_modules == X86_MODULES_MAX)
+		return err_set(l->err, E2BIG, "module %s: %d are the most", path, X86_MODULES_MAX);
+	rc = file_map(path, "module", &file, l->err);
+	if (rc)
+		return rc;
+	*m = (struct x86_module){ align_up(*gpa, MEM_PAGE), file.size, path, args };
+	if (m->gpa < ram_end(l) && range_in(m->gpa, m->size, ram_end(l)))
+		rc = mem_write(&l->vm->mem, m->gpa, file.data, file.size);
+	else
+		rc = err_set(l->err, ENOMEM,
+			     "module %s (%zu KiB) does not fit in RAM behind the image; give more "
+			     "with -m",
+			     path, file.size / 1024);
+	file_unmap(&file);
+	*gpa = m->gpa + m->size;
+	l->boot.n_modules += !rc;
+	return rc;
+}
+
+/* For multiboot: what -i names are modules, too, and all lie right behind the image, as QEMU has them. */
+static int load_files(struct load *l)
+{
+	const struct arch_image *image = l->image;
+	uint64_t gpa = MAX(l->end, X86_HIGH_RAM);
+	int rc = 0;
+
+	for (const char *const *path = image->initrds; !rc && path && *path; path++)
+		rc = load_module(l, *path, NULL, &gpa);
+	for (unsigned int i = 0; !rc && i < image->n_modules; i++)
+		rc = load_module(l, image->modules[i].path, image->modules[i].args, &gpa);
+	return rc;
+}
+
+/* For PVH: behind the initrd, which is the first of them, in the list; in RAM, behind the image. */
+static int load_modules(struct load *l)
+{
+	const struct arch_image *image = l->image;
+	uint64_t gpa = l->end;
+	int rc = 0;
+
+	if (!image->n_modules)
+		return 0;
+	if (l->vm->arch->entry != X86_ENTRY_PVH)
+		return err_set(
+			l->err, EINVAL,
+			"module %s: kernel %s is not entered by multiboot or PVH, which know "
+			"modules; an initrd goes to -i",
+			image->modules[0].path, name_of(l));
+	if (l->boot.initrd_size)
+		l->boot.modules[l->boot.n_modules++] =
+			(struct x86_module){ l->boot.initrd, l->boot.initrd_size, NULL, NULL };
+	for (unsigned int i = 0; !rc && i < image->n_modules; i++)
+		rc = load_module(l, image->modules[i].path, image->modules[i].args, &gpa);
+	if (!rc && l->boot.initrd_size && gpa > l->boot.initrd)
+		rc = err_set(l->err, ENOMEM,
+			     "the modules and the initrd do not fit in RAM; give more with -m");
+	return rc;
+}
+
 static void enter(struct load *l, enum x86_entry entry, uint64_t gpa)
 {
 	l->vm->arch->entry = entry;
 	l->vm->arch->entry_gpa = gpa;
 	log_at(&l->vm->config.log, LOG_INFO, "kernel %s: entered at 0x%llx%s", name_of(l),
-	       (unsigned long long)gpa, entry == X86_ENTRY_PVH ? " by its PVH note" : "");
+	       (unsigned long long)gpa,
+	       entry == X86_ENTRY_PVH	      ? " by its PVH note"
+	       : entry == X86_ENTRY_MULTIBOOT ? " by its multiboot header"
+	       : entry == X86_ENTRY_RAW	      ? " in real mode"
+					      : "");
 }
 
 /* ---- bzImage ---- */
@@ -181,98 +255,91 @@ static const struct unpacker *choose_unpacker(const struct load *l, const struct
 	return unpacker_for_kind(kind);
 }
 
-static int load_bzimage(struct load *l, const struct file_map *file)
+static int load_bzimage(struct load *l, const struct bzimage *bz, struct err *err)
 {
-	struct err why = { "" };
 	const struct unpacker *u;
-	struct bzimage bz;
 	bool done = false;
-	int rc = bzimage_parse(file->data, file->size, &bz, &why);
+	int rc = bzimage_fits(bz, ram_end(l), err);
 
-	if (!rc)
-		rc = bzimage_fits(&bz, ram_end(l), &why);
 	if (rc)
-		return bad_image(l, rc, &why);
+		return rc;
 	mem_use_huge_pages(&l->vm->mem);
-	u = choose_unpacker(l, &bz);
+	u = choose_unpacker(l, bz);
 	if (u)
-		rc = load_payload(l, &bz, u, &done, &why);
+		rc = load_payload(l, bz, u, &done, err);
 	if (!rc && !done) {
-		rc = bzimage_load(&bz, &l->vm->mem);
+		rc = bzimage_load(bz, &l->vm->mem);
 		log_at(&l->vm->config.log, l->unpack_by == BY_HOST ? LOG_WARNING : LOG_INFO,
 		       "kernel %s: unpacks itself%s", name_of(l),
 		       u || l->unpack_by == BY_GUEST ? "" : "; here is no unpacker for it");
-		enter(l, X86_ENTRY_BZIMAGE, bz.pref_address + BZ_ENTRY64);
+		enter(l, X86_ENTRY_BZIMAGE, bz->pref_address + BZ_ENTRY64);
 	}
 	if (rc)
-		return bad_image(l, rc, &why);
-	l->end = bz.pref_address + bz.init_size;
-	l->initrd_end = bz.initrd_max + 1;
-	l->boot.cmdline_max = bz.cmdline_max;
-	l->boot.header_len = bz.header_len;
-	memcpy(l->boot.header, bz.data + BZ_HEADER, bz.header_len);
+		return rc;
+	l->end = bz->pref_address + bz->init_size;
+	l->initrd_end = bz->initrd_max + 1;
+	l->boot.cmdline_max = bz->cmdline_max;
+	l->boot.header_len = bz->header_len;
+	memcpy(l->boot.header, bz->data + BZ_HEADER, bz->header_len);
 	return 0;
 }
 
 /* ---- Others ---- */
 
-static int load_elf(struct load *l, const struct file_map *file)
+static int load_elf(struct load *l, const struct elf_image *elf, struct err *err)
 {
-	struct err why = { "" };
-	struct elf_image elf;
-	int rc = elf_parse(file->data, file->size, EM_X86_64, &elf, &why);
+	struct elf_image image = *elf;
 
-	if (!rc && elf.high - elf.low >= LARGE_ELF)
+	image.fd = l->fd;
+	if (elf->high - elf->low >= LARGE_ELF && l->fd < 0)
 		mem_use_huge_pages(&l->vm->mem);
-	if (!rc)
-		rc = elf_load(&elf, &l->vm->mem, X86_HIGH_RAM, ram_end(l), &why);
-	if (rc)
-		return bad_image(l, rc, &why);
-	l->end = elf.high;
-	l->initrd_end = X86_HOLE;
-	l->boot.cmdline_max = X86_CMDLINE_MAX - 1;
-	if (elf.has_pvh)
-		enter(l, X86_ENTRY_PVH, elf.pvh_entry);
-	else
-		enter(l, X86_ENTRY_ELF64, elf.entry);
-	return 0;
+	return elf_load(&image, &l->vm->mem, X86_HIGH_RAM, ram_end(l), err);
 }
 
-static int refuse(struct load *l, enum image_kind kind)
+static int load_multiboot(struct load *l, const struct multiboot *mb, struct err *err)
 {
-	struct err why;
+	if (mb->wants_video)
+		log_at(&l->vm->config.log, LOG_INFO, "kernel %s: asks for a screen, there is none",
+		       name_of(l));
+	return multiboot_load(mb, &l->vm->mem, X86_MULTIBOOT_LOW, ram_end(l), err);
+}
 
-	switch (kind) {
-	case IMAGE_ARM64:
-	case IMAGE_ZIMAGE:
-	case IMAGE_ELF_ARM64:
-	case IMAGE_ELF_OTHER:
-		err_set(&why, ENOEXEC, "it is %s, and this machine is x86", image_describe(kind));
-		break;
-	case IMAGE_CPIO:
-		err_set(&why, ENOEXEC, "it is %s; a kernel is wanted, an initrd goes to -i",
-			image_describe(kind));
-		break;
+/* Code for real mode knows no command line, and where an initrd would be. */
+static int load_raw(struct load *l, const void *data, size_t size, struct err *err)
+{
+	if (*l->image->cmdline || l->image->initrds || l->image->initrd_more)
+		return err_set(err, EINVAL,
+			       "a raw image takes neither a command line nor an initrd");
+	return mem_write(&l->vm->mem, X86_RAW, data, size);
+}
+
+static int load_other(struct load *l, const struct x86_way *way, const struct file_map *file,
+		      struct err *err)
+{
+	l->end = way->high;
+	l->initrd_end = X86_HOLE;
+	l->boot.cmdline_max = X86_CMDLINE_MAX - 1;
+	enter(l, way->entry, way->start);
+	switch (way->entry) {
+	case X86_ENTRY_MULTIBOOT:
+		return load_multiboot(l, &way->multiboot, err);
+	case X86_ENTRY_RAW:
+		return load_raw(l, file->data, file->size, err);
 	default:
-		err_set(&why, ENOEXEC, "it is %s; a bzImage or a 64-bit ELF file is wanted",
-			image_describe(kind));
+		return load_elf(l, &way->elf, err);
 	}
-	return bad_image(l, -ENOEXEC, &why);
 }
 
 static int load_plain(struct load *l, const struct file_map *file)
 {
-	enum image_kind kind = image_sniff(file->data, file->size);
+	struct err why = { "" };
+	struct x86_way way;
+	int rc = x86_way_find(&l->vm->config, file->data, file->size, &way, &why);
 
-	switch (kind) {
-	case IMAGE_BZIMAGE:
-	case IMAGE_BZIMAGE_OLD:
-		return load_bzimage(l, file);
-	case IMAGE_ELF64_X86:
-		return load_elf(l, file);
-	default:
-		return refuse(l, kind);
-	}
+	if (!rc)
+		rc = way.entry == X86_ENTRY_BZIMAGE ? load_bzimage(l, &way.bz, &why)
+						    : load_other(l, &way, file, &why);
+	return rc ? bad_image(l, rc, &why) : 0;
 }
 
 /* A vmlinux.gz and the like: to no more than RAM, as more could not be loaded. */
@@ -284,6 +351,7 @@ static int load_packed(struct load *l, const struct unpacker *u, const struct fi
 
 	if (rc)
 		return bad_image(l, rc, &why);
+	l->fd = -1;
 	rc = load_plain(l, &(struct file_map){ .data = out.data, .size = out.size });
 	unpacked_free(&out);
 	return rc;
@@ -315,20 +383,25 @@ int arch_load(struct vm *vm, const struct arch_image *image, struct err *err)
 {
 	struct load l = { .vm = vm, .image = image, .err = err, .boot.cmdline = image->cmdline };
 	struct file_map file = { .data = image->data, .size = image->size };
-	int rc = read_options(&l);
+	int rc = read_options(&l), fd = -1;
 
 	if (!rc && image->kernel)
-		rc = file_map(image->kernel, "kernel", &file, err);
-	if (rc)
+		rc = fd = file_map_open(image->kernel, "kernel", &file, err);
+	if (rc < 0)
 		return rc;
+	l.fd = image->share ? fd : -1;
 	rc = load_any(&l, &file);
 	if (image->kernel)
 		file_unmap(&file);
+	if (fd >= 0)
+		close(fd);
 	if (!rc)
-		rc = load_initrd(&l);
+		rc = vm->arch->entry == X86_ENTRY_MULTIBOOT ? load_files(&l) : load_initrd(&l);
+	if (!rc && vm->arch->entry != X86_ENTRY_MULTIBOOT)
+		rc = load_modules(&l);
 	if (!rc)
 		rc = x86_write_boot_data(vm, &l.boot, err);
-	vm->arch->own_image = !image->kernel;
+	vm->arch->own_image = image->own;
 	vm->arch->loaded = !rc;
 	return rc;
 }

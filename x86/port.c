@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "util/util.h"
 #include "vm/kvm.h"
@@ -54,7 +55,15 @@ const struct arch_map arch_map = {
 	.pci = { .ecam = X86_PCI_ECAM,
 		 .window = X86_PCI_WINDOW,
 		 .window_size = X86_PCI_WINDOW_SIZE },
-	.debug_exit = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT },
+	/* Unikraft writes 41 to QEMU's default port when all is well, and 42 when not. */
+	.debug_exits = { { .place = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT } },
+			 { .place = { .is_pio = true, .base = X86_PORT_DEBUG_EXIT_QEMU },
+			   .has_ok = true,
+			   .ok = 41 } },
+	.n_debug_exits = 2,
+	.fw_cfg = { "fw_cfg", "fw_cfg", { .is_pio = true, .base = X86_PORT_FW_CFG } },
+	.has_cmdline_devices = true,
+	.hvt = { .is_pio = true, .base = X86_PORT_HVT },
 };
 
 /*
@@ -82,7 +91,7 @@ int arch_vm_type(int kvm_fd, const struct vm_config *config, unsigned long *type
 int arch_layout(struct vm *vm, struct err *err)
 {
 	struct mem *mem = &vm->mem;
-	uint64_t low = MIN(mem->size, X86_HOLE);
+	uint64_t low = vm->config.hvt ? mem->size : MIN(mem->size, X86_HOLE);
 	int rc = -EINVAL;
 
 	if (mem->size >= MIN_RAM)
@@ -218,6 +227,10 @@ int arch_create(struct vm *vm, struct err *err)
 		return err_set(err, ENOMEM, "no memory for the machine");
 	vm->arch->vm_fd = vm->fd;
 	vm->arch->irq = &vm->irq;
+	if (vm->config.hvt) {
+		vm->arch->irqchip = X86_IRQCHIP_NONE;
+		return 0;
+	}
 	/* For Intel processors that can't run real mode as it is; others ignore it. */
 	if (ioctl(vm->fd, KVM_SET_TSS_ADDR, X86_TSS))
 		return err_set(err, errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
@@ -237,6 +250,8 @@ void arch_destroy(struct vm *vm)
 		return;
 	if (arch->ioapic)
 		arch->ioapic->device.ops->destroy(&arch->ioapic->device);
+	if (arch->nowhere)
+		close(arch->nowhere);
 	free(arch->cpuid);
 	free(arch);
 	vm->arch = NULL;
@@ -305,6 +320,8 @@ int arch_vcpu_create(struct vcpu *vcpu, struct err *err)
 {
 	int rc = 0;
 
+	if (vcpu->vm->config.hvt)
+		return x86_hvt_create_vcpu(vcpu, err);
 	if (needs_processor(vcpu->vm)) {
 		rc = x86_cpuid_set(vcpu, err);
 		if (!rc)
@@ -325,8 +342,9 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 
 int arch_vcpus_ready(struct vm *vm, struct err *err)
 {
-	(void)vm;
 	(void)err;
+	if (!vm->arch->own_image && !vm->config.not_linux && !vm->config.hvt)
+		x86_legacy_drop(vm);
 	return 0;
 }
 

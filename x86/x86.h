@@ -14,8 +14,13 @@ enum x86_irqchip {
 	X86_IRQCHIP_NONE,
 };
 
-/* A bzImage at its 64-bit entry, an ELF file entered the same way, one by its PVH note. */
-enum x86_entry { X86_ENTRY_BZIMAGE, X86_ENTRY_ELF64, X86_ENTRY_PVH };
+enum x86_entry {
+	X86_ENTRY_BZIMAGE,   /* Linux's 64-bit entry point */
+	X86_ENTRY_ELF64,     /* the same for an ELF file */
+	X86_ENTRY_PVH,	     /* 32-bit protected mode, by a note */
+	X86_ENTRY_MULTIBOOT, /* 32-bit protected mode, by a header */
+	X86_ENTRY_RAW,	     /* real mode */
+};
 
 struct arch_vm {
 	int vm_fd;
@@ -25,14 +30,30 @@ struct arch_vm {
 	struct irq_chip kvm_chip; /* full, or one without lines */
 	struct kvm_cpuid2 *cpuid; /* what KVM supports, read once */
 	_Atomic uint8_t cmos_index;
+	_Atomic uint32_t pci_address; /* port 0xcf8 */
+	int nowhere;		      /* x86_legacy_drop()'s, or 0 */
 
 	enum x86_entry entry;
 	uint64_t entry_gpa;
-	bool loaded, own_image;
+	bool loaded;
+	bool own_image; /* it asks nothing of the processor's ID */
 };
 
 /* x86/boot.c: registers of the boot CPU at the image's entry. */
 int x86_set_entry(struct vcpu *vcpu, struct err *err);
+
+/*
+ * The same for others: registers that travel with the first KVM_RUN, or are set now where KVM is too old
+ * for that.
+ */
+int x86_set_registers(struct vcpu *vcpu, const struct kvm_regs *regs, const struct kvm_sregs *sregs,
+		      struct err *err);
+
+/* A segment of 4 GiB from 0, of a code (11) or data (3) type. */
+struct kvm_segment x86_flat_segment(uint16_t selector, uint8_t type, bool is_64);
+
+/* x86/hvt.c: all that the vCPU of such a machine needs. */
+int x86_hvt_create_vcpu(struct vcpu *vcpu, struct err *err);
 
 /* x86/cpuid.c: what KVM supports, patched for this vCPU. */
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err);
@@ -40,7 +61,19 @@ int x86_cpuid_set(struct vcpu *vcpu, struct err *err);
 /* x86/acpi.c: writes all tables at X86_ACPI. -ENOSPC: too many devices. */
 int x86_acpi_write(struct vm *vm, const struct device_list *devices, struct err *err);
 
+/* x86/cmos.c: two ports, index and data; a bus_fn whose `opaque` is the VM. */
+void x86_cmos_ports(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write);
+
+/* x86/pci-ports.c: claims port 0xcf9, and with PCI, for an image that is no Linux kernel, those around it. */
+int x86_pci_ports_claim(struct vm *vm, struct err *err);
+
 /* x86/legacy.c: claims the ports that are no device's. */
 int x86_legacy_claim(struct vm *vm, struct err *err);
+
+/*
+ * KVM drops writes to the address register of PCI's old configuration space, which nobody has here, and they are
+ * no exits to user space. Where that can't be had they are dropped on the bus.
+ */
+void x86_legacy_drop(struct vm *vm);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ELF images (guest/elf.h) for both machines: what is loaded stays where its header says. */
+/* ELF images (guest/elf.h) of both classes, for both machines: what is loaded stays where its header says. */
 #include "guest/elf.h"
 
 #include <elf.h>
@@ -112,16 +112,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, MIN(size, (size_t)16) };
 	uint8_t *file = heap_copy(data + in.left, size - in.left);
 	uint8_t how = take_u8(&in);
-	uint16_t machine = how & 1 ? EM_AARCH64 : EM_X86_64;
+	uint16_t machine = how & 4 ? EM_386 : how & 1 ? EM_AARCH64 : EM_X86_64;
+	struct elf_segment segment;
 	struct elf_image elf;
 	struct err err = { "" };
 	int rc = elf_parse(file, size - MIN(size, (size_t)16), machine, &elf, &err);
 
 	CHECK(!rc || (rc == -EINVAL && err.text[0]));
 	if (!rc) {
-		CHECK(image_sniff(file, elf.size) ==
-		      (machine == EM_X86_64 ? IMAGE_ELF64_X86 : IMAGE_ELF_ARM64));
-		if (how & 2)
+		enum image_kind kind = image_sniff(file, elf.size);
+
+		CHECK(kind == (machine == EM_386      ? IMAGE_ELF32_X86
+			       : machine == EM_X86_64 ? IMAGE_ELF64_X86
+						      : IMAGE_ELF_ARM64) ||
+		      (kind == IMAGE_SOLO5 && machine != EM_386));
+		for (unsigned int i = 0; elf_segment(&elf, i, &segment); i++)
+			CHECK(!segment.size ||
+			      (segment.gpa >= elf.low && segment.gpa + segment.size <= elf.high));
+		if (how & 2 && machine != EM_386)
 			settle(&in, file, elf.size, machine);
 		else
 			load(&in, &elf);

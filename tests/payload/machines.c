@@ -4,7 +4,9 @@
  * outside, and the state of every device of a whole machine saved and loaded.
  */
 #include <signal.h>
+#include <stdatomic.h>
 
+#include "machine-parts.h"
 #include "tests/payload/guests.h"
 
 static void two_at_once(void)
@@ -55,6 +57,73 @@ static void paused_and_ended(void)
 	machine_destroy(r.m);
 	close(r.output[0]);
 	close(r.output[1]);
+}
+
+/* A device that waits for the host, as a share of a file server that is gone does. */
+struct slow {
+	struct device dev;
+	atomic_bool answered;
+	atomic_int told;
+	int status;
+};
+
+static void wait_for_host(struct device *dev)
+{
+	struct slow *s = container_of(dev, struct slow, dev);
+
+	for (int i = 0; i < 10000 && !atomic_load(&s->answered); i++)
+		usleep(1000);
+}
+
+static void slow_destroy(struct device *dev)
+{
+	(void)dev;
+}
+
+static const struct device_ops slow_ops = { .quiesce = wait_for_host, .destroy = slow_destroy };
+
+static void on_stuck(void *opaque, struct machine *m)
+{
+	struct slow *s = opaque;
+
+	s->status = machine_status(m);
+	atomic_fetch_add(&s->told, 1);
+	machine_flush(m, 0); /* looks at no device, and waits for none */
+	atomic_store(&s->answered, true);
+}
+
+static void run_slow(struct slow *s, uint64_t stuck_ms)
+{
+	struct run r;
+
+	set_up(&r, "end", "99");
+	r.config.stuck_ms = stuck_ms;
+	r.config.stuck = on_stuck;
+	r.config.stuck_opaque = s;
+	s->dev.ops = &slow_ops;
+	s->dev.name = "slow";
+	if (!create(&r))
+		return;
+	device_list_add(machine_devices(r.m), &s->dev);
+	atomic_store(&r.m->driven, true); /* as a virtio device that has a driver says */
+	run_main(&r);
+	ok(r.status == 99, "its status is the guest's: %d", r.status);
+	machine_destroy(r.m);
+	close(r.output[0]);
+	close(r.output[1]);
+}
+
+static void stuck(void)
+{
+	struct slow never = { .status = -1 }, soon = { .status = -1 };
+
+	run_slow(&never, 300);
+	ok(atomic_load(&never.told) == 1 && never.status == 99,
+	   "a device that does not come down is told of, with the status: %d times, %d",
+	   atomic_load(&never.told), never.status);
+	atomic_store(&soon.answered, true);
+	run_slow(&soon, 5000);
+	ok(!atomic_load(&soon.told), "one that does is not");
 }
 
 static void save_and_load(struct device *dev)
@@ -114,6 +183,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	two_at_once();
 	paused_and_ended();
+	stuck();
 	states();
 	return done_testing();
 }

@@ -43,6 +43,9 @@ says 122 escape --fail-on all
 is "$(tr -d ' -~\n' <err | wc -c)" 0 "what a guest prints can do nothing to a terminal"
 run 125 "a class that there is none of" --payload exit --fail-on warn
 like err "it is none, all, default, or of oops, " "and those that there are"
+run 125 "reports that no console shows" --payload say -p warning --console none --fail-on warning
+like err "--fail-on.*--console none" "can't fail a run: it is said"
+run 7 "none are asked for" --payload say -p warning --console none --fail-on none
 run 122 "a report outweighs a power-off" --payload say -p reboot --fail-on all
 run 123 "a panic outweighs a report" --payload end -p panic --fail-on all
 
@@ -79,6 +82,21 @@ run 125 "a result where nothing was run" -k nowhere --result result
 is "$(member verdict) $(member status)" '"host-failed" 125' "tells of it"
 run 125 "and where the command line is wrong" --payload exit --nonsense --result=result2
 like result2 "unknown option --nonsense" "tells of it, too"
+run 125 "a result and JUnit in one file" --payload exit --result one --junit one
+like one '"reason": "--junit one: ' "are refused: the one is the other"
+ln -s one two
+run 125 "also by another name" --payload exit --result one --junit two
+run 125 "a result in the kernel's log" --payload exit --result three --kernel-log three
+like err "three: .*--kernel-log" "is refused, too"
+run 0 "what keeps nothing takes both" --payload exit --result /dev/null --junit /dev/null --kernel-log /dev/null
+rm -f one two three
+echo '{ "status": 0 }' >earlier
+ln -s earlier link
+timeout -s KILL 3 "$lkvm" run --payload end -p hang --result link >out 2>err </dev/null
+is "$(wc -c <earlier) $(readlink link)" "0 earlier" "a run that is killed leaves no earlier one's result, behind a link neither"
+run 0 "a result behind a link" --payload exit --result link
+is "$(sed -n 's/.*"status": //p' earlier) $(readlink link)" "0, earlier" "is there, and the link, too"
+rm -f earlier link
 run 125 "a folder that is not there" --payload exit --result nowhere/result
 run 7 "a full disk" --payload say --result /dev/full
 like err "--result /dev/full: No space left" "is said"

@@ -8,8 +8,13 @@ elf=$PWD/${KINDLING_BUILD:-build}/payload/exit.elf
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
+# By its banner it is taken for a kernel of Linux's.
+{ cat "$elf"; echo 'Linux version 6.1.0 (me@here) #1'; } >linux
+elf=$tmp/linux
 HOME=$tmp/home
-mkdir "$HOME" plain empty
+mkdir "$HOME" plain empty empty2
+echo fs/9p/9p.ko >empty2/modules.order
+echo kernel/drivers/virtio/virtio_pci.ko >empty2/modules.builtin
 export HOME
 unset LKVM_HOME
 
@@ -31,6 +36,16 @@ works()
 	is "$?" 0 "works: lkvm $*"
 	[ ! -s err ] || sed 's/^/# /' err
 }
+
+# loglevel OPTION...: what the kernel is told to print.
+loglevel() { timeout 60 "$lkvm" run -v -k "$elf" "$@" </dev/null 2>&1 | sed -n 's/.*command line .*\(loglevel=[0-9]\).*/\1/p'; }
+
+# ---- What the kernel prints ----
+
+is "$(loglevel --fail-on all)" loglevel=7 "what is looked for is printed"
+is "$(loglevel -- true)" loglevel=7 "and where the log is asked for"
+is "$(loglevel --fail-on all -p loglevel=3 -- true)" loglevel=3 "unless the user says otherwise"
+is "$(loglevel)" "" "without need nothing is said of it"
 
 # ---- setup ----
 
@@ -72,6 +87,7 @@ fi
 works run --payload exit -d plain
 works run --payload exit -d X
 works run --payload exit -d X,cow
+echo kernel >file
 refused 'two roots' run --payload exit -d plain -d X
 refused 'two roots' run -k file -d plain --root / -- true
 refused "'direct' is no word for a directory" run --payload exit -d plain,direct
@@ -82,6 +98,17 @@ refused "cow: with --initrd" run -k file -i file -d plain,cow
 refused "that tag is for" run -k file --share /dev/root=. -d plain
 refused "that tag is for /" run -k file --share hostfs=. -d X -- true
 refused "nothing: No such file" run -k "$elf" -d nothing
+# What was said of writing counts, and where it can't be it is refused.
+truncate -s 1M image
+refused 'image,ro and --root-rw' run -k file -d image,ro --root-rw -- true
+refused 'image,ro and --root-rw' run -k file -d image,ro --root-rw --root /dev/vda -- true
+refused 'plain has no folder dev' run -k file -d plain -- true
+refused 'no virtio console' run -k file --modules empty2 -d plain --no-root-rw -- true
+refused 'rdinit=.*init of lkvm' run -k "$elf" -p "quiet rdinit=/bin/sh" -- true
+# Their names are folders in the guest.
+refused 'tag.*a/b' run -k file --share a/b=plain -- true
+refused 'tag.*[.]x' run -k file --share .x=plain -- true
+works run --payload exit --share a/b=plain
 # A file that is here goes before a name of setup's.
 truncate -s 1M X
 works run --payload exit -d X,format=raw

@@ -84,14 +84,17 @@ static void arm64_lies(void)
 		p[bit / 8] ^= (uint8_t)(1 << bit % 8);
 		if (!parse_arm64(p, FILE_SIZE, &a))
 			sane &= a.image_size >= FILE_SIZE && a.image_size <= 1ull << 48 &&
-				a.text_offset < 2 * MIB && a.text_offset % 4096 == 0;
+				a.text_offset < 2 * MIB && a.text_offset % 64 == 0;
 	}
 	ok(sane, "whatever bit is wrong, what is accepted is sane");
 	make_arm64(p);
 	put_le64(p + 8, 2 * MIB);
 	ok(parse_arm64(p, FILE_SIZE, &a) == -EINVAL, "a text offset of 2 MiB");
 	put_le64(p + 8, 0x80010);
-	ok(parse_arm64(p, FILE_SIZE, &a) == -EINVAL, "one within a page");
+	ok(parse_arm64(p, FILE_SIZE, &a) == -EINVAL, "one within a header's length");
+	put_le64(p + 8, 0xfffc0);
+	ok(!parse_arm64(p, FILE_SIZE, &a) && a.text_offset == 0xfffc0,
+	   "but for a header before a page");
 	put_le64(p + 8, 0x1ff000);
 	ok(!parse_arm64(p, FILE_SIZE, &a), "the highest that there can be");
 	put_le64(p + 16, UINT64_MAX);

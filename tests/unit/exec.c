@@ -25,7 +25,8 @@ struct fixture {
 	struct exec *exec;
 	struct sink sinks[3];
 	struct named_stream ports[EXEC_PORTS];
-	unsigned int n_ports, ends;
+	unsigned int n_ports;
+	_Atomic unsigned int ends;
 	enum exec_end how;
 	int value;
 	_Atomic unsigned int inputs;
@@ -169,6 +170,33 @@ static void test_status(struct fixture *f)
 	exited(f, 1, 0, 0);
 	exec_stopped(f->exec);
 	ok(status_is(f, 42), "nor does it change");
+	tear_down(f);
+}
+
+/* It would not end before all bytes are there that it cares to announce. */
+static void test_dribble(struct fixture *f)
+{
+	unsigned int i;
+
+	begin(f);
+	exited(f, 0, 1000, 0);
+	for (i = 0; i < 80 && !f->ends; i++) {
+		write_to(f, STDOUT, "x", i % 2);
+		usleep(100000);
+	}
+	ok(lost(f), "a guest that goes on and on gets no more patience: %u", i);
+	tear_down(f);
+
+	begin(f);
+	f->sinks[1].takes = 0;
+	exited(f, 7, 30, 0);
+	for (i = 0; i < 30; i++) {
+		usleep(200000);
+		write_to(f, STDOUT, "0123456789", 10);
+		f->sinks[1].takes = 1;
+		write_to(f, STDOUT, "0123456789", 10);
+	}
+	ok(status_is(f, 7), "a reader that does gets it: %u", (unsigned int)f->ends);
 	tear_down(f);
 }
 
@@ -443,6 +471,7 @@ int main(void)
 	signal(SIGPIPE, SIG_IGN);
 	test_status(&f);
 	test_counts(&f);
+	test_dribble(&f);
 	test_rules(&f);
 	test_messages(&f);
 	test_input(loop);

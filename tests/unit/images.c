@@ -90,6 +90,10 @@ static void elf_headers(void)
 	ok(elf_load(&elf, &mem, MIB, 3 * MIB, &err) < 0, "not past the end of RAM");
 	ok(elf_load(&elf, &mem, 2 * MIB + 1, 4 * MIB, &err) < 0, "nor over boot data");
 	mem_destroy(&mem);
+	f->ph[1].p_offset = UINT64_MAX;
+	f->ph[1].p_filesz = 0;
+	ok(!elf_parse(f, FILE_SIZE, EM_X86_64, &elf, &err) && elf.high == 3 * MIB + 4096,
+	   "a segment of which nothing is in the file, wherever that would be");
 	free(f);
 
 	for (size_t size = 0; size < FILE_SIZE; size += size < 400 ? 1 : 97) {
@@ -118,7 +122,7 @@ static void elf_lies(void)
 	REFUSED(f->ph[0].p_paddr = UINT64_MAX - 100, "a segment that wraps memory");
 	REFUSED(f->ph[1].p_paddr = 2 * MIB + 4096, "segments that overlap");
 	REFUSED(f->note.desc = 4096, "a PVH entry outside");
-	REFUSED((f->note.nh.n_type = 1, f->eh.e_entry = 5), "an entry outside");
+	REFUSED((f->note.nh.n_type = 1, f->eh.e_entry = 5 * MIB), "an entry outside");
 	REFUSED((f->ph[0].p_type = PT_NULL, f->ph[1].p_type = PT_NULL), "nothing to load");
 }
 

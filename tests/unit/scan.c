@@ -60,6 +60,23 @@ static const struct {
 	{ "x[[[    1.000000][    T1] Kernel panic - not syncing", SCAN_PANIC },
 	{ "rebreboot: \nreboot: Power down", SCAN_POWEROFF },
 
+	{ "EXIT: STATUS=1\n", SCAN_STATUS + 1 },
+	{ "x\r\nEXIT: STATUS=255\r\n", SCAN_STATUS + 255 },
+	{ "EXIT: STATUS=0\n", SCAN_STATUS },
+	{ "EXIT: STATUS=007\n", SCAN_STATUS + 7 },
+	{ "EXIT: STATUS=-1\n", SCAN_STATUS + SCAN_STATUS_MAX },
+	{ "EXIT: STATUS=65536\n", SCAN_STATUS + SCAN_STATUS_MAX },
+	{ "EXIT: STATUS=18446744073709551616\n", SCAN_STATUS + SCAN_STATUS_MAX },
+	{ "EXIT: STATUS=4294967296000000000\n", SCAN_STATUS + SCAN_STATUS_MAX },
+	{ "EXIT: STATUS=3", 0 }, /* more digits may come */
+	{ "EXIT: STATUS=\n", 0 },
+	{ "EXIT: STATUS=1x\n", 0 },
+	{ "EXIT: STATUS= 1\n", 0 },
+	{ "EXIT: STATUS=1-\n", 0 },
+	{ "EXIT: STATUS=x\n1\n", 0 },
+	{ "PASS EXIT: STATUS=1\n", 0 },
+	{ "EXIT: STATUS:1\n", 0 },
+
 	{ "reboot: Restarting syste", 0 },
 	{ "reboot: Restarting syste\nm", 0 },
 	{ "Kernel panic - not\rsyncing", 0 },

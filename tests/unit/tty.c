@@ -101,7 +101,7 @@ static void set_up(struct fixture *f, int in, int out, int log_fd)
 	memset(f, 0, sizeof(*f));
 	if (pipe2(f->log_pipe, O_CLOEXEC | O_NONBLOCK))
 		abort();
-	f->log = (struct log){ f->log_pipe[1], LOG_WARNING, "test" };
+	f->log = (struct log){ .fd = f->log_pipe[1], .level = LOG_WARNING, .name = "test" };
 	f->loop = loop_create("test");
 	if (tty_create(&config, f->loop, &f->log, &f->tty, NULL))
 		abort();
@@ -491,6 +491,31 @@ static void test_input(void)
 	close(file);
 }
 
+/* Bytes from no fd, as who embeds a VM has them. */
+static void test_fed(void)
+{
+	struct fixture f;
+	static uint8_t much[70000];
+	char text[8] = "";
+	int before = threads();
+
+	set_up(&f, -1, -1, -1);
+	ok(tty_feed(f.tty, "early", 5) == 5 && threads() == before,
+	   "bytes that are fed before anybody listens are kept, by no thread");
+	tty_want_input(f.tty, f.port);
+	ok(eventually(f.inputs > 0) && tty_read(f.tty, f.port, text, 8) == 5 &&
+		   !memcmp(text, "early", 5),
+	   "and told to who does");
+	f.inputs = 0;
+	ok(tty_feed(f.tty, "\1x", 2) == 2 && eventually(f.inputs > 0) && f.left == 0 &&
+		   tty_read(f.tty, f.port, text, 8) == 2 && text[0] == 1,
+	   "later ones too, Ctrl-a being no key there");
+	ok(tty_feed(f.tty, much, sizeof(much)) == 65536 && tty_feed(f.tty, much, 1) == 0,
+	   "64 KiB at most");
+	ok(tty_feed(f.tty, much, 0) == 0, "nothing is nothing");
+	tear_down(&f);
+}
+
 static void test_input_moves(void)
 {
 	struct fixture f;
@@ -862,6 +887,7 @@ static int run(void)
 	test_ports();
 	test_lazy();
 	test_input();
+	test_fed();
 	test_input_moves();
 	test_detach();
 	test_terminal();

@@ -378,6 +378,16 @@ static void test_format(const struct format *f, struct bytes plain)
 	bomb(f, u);
 }
 
+/* guest/crc64.c stands in for liblzma's: the check value of CRC-64/XZ, whole and in two pieces. */
+static void xz_crc64(void)
+{
+	const uint8_t *text = (const uint8_t *)"123456789";
+
+	ok(lzma_crc64(text, 9, 0) == 0x995dc9bbdf1939faull &&
+		   lzma_crc64(text + 4, 5, lzma_crc64(text, 4, 0)) == 0x995dc9bbdf1939faull,
+	   "xz: CRC64");
+}
+
 int main(void)
 {
 	struct bytes plain = make_plain(PLAIN_SIZE);
@@ -392,6 +402,7 @@ int main(void)
 		mapped(gzip, plain);
 	if (zstd)
 		zstd_windows(zstd, plain);
+	xz_crc64();
 	if (xz)
 		xz_dictionary(xz, plain);
 	if (lz4)

@@ -212,7 +212,7 @@ static int status(unsigned int reasons, bool announced)
 
 static void verdicts(void)
 {
-	struct verdict told = { 0 };
+	struct verdict told = { 0 }, meant = { 0 };
 
 #define R(x) (1u << VERDICT_##x)
 	ok(status(0, false) == 123 && status(0, true) == 123, "no reason is a failure");
@@ -243,6 +243,17 @@ static void verdicts(void)
 	verdict_add(&told, VERDICT_COMMAND, 7);
 	verdict_add(&told, VERDICT_ROOT, 0);
 	ok(verdict_status(&told) == 7, "unless its status is known by then");
+	verdict_mean(&meant, VERDICT_RESET);
+	ok(verdict_status(&meant) == STATUS_GUEST_DIED, "what would be meant has not happened");
+	verdict_add(&meant, VERDICT_RESET, 0);
+	ok(!verdict_status(&meant), "a reset that is meant is a power-off");
+	verdict_add(&meant, VERDICT_IMAGE, 3);
+	ok(verdict_status(&meant) == 3, "and leaves the image's own status as it is");
+	verdict_add(&meant, VERDICT_TRIPLE_FAULT, 0);
+	ok(verdict_status(&meant) == STATUS_GUEST_DIED, "a triple fault is no reset");
+	verdict_mean(&meant, VERDICT_TRIPLE_FAULT);
+	verdict_add(&meant, VERDICT_PANIC, 0);
+	ok(verdict_status(&meant) == STATUS_GUEST_DIED, "and nothing makes up for a panic");
 	ok(status(R(HOST) | R(PANIC), false) == 125, "the host's failure");
 	ok(status(R(SIGNAL) | R(HOST) | R(PANIC), false) == 143, "a person's signal above all");
 #undef R

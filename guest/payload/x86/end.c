@@ -39,6 +39,8 @@ int payload_main(const void *zero_page)
 		outb(X86_PORT_KBD_COMMAND, 0xfe);
 	if (str_eq(how, "cf9"))
 		outb(X86_PORT_RESET, 6);
+	if (str_eq(how, "reset"))
+		payload_reset();
 	if (str_eq(how, "triple"))
 		triple_fault();
 	if (str_eq(how, "announced")) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * raw none|split|full [ioeventfd] [cpuid] [spin] [MIB]: KVM's own floor. The least that makes a VM
+ * raw none|split|full [ioeventfd] [cpuid] [spin|stay] [MIB]: KVM's own floor. The least that makes a VM
  * with one vCPU, runs one instruction (out %al, $0xf4) and ends, in plain ioctls: what lkvm's
  * start-up is compared with. `ioeventfd` adds one, `cpuid` what a guest needs that asks for its
- * processor; `spin` never ends.
+ * processor; `spin` never ends, nor does `stay`, which prints a newline and then halts.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define ENTRY 0x200000
 #define DOORBELL 0xd0000050u
@@ -139,5 +140,7 @@ int main(int argc, char **argv)
 		set_cpuid(kvm, vcpu);
 	set_entry(vcpu);
 	call(vcpu, KVM_RUN, NULL, "KVM_RUN");
+	if (has(argv, "stay") && write(1, "\n", 1) == 1)
+		call(vcpu, KVM_RUN, NULL, "KVM_RUN");
 	return run->exit_reason == KVM_EXIT_IO && run->io.port == 0xf4 ? 0 : 1;
 }

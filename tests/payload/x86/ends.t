@@ -22,6 +22,7 @@ run 0 "PM1a sleep" --payload end -p pm1a
 run 123 "ACPI reset" --payload end -p acpi-reset
 run 123 "keyboard controller" --payload end -p keyboard
 run 123 "port 0xcf9" --payload end -p cf9
+run 123 "port 0xcf9, where KVM drops writes to 0xcf8" --nodefaults -k "${KINDLING_BUILD:-build}/payload/end.elf" -p cf9
 run 123 "triple fault" --payload end -p triple
 run 0 "triple fault that is ok" --payload end -p triple --triple-fault ok
 run 0 "triple fault after reboot:" --payload end -p announced

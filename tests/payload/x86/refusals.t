@@ -28,6 +28,7 @@ mkdir dir
 head -c 100000 /dev/urandom >noise
 head -c 300 "$elf" >cut-elf
 cp "$elf" elf
+{ cat "$elf"; echo 'Linux version 6.1.0 (me@here) #1'; } >linux # stands in for one
 truncate -s 513 odd.img
 truncate -s 4096 disk.img
 truncate -s 1M good.img
@@ -59,12 +60,15 @@ refused 'initrd goes to -i' -k cpio
 refused 'kernel packed-cut-elf: .*truncated' -k packed-cut-elf
 refused 'kernel cut-gzip: .*damaged or truncated' -k cut-gzip
 refused 'packed by lz4 -l' -k frames.lz4
-refused 'host or guest' -k elf --unpack both
+refused 'host or guest' -k linux --unpack both
 refused 'cannot open initrd nothing' -k elf -i nothing
 refused 'initrd empty is empty' -k elf -i empty
 truncate -s 40M big
 refused 'initrd big .*does not fit' -k elf -i big -m 32
-refused 'more with -m' -k elf -m 2M
+cp elf large-elf # its second segment has 256 MiB
+printf '\0\0\0\020\0\0\0\0' | dd of=large-elf bs=1 seek=160 conv=notrunc 2>/dev/null
+refused 'more with -m' -k large-elf -m 64M
+refused 'initrd big .*does not fit' -k elf -i big -m 2M
 refused 'too little' -k elf -m 1M
 refused 'needs a CPU' -k elf -c 0
 refused 'allows [0-9]+ vCPUs' -k elf -c 100000
@@ -123,21 +127,21 @@ refused 'cannot open /dev/nothing' --payload exit --dev /dev/nothing
 refused '/dev/null is not KVM' --payload exit --dev /dev/null
 refused 'no command behind --' -k elf --
 refused '--env is for a command' -k elf --env A=1
-refused 'NAME or NAME=VALUE' -k elf --env =1 -- true
-refused 'two roots' -k elf --root / --root none -- true
-refused 'not a directory; an image of a disk' -k elf --root elf -- true
-refused 'No such file' -k elf --root /nonexistent -- true
-refused 'give the guest a disk' -k elf --root /dev/vda -- true
-refused 'no root to write to' -k elf --root none --root-rw -- true
+refused 'NAME or NAME=VALUE' -k linux --env =1 -- true
+refused 'two roots' -k linux --root / --root none -- true
+refused 'not a directory; an image of a disk' -k linux --root elf -- true
+refused 'No such file' -k linux --root /nonexistent -- true
+refused 'give the guest a disk' -k linux --root /dev/vda -- true
+refused 'no root to write to' -k linux --root none --root-rw -- true
 mkdir root root/proc root/sys root/dev root-bare
 ln -s proc root-bare/dev
-refused 'no folder dev.*--root-rw' -k elf --root root-bare --root-rw -- true
-refused 'no folder mnt.*--share' -k elf --root root --root-rw --share src=. -- true
+refused 'no folder dev.*--root-rw' -k linux --root root-bare --root-rw -- true
+refused 'no folder mnt.*--share' -k linux --root root --root-rw --share src=. -- true
 is "$(ls root root-bare | tr '\n' ' ')" "root: dev proc sys  root-bare: dev " "and nothing is made there"
-refused 'knows none of that name' -k elf --user no-such-user -- true
-refused 'knows no group' -k elf --user root:no-such-group -- true
-refused 'USER or USER:GROUP' -k elf --user root: -- true
-refused 'no modules.dep there' -k elf --modules . -- true
+refused 'knows none of that name' -k linux --user no-such-user -- true
+refused 'knows no group' -k linux --user root:no-such-group -- true
+refused 'USER or USER:GROUP' -k linux --user root: -- true
+refused 'no modules.dep there' -k linux --modules . -- true
 refused 'cannot open kernel nonexistent: No such file' -k nonexistent --modules . -- true
 refused 'one CPU only' --payload hello --irqchip none -c 2
 cp good.img log.img

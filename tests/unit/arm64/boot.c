@@ -23,6 +23,14 @@ static int fake_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t 
 	return mem_at(mem, gpa, len, MEM_W) ? 0 : -EFAULT;
 }
 
+static int fake_load(struct mem *mem, uint64_t gpa, const void *from, uint64_t len, int fd,
+		     uint64_t offset)
+{
+	(void)fd;
+	(void)offset;
+	return fake_write(mem, gpa, from, len);
+}
+
 static int fake_check_32(const struct vm *vm, struct err *err)
 {
 	(void)vm;
@@ -31,6 +39,7 @@ static int fake_check_32(const struct vm *vm, struct err *err)
 }
 
 #define mem_write fake_write
+#define mem_load fake_load
 #define arm_check_32 fake_check_32
 #include "arm/boot.c"
 #include "guest/elf.c"
@@ -50,6 +59,7 @@ struct test_case {
 	uint8_t *image;
 	size_t size;
 	uint64_t start, need; /* what the image takes of RAM, by its own word */
+	bool tree_behind;     /* the tree must be */
 };
 
 static void make_image(struct test_case *c)
@@ -60,15 +70,16 @@ static void make_image(struct test_case *c)
 	memcpy(c->image + 0x38, "ARM\x64", 4);
 	put_le64(c->image + 8, text_offset);
 	put_le64(c->image + 16, image_size);
-	c->start = ARM_RAM + (image_size ? text_offset : FLAT_OFFSET_64);
+	c->start = ARM_RAM + (image_size ? text_offset : ARM_FLAT_OFFSET_64);
 	c->need = MAX(image_size, (uint64_t)c->size);
 }
 
 static void make_flat(struct test_case *c)
 {
 	c->arch.options.aarch32 = below(2);
-	c->start = ARM_RAM + (c->arch.options.aarch32 ? FLAT_OFFSET_32 : FLAT_OFFSET_64);
+	c->start = ARM_RAM + (c->arch.options.aarch32 ? ARM_FLAT_OFFSET_32 : ARM_FLAT_OFFSET_64);
 	c->need = c->size;
+	c->tree_behind = true;
 }
 
 static void make_elf(struct test_case *c)
@@ -118,6 +129,8 @@ static const char *fault(const struct test_case *c)
 		return "the tree crosses 2 MiB";
 	if (range_overlap(a->dtb, a->dtb_size, c->start, c->need))
 		return "tree and kernel";
+	if (c->tree_behind && a->dtb < c->start)
+		return "the tree before a flat image";
 	if (!a->initrd_size)
 		return NULL;
 	if (!range_in(a->initrd - ARM_RAM, a->initrd_size, MIN(ram, INITRD_WINDOW)) ||
