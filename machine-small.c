@@ -40,7 +40,7 @@ static int add_known_exits(struct machine *m, struct err *err)
 
 	if (m->config->payload)
 		n = 1;
-	else if (m->config->not_linux && !m->config->debug_exits_given)
+	else if (m->config->vm.not_linux && !m->config->debug_exits_given)
 		n = arch_map.n_debug_exits;
 	for (unsigned int i = 0; !rc && i < n; i++) {
 		const struct arch_debug_exit *e = &arch_map.debug_exits[i];
@@ -79,7 +79,7 @@ void machine_told_status(struct machine *m, unsigned int number)
 {
 	unsigned int status = number & 1 ? number >> 1 : number;
 
-	if (m->config->not_linux)
+	if (m->config->vm.not_linux)
 		verdict_add(&m->vm->verdict, VERDICT_IMAGE, (int)MIN(status, 255u));
 }
 
@@ -95,7 +95,7 @@ static int add_fw_cfg(struct machine *m, struct err *err)
 		.ram = m->config->vm.mem,
 	};
 
-	if (!d->type || !m->config->not_linux)
+	if (!d->type || !m->config->vm.not_linux)
 		return 0;
 	return machine_add_device(m, d->type, d->name, &config, err);
 }
@@ -115,7 +115,7 @@ enum discovery machine_discovery(const struct machine_config *c)
 {
 	if (c->discovery != DISCOVERY_DEFAULT)
 		return c->discovery;
-	return c->not_linux && arch_map.has_cmdline_devices ? DISCOVERY_CMDLINE : DISCOVERY_ACPI;
+	return c->vm.not_linux && arch_map.has_cmdline_devices ? DISCOVERY_CMDLINE : DISCOVERY_ACPI;
 }
 
 /* Where a word for the kernel goes: behind the others, before a "--" with what follows it. */

@@ -119,7 +119,7 @@ static void list_tasks(struct machine *m)
 {
 	uint64_t before, now = 0;
 
-	if (m->config->not_linux)
+	if (m->config->vm.not_linux)
 		return;
 	if (!tty_sysrq(m->tty, '9')) /* all that it says goes to the console */
 		return;
@@ -258,7 +258,6 @@ static int create_vm(struct machine *m, struct err *err)
 
 	config.pci = c->virtio_pci && n_virtio;
 	config.hvt = c->hvt;
-	config.not_linux = c->not_linux;
 	if (!config.pci && n_virtio > arch_map.virtio_slots)
 		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u",
 			       n_virtio, arch_map.virtio_slots);
@@ -416,7 +415,7 @@ const char *machine_why(struct machine *m)
 		return m->why;
 	if (m->exec && verdict_is_commands(&m->vm->verdict))
 		return exec_why(m->exec);
-	if (reason == VERDICT_RESET && m->config->not_linux)
+	if (reason == VERDICT_RESET && m->config->vm.not_linux)
 		return "a reset; --reset ok, if that is how this image ends";
 	return verdict_text(&m->vm->verdict);
 }

@@ -79,7 +79,6 @@ struct machine_config {
 	struct vm_config vm; /* irq_lines is filled in by machine_create() */
 	struct arch_image image;
 	const char *payload; /* a built-in guest, instead of image.kernel */
-	bool not_linux;	     /* the image is no kernel of Linux's (arch_look()) */
 	enum discovery discovery;
 	/* Where it may write its exit status, in place of where such images do; see machine-small.c. */
 	bool debug_exits_given;

@@ -107,7 +107,7 @@ int root_prepare(struct run_options *o, struct err *err)
 	if (!e->dir)
 		return 0;
 	rc = exec_share(o, &root, err);
-	if (rc || o->machine.payload || o->machine.not_linux || has_other_root(o))
+	if (rc || o->machine.payload || o->machine.vm.not_linux || has_other_root(o))
 		return rc;
 	rc = exec_share_host(o, e->dir, true, err);
 	if (!rc)

@@ -102,7 +102,7 @@ static int prepare_other(struct run_options *o, const struct arch_look *look, st
 	rc = check_words(o, look, err);
 	if (!rc)
 		rc = make_cmdline(o, look, err);
-	o->machine.not_linux = true;
+	o->machine.vm.not_linux = true;
 	if (!o->machine.vm.irqchip)
 		o->machine.vm.irqchip = look->irqchip;
 	return rc;

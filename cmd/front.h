@@ -12,7 +12,7 @@
 
 /*
  * Looks at the image once, when it is known which. For one that is not Linux's: sets
- * machine.not_linux, moves o->command to the image's command line, gives it the interrupt controller
+ * machine.vm.not_linux, moves o->command to the image's command line, gives it the interrupt controller
  * that it needs, and refuses options that are Linux's. An image that can't be made out is left to
  * machine_create(), which says why.
  */

@@ -7,7 +7,6 @@
 #include "cmd/options.h"
 #include "guest/image.h"
 #include "guest/solo5.h"
-#include "util/file.h"
 #include "util/util.h"
 
 static int add(struct run_options *o, enum hvt_option option, const char *text, struct err *err)
@@ -90,24 +89,12 @@ static int join_arguments(struct run_options *o, struct err *err)
 	return 0;
 }
 
-static bool is_solo5(const char *path)
-{
-	struct file_map file;
-	bool is;
-
-	if (!path || file_map(path, "kernel", &file, NULL))
-		return false; /* who loads it says why */
-	is = image_sniff(file.data, file.size) == IMAGE_SOLO5;
-	file_unmap(&file);
-	return is;
-}
-
 int option_finish_hvt(struct run_options *o, struct err *err)
 {
 	const char *image = o->machine.image.kernel;
 	int rc;
 
-	if (!is_solo5(image))
+	if (!image || image_sniff_file(image) != IMAGE_SOLO5)
 		return o->hvt.n_attach ? err_set(err, EINVAL,
 						 "--block:%s and the like are for Solo5 images",
 						 o->attach[0].text)

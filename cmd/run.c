@@ -45,7 +45,7 @@ static int add_defaults(struct run_options *o, struct err *err)
 	enum console_kind kind = o->machine.console;
 	char add[64] = "";
 
-	if (o->nodefaults || o->machine.payload || o->machine.hvt || o->machine.not_linux)
+	if (o->nodefaults || o->machine.payload || o->machine.hvt || o->machine.vm.not_linux)
 		return 0;
 	/* A user's tree may have a command line of its own. */
 	if (vm_option(&o->machine.vm, "dtb") && !o->params)
@@ -237,7 +237,7 @@ static void choose_transport(struct run_options *o)
 {
 	struct machine_config *c = &o->machine;
 
-	if (machine_virtio_devices(c) && !o->transport_given && !c->not_linux)
+	if (machine_virtio_devices(c) && !o->transport_given && !c->vm.not_linux)
 		c->virtio_pci = transport_wants_pci(c);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "guest/solo5.h"
+#include "util/file.h"
 #include "util/util.h"
 
 /* Offsets in the x86 boot header (Documentation/arch/x86/boot.rst). */
@@ -109,6 +110,18 @@ enum image_kind image_sniff(const void *data, size_t size)
 			return magics[i].kind;
 	}
 	return is_text(data, size) ? IMAGE_TEXT : IMAGE_UNKNOWN;
+}
+
+enum image_kind image_sniff_file(const char *path)
+{
+	struct file_map file;
+	enum image_kind kind;
+
+	if (file_map(path, "image", &file, NULL))
+		return IMAGE_UNKNOWN;
+	kind = image_sniff(file.data, file.size);
+	file_unmap(&file);
+	return kind;
 }
 
 const char *image_describe(enum image_kind kind)

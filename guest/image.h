@@ -41,6 +41,9 @@ enum image_kind {
 
 enum image_kind image_sniff(const void *data, size_t size);
 
+/* The same of a file. What can't be read is IMAGE_UNKNOWN: who loads it says why. */
+enum image_kind image_sniff_file(const char *path);
+
 /* "a Linux kernel for arm64 (Image)" */
 const char *image_describe(enum image_kind kind);
 

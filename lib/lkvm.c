@@ -9,7 +9,6 @@
 #include "guest/image.h"
 #include "guest/initrd.h"
 #include "machine.h"
-#include "util/file.h"
 #include "util/util.h"
 
 #define DEFAULT_MEM (128 * MIB)
@@ -326,17 +325,10 @@ int lkvm_on_log(struct lkvm *vm, enum lkvm_level level, lkvm_line_fn fn, void *o
 
 /* ---- Running ---- */
 
-static bool is_solo5(const struct arch_image *image)
+static enum image_kind kind_of(const struct arch_image *image)
 {
-	struct file_map file = { .data = image->data, .size = image->size };
-	bool is;
-
-	if (image->kernel && file_map(image->kernel, "kernel", &file, NULL))
-		return false; /* who loads it says why */
-	is = image_sniff(file.data, file.size) == IMAGE_SOLO5;
-	if (image->kernel)
-		file_unmap(&file);
-	return is;
+	return image->kernel ? image_sniff_file(image->kernel)
+			     : image_sniff(image->data, image->size);
 }
 
 /* What kind of machine this image wants: as cmd/front.c has it. */
@@ -348,7 +340,7 @@ static int suit_image(struct lkvm *vm)
 
 	if (c->payload)
 		return 0;
-	if (is_solo5(&c->image)) {
+	if (kind_of(&c->image) == IMAGE_SOLO5) {
 		vm->hvt = (struct hvt_guest){ .image = c->image.kernel,
 					      .cmdline = c->image.cmdline };
 		c->hvt = &vm->hvt;
@@ -357,7 +349,7 @@ static int suit_image(struct lkvm *vm)
 	/* An error is arch_load()'s to tell. */
 	if (arch_look(&c->vm, &c->image, false, &look, &ignored) || look.is_linux)
 		return 0;
-	c->not_linux = true;
+	c->vm.not_linux = true;
 	if (!c->vm.irqchip)
 		c->vm.irqchip = look.irqchip;
 	return 0;

@@ -30,24 +30,6 @@ static void on_access(void *opaque, uint64_t offset, void *data, uint32_t len, b
 	}
 }
 
-static void reset(struct device *dev)
-{
-	(void)dev;
-}
-
-static void save(struct device *dev, struct buf *out)
-{
-	(void)dev;
-	(void)out;
-}
-
-static int load(struct device *dev, struct reader *in)
-{
-	(void)dev;
-	(void)in;
-	return 0;
-}
-
 static void destroy(struct device *dev)
 {
 	struct pvpanic *p = container_of(dev, struct pvpanic, dev);
@@ -57,9 +39,9 @@ static void destroy(struct device *dev)
 }
 
 static const struct device_ops ops = {
-	.reset = reset,
-	.save = save,
-	.load = load,
+	.reset = device_resets_nothing,
+	.save = device_saves_nothing,
+	.load = device_loads_nothing,
 	.destroy = destroy,
 };
 

@@ -54,6 +54,11 @@ struct device_ops {
 	void (*destroy)(struct device *dev);
 };
 
+/* For a device that the guest can see no state of. */
+void device_resets_nothing(struct device *dev);
+void device_saves_nothing(struct device *dev, struct buf *out);
+int device_loads_nothing(struct device *dev, struct reader *in);
+
 struct device {
 	const struct device_ops *ops;
 	const char *name; /* "uart0", "virtio-blk.0": unique in its VM */
