@@ -6,30 +6,18 @@
  */
 #include <errno.h>
 #include <signal.h>
-#include <time.h>
 
 #include "machine-parts.h"
-
-static void add_ms(struct timespec *t, unsigned int ms)
-{
-	t->tv_sec += ms / 1000;
-	t->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t->tv_nsec >= 1000000000) {
-		t->tv_nsec -= 1000000000;
-		t->tv_sec++;
-	}
-}
+#include "util/clock.h"
 
 static void *watch(void *opaque)
 {
 	struct machine *m = opaque;
 	struct descent *d = &m->descent;
-	struct timespec end;
+	struct timespec end = clock_after(m->config->stuck_ms * CLOCK_MS);
 	bool stuck;
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	add_ms(&end, m->config->stuck_ms);
 	pthread_mutex_lock(&d->lock);
 	while (!d->over && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&d->changed, &d->lock, &end);
@@ -45,13 +33,9 @@ static void *watch(void *opaque)
 void machine_init_descent(struct machine *m)
 {
 	struct descent *d = &m->descent;
-	pthread_condattr_t attr;
 
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&d->changed);
 }
 
 /* A thread costs a tenth of a VM that does nothing. Without one it is as it would be without a watcher. */

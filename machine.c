@@ -19,6 +19,7 @@
 #include "machine-parts.h"
 #include "term/scan.h"
 #include "term/tty.h"
+#include "util/clock.h"
 #include "util/loop.h"
 #include "util/util.h"
 
@@ -27,7 +28,6 @@
 #define SYSRQ_MOST 2000
 #define SYSRQ_STEP 20
 #define FLUSH_STEP 500 /* us, between looks whether output is written */
-#define NS_PER_MS 1000000ull
 #define SHOWN_LINES 25 /* of the consoles, where a run fails */
 
 /* ---- What the console tells ---- */
@@ -167,7 +167,7 @@ static void timed_out(void *opaque, enum timeout which, bool again)
 						    : "not over",
 			 (unsigned long long)ms / 1000, (unsigned long long)ms % 1000,
 			 timeout_option(which));
-		m->words_due = timeline_now() + TIMEOUT_GRACE * NS_PER_MS;
+		m->words_due = clock_now() + TIMEOUT_GRACE * CLOCK_MS;
 		m->has_last_words = !pthread_create(&m->last_words, NULL, say_last_words, m);
 	}
 	if (again || !m->has_last_words)
@@ -200,7 +200,7 @@ static void join_last_words(struct machine *m)
 static void stop_timeouts(struct machine *m)
 {
 	timeouts_stop(&m->timeouts);
-	while (!words_over(m) && timeline_now() < m->words_due)
+	while (!words_over(m) && clock_now() < m->words_due)
 		usleep(FLUSH_STEP);
 	if (words_over(m))
 		join_last_words(m);
@@ -378,11 +378,11 @@ static bool all_written(struct machine *m)
 
 bool machine_flush(struct machine *m, unsigned int ms)
 {
-	uint64_t end = timeline_now() + ms * NS_PER_MS;
+	uint64_t end = clock_now() + ms * CLOCK_MS;
 
 	end_output(m);
 	while (!all_written(m)) {
-		if (timeline_now() >= end)
+		if (clock_now() >= end)
 			return false;
 		usleep(FLUSH_STEP);
 	}

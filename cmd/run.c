@@ -15,6 +15,7 @@
 #include "cmd/signals.h"
 #include "cmd/transport.h"
 #include "term/terminal.h"
+#include "util/clock.h"
 #include "util/file.h"
 #include "util/util.h"
 #include "vm/arch.h"
@@ -317,7 +318,7 @@ static bool was_ended(struct machine *m)
 /* What is left in ms of a reader's time, which began when the VM ended. */
 static unsigned int patience(struct machine *m)
 {
-	uint64_t since = (timeline_now() - machine_timeline(m)->at[PHASE_END]) / 1000000;
+	uint64_t since = (clock_now() - machine_timeline(m)->at[PHASE_END]) / 1000000;
 
 	return since < PATIENCE ? (unsigned int)(PATIENCE - since) : 0;
 }

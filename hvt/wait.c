@@ -12,9 +12,8 @@
 #include <unistd.h>
 
 #include "hvt/parts.h"
+#include "util/clock.h"
 #include "util/util.h"
-
-#define NS_PER_S 1000000000ull
 
 static void host_failed(struct hvt *h, const char *what)
 {
@@ -117,8 +116,7 @@ static void collect(struct hvt *h, struct arguments *a, const struct pollfd *fds
 /* A timerfd is exact where poll()'s own timeout may take a thousandth longer. */
 static bool set_timer(struct hvt *h, uint64_t ns)
 {
-	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(ns / NS_PER_S),
-						 .tv_nsec = (long)(ns % NS_PER_S) } };
+	struct itimerspec when = { .it_value = clock_timespec(ns) };
 
 	if (h->timer_fd < 0)
 		h->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/clock.h"
 #include "util/util.h"
 
 /*
@@ -251,11 +252,9 @@ static void serial_reset(struct device *dev)
 static void serial_quiesce(struct device *dev)
 {
 	struct serial *u = serial_of(dev);
-	struct timespec until;
+	struct timespec until = clock_after(QUIESCE_SECONDS * CLOCK_SECOND);
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += QUIESCE_SECONDS;
 	pthread_mutex_lock(&u->lock);
 	tx_pump(u);
 	while (u->state->tx.len && !rc)
@@ -339,12 +338,7 @@ static const struct device_ops serial_ops = {
 
 static void init_sync(struct serial *u)
 {
-	pthread_condattr_t monotonic;
-
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&u->room, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&u->room);
 	pthread_mutex_init(&u->lock, NULL);
 }
 

@@ -33,6 +33,7 @@
 #include "term/scan.h"
 #include "term/terminal.h"
 #include "util/file.h"
+#include "util/clock.h"
 #include "util/util.h"
 
 #define READ_AHEAD 4096	  /* of what isn't a terminal: the rest is left to who reads it after us */
@@ -162,12 +163,8 @@ static void write_log(struct tty *tty, const void *data, size_t len)
 /* With the lock held, which goes meanwhile. */
 static void gather(struct tty *tty)
 {
-	struct timespec until;
+	struct timespec until = clock_after(GATHER_NS);
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += GATHER_NS;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	tty->gathering = true;
 	while (!tty->urgent && !tty->notice && !tty->stop &&
 	       pthread_cond_timedwait(&tty->work, &tty->lock, &until) != ETIMEDOUT)
@@ -595,7 +592,6 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	       struct tty **out, struct err *err)
 {
 	struct tty *tty = calloc(1, sizeof(*tty));
-	pthread_condattr_t monotonic;
 	int rc;
 
 	if (!tty)
@@ -609,10 +605,7 @@ int tty_create(const struct tty_config *config, struct loop *loop, const struct 
 	tty->out = config->out;
 	tty->log_fd = config->log_fd;
 	pthread_mutex_init(&tty->lock, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&tty->work, &monotonic);
-	pthread_condattr_destroy(&monotonic);
+	clock_cond_init(&tty->work);
 	pthread_cond_init(&tty->idle, NULL);
 	terminal_size(tty->config.out, tty->config.in, &tty->window);
 	tty->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -6,26 +6,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/util.h"
-
-#define SECOND 1000000000ull
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
 
 /* ---- One bucket ---- */
 
 static struct bucket bucket_of(uint64_t rate, uint64_t burst)
 {
-	struct bucket b = { .rate = MIN(rate, LIMIT_MOST), .credit = SECOND / 10 };
+	struct bucket b = { .rate = MIN(rate, LIMIT_MOST), .credit = CLOCK_SECOND / 10 };
 
 	if (rate && burst)
-		b.credit = (uint64_t)MIN((double)burst * SECOND / (double)b.rate,
+		b.credit = (uint64_t)MIN((double)burst * CLOCK_SECOND / (double)b.rate,
 					 (double)INT64_MAX);
 	return b;
 }
@@ -42,7 +33,7 @@ void bucket_charge(struct bucket *b, uint64_t amount, uint64_t when)
 
 	if (!b->rate)
 		return;
-	cost = MIN(amount, LIMIT_MOST) * SECOND + b->remainder;
+	cost = MIN(amount, LIMIT_MOST) * CLOCK_SECOND + b->remainder;
 	b->free_at = MAX(b->free_at, oldest) + cost / b->rate;
 	b->remainder = cost % b->rate;
 }
@@ -68,7 +59,7 @@ uint64_t limit_wait(struct limit *limit)
 
 	if (!limit->on)
 		return 0;
-	when = now();
+	when = clock_now();
 	pthread_mutex_lock(&limit->lock);
 	wait = MAX(bucket_wait(&limit->bytes, when), bucket_wait(&limit->ops, when));
 	pthread_mutex_unlock(&limit->lock);
@@ -81,7 +72,7 @@ void limit_charge(struct limit *limit, uint64_t bytes)
 
 	if (!limit->on)
 		return;
-	when = now();
+	when = clock_now();
 	pthread_mutex_lock(&limit->lock);
 	bucket_charge(&limit->bytes, bytes, when);
 	bucket_charge(&limit->ops, 1, when);
@@ -99,7 +90,8 @@ int limit_timer_open(void)
 
 void limit_timer_set(int fd, uint64_t wait)
 {
-	struct itimerspec when = { .it_value = { (time_t)(wait / SECOND), (long)(wait % SECOND) } };
+	struct itimerspec when = { .it_value = { (time_t)(wait / CLOCK_SECOND),
+						 (long)(wait % CLOCK_SECOND) } };
 
 	timerfd_settime(fd, 0, &when, NULL);
 }

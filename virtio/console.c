@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "virtio/core.h"
 
 /* Linux fills the receive queue with a page for each entry. */
@@ -155,14 +156,6 @@ static void console_kick(struct virtio_dev *dev, unsigned int i)
 	}
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /*
  * The guest's last words, a panic's perhaps, must reach the tty, whose scan decides the verdict. A
  * reader outside who takes nothing for DRAIN_MS has had his chance.
@@ -170,13 +163,13 @@ static uint64_t now_ms(void)
 static void console_quiesce(struct virtio_dev *dev)
 {
 	struct virtio_console *con = console_of(dev);
-	uint64_t now = now_ms(), end = now + DRAIN_MS;
+	uint64_t now = clock_now() / CLOCK_MS, end = now + DRAIN_MS;
 
 	if (!dev->queues[TX].active)
 		return;
 	do {
 		console_kick(dev, TX);
-		now = now_ms();
+		now = clock_now() / CLOCK_MS;
 	} while (now < end && virtio_wait_notify(dev, TX, con->refused ? (int)(end - now) : 0));
 }
 

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "util/clock.h"
 #include "virtio/core.h"
 
 /* Linux fills a queue to receive with a page for each entry; what it sends comes in 32 KiB at most. */
@@ -279,14 +280,6 @@ static void on_room(void *opaque)
 
 /* ---- Life ---- */
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 /* All that the guest has queued there, or until `end`. */
 static void drain(struct virtio_dev *dev, unsigned int i, uint64_t end)
 {
@@ -297,14 +290,14 @@ static void drain(struct virtio_dev *dev, unsigned int i, uint64_t end)
 		return;
 	do {
 		ports_kick(dev, i);
-		now = now_ms();
+		now = clock_now() / CLOCK_MS;
 	} while (now < end && virtio_wait_notify(dev, i, p && p->refused ? (int)(end - now) : 0));
 }
 
 /* The guest's last words must not be lost; control at last, which may say how many they were. */
 static void ports_quiesce(struct virtio_dev *dev)
 {
-	uint64_t end = now_ms() + DRAIN_MS;
+	uint64_t end = clock_now() / CLOCK_MS + DRAIN_MS;
 
 	for (unsigned int id = 0; id < ports_of(dev)->n; id++)
 		drain(dev, tx_queue(id), end);

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "vm/timeline.h"
 
-#include <time.h>
-
-uint64_t timeline_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
+#include "util/clock.h"
 void timeline_mark(struct timeline *t, enum phase phase)
 {
 	uint64_t none = 0;
 
 	if (!atomic_load_explicit(&t->at[phase], memory_order_relaxed))
-		atomic_compare_exchange_strong(&t->at[phase], &none, timeline_now());
+		atomic_compare_exchange_strong(&t->at[phase], &none, clock_now());
 }
 
 int64_t timeline_us(const struct timeline *t, enum phase phase)

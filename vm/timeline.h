@@ -21,7 +21,6 @@ struct timeline {
 	_Atomic uint64_t at[PHASES]; /* ns; 0: not come to */
 };
 
-uint64_t timeline_now(void);
 void timeline_mark(struct timeline *t, enum phase phase);
 
 /* Since PHASE_START, in us; -1: not come to. */

@@ -7,10 +7,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/util.h"
-#include "vm/timeline.h"
-
-#define NS_PER_MS 1000000ull
 
 static uint64_t due(const struct timeouts *t, enum timeout which)
 {
@@ -19,7 +17,7 @@ static uint64_t due(const struct timeouts *t, enum timeout which)
 	if (!t->config.ms[which] || atomic_load(&t->done) ||
 	    (which == TIMEOUT_BOOT && atomic_load(&t->booted)))
 		return UINT64_MAX;
-	return from + t->config.ms[which] * NS_PER_MS;
+	return from + t->config.ms[which] * CLOCK_MS;
 }
 
 /* The one that is due next. */
@@ -34,8 +32,7 @@ static enum timeout next(const struct timeouts *t)
 
 static int set_timer(struct timeouts *t, uint64_t when)
 {
-	struct itimerspec at = { .it_value = { .tv_sec = (time_t)(when / 1000000000),
-					       .tv_nsec = (long)(when % 1000000000) } };
+	struct itimerspec at = { .it_value = clock_timespec(when) };
 
 	if (when == UINT64_MAX)
 		at = (struct itimerspec){ 0 };
@@ -46,7 +43,7 @@ static void on_timer(void *opaque, uint32_t events)
 {
 	struct timeouts *t = opaque;
 	enum timeout which = next(t);
-	uint64_t now = timeline_now();
+	uint64_t now = clock_now();
 	uint64_t count;
 	ssize_t rc = read(t->fd, &count, sizeof(count));
 
@@ -58,7 +55,7 @@ static void on_timer(void *opaque, uint32_t events)
 	} else if (due(t, which) <= now) {
 		t->over = true;
 		t->which = which;
-		set_timer(t, now + TIMEOUT_GRACE * NS_PER_MS);
+		set_timer(t, now + TIMEOUT_GRACE * CLOCK_MS);
 		t->config.expired(t->config.opaque, which, false);
 	} else {
 		set_timer(t, due(t, which));
@@ -71,7 +68,7 @@ int timeouts_start(struct timeouts *t, const struct timeouts_config *config, str
 	int rc;
 
 	*t = (struct timeouts){ .config = *config, .loop = loop, .fd = -1 };
-	t->begun = timeline_now();
+	t->begun = clock_now();
 	atomic_store(&t->active, t->begun);
 	if (due(t, next(t)) == UINT64_MAX)
 		return 0;
@@ -96,7 +93,7 @@ void timeouts_stop(struct timeouts *t)
 void timeouts_active(struct timeouts *t)
 {
 	if (t->config.ms[TIMEOUT_SILENCE])
-		atomic_store(&t->active, timeline_now());
+		atomic_store(&t->active, clock_now());
 }
 
 void timeouts_booted(struct timeouts *t)
