@@ -162,6 +162,21 @@ static int start_pvtime(struct vcpu *vcpu, struct err *err)
 		  : 0;
 }
 
+void arch_vcpu_begin(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+void arch_vcpu_interrupted(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+void arch_vcpu_end(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
 static int set_counter_offset(struct vm *vm, struct err *err)
 {
 	struct arm_counter_offset arg = { .offset = vm->arch->options.counter_offset };

@@ -10,7 +10,7 @@
  * arch_vcpu_destroy() for each that was begun, arch_destroy().
  *
  * With config.hvt the machine is another: arch_layout() makes RAM one slot from 0, arch_create() no
- * interrupt controller (vm->chip stays NULL) and no register, and in place of arch_load() and
+ * interrupt controller that the guest is told of (vm->chip stays NULL) and no register, and in place of arch_load() and
  * arch_describe() there is arch_load_hvt().
  *
  * vm/vcpu.c takes the exits that all ports share: MMIO (to vm->mmio), shutdown, system events,
@@ -186,6 +186,14 @@ void arch_vcpu_destroy(struct vcpu *vcpu);
 
 /* All vCPUs exist, none has run: what KVM wants in that order (a vGIC counts them). */
 int arch_vcpus_ready(struct vm *vm, struct err *err);
+
+/*
+ * On the thread that runs the vCPU, with the signals of vm/vm.h blocked: before its first KVM_RUN, when one
+ * of those signals interrupted a KVM_RUN, and when there will be no other.
+ */
+void arch_vcpu_begin(struct vcpu *vcpu);
+void arch_vcpu_interrupted(struct vcpu *vcpu);
+void arch_vcpu_end(struct vcpu *vcpu);
 
 /*
  * An exit that vm/vcpu.c does not take, on the vCPU's thread. False: nobody knows it; the VM ends.

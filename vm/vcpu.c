@@ -64,7 +64,7 @@ void vcpu_kick(struct vcpu *vcpu)
 	atomic_fetch_sub(&vcpu->kickers, 1);
 }
 
-/* Inside KVM_RUN the thread's own mask holds, less the kick. */
+/* Inside KVM_RUN the thread's own mask holds, less the kick and the port's tick. */
 static int set_run_mask(struct vcpu *vcpu)
 {
 	union {
@@ -75,6 +75,7 @@ static int set_run_mask(struct vcpu *vcpu)
 
 	pthread_sigmask(SIG_SETMASK, NULL, &set);
 	sigdelset(&set, VM_KICK_SIGNAL);
+	sigdelset(&set, VM_TICK_SIGNAL);
 	memcpy(arg.mask.sigset, &set, 8);
 	return ioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &arg.mask) ? -errno : 0;
 }
@@ -91,8 +92,9 @@ static sigset_t kick_set(void)
 static void consume_kick(void)
 {
 	const struct timespec now = { 0 };
-	const sigset_t set = kick_set();
+	sigset_t set = kick_set();
 
+	sigaddset(&set, VM_TICK_SIGNAL);
 	while (sigtimedwait(&set, NULL, &now) > 0)
 		;
 }
@@ -208,6 +210,7 @@ static void run_once(struct vcpu *vcpu)
 		handle_exit(vcpu);
 	} else if (errno == EINTR || errno == EAGAIN) {
 		consume_kick();
+		arch_vcpu_interrupted(vcpu);
 	} else {
 		/* EFAULT: a page that the host may not write, or can't bring. */
 		give_up(vcpu, errno == EFAULT ? "host/guest translation fault" : strerror(errno),
@@ -227,6 +230,7 @@ void vcpu_loop(struct vcpu *vcpu)
 	}
 	vcpu->self = pthread_self();
 	atomic_store(&vcpu->kickable, true);
+	arch_vcpu_begin(vcpu);
 	for (;;) {
 		set_immediate_exit(vcpu, 0);
 		want = atomic_load(&vm->want);
@@ -237,5 +241,6 @@ void vcpu_loop(struct vcpu *vcpu)
 		else
 			run_once(vcpu);
 	}
+	arch_vcpu_end(vcpu);
 	end_kicks(vcpu);
 }

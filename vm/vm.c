@@ -242,6 +242,7 @@ static int run_all(struct vm *vm, struct err *err)
 	}
 	run = old;
 	sigaddset(&run, VM_KICK_SIGNAL);
+	sigaddset(&run, VM_TICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &run, NULL);
 	if (rc)
 		vm_end(vm, VERDICT_HOST, 0);

@@ -7,8 +7,8 @@
  * process. vm_end() and the pause may come from any thread.
  *
  * vm_run() runs vCPU 0 on the calling thread and makes a thread for each other; no process-wide
- * signal handler is installed: VM_KICK_SIGNAL is blocked in every vCPU thread and let in by KVM_RUN
- * alone. The calling thread has its own signal mask again when vm_run() returns.
+ * signal handler is installed: VM_KICK_SIGNAL and VM_TICK_SIGNAL are blocked in every vCPU thread and
+ * let in by KVM_RUN alone. The calling thread has its own signal mask again when vm_run() returns.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -27,6 +27,7 @@
 #include "vm/verdict.h"
 
 #define VM_KICK_SIGNAL SIGRTMIN
+#define VM_TICK_SIGNAL (SIGRTMIN + 1) /* the same, from a port's own timer to its own thread */
 
 /*
  * An option that only a port understands, as it was given: "sve-max-vl" "256", a switch with "1" or
@@ -125,7 +126,7 @@ void vm_destroy(struct vm *vm);
 /* vm/vcpu.c, for vm.c alone. */
 int vcpu_create(struct vm *vm, unsigned int id, struct err *err);
 void vcpu_destroy(struct vcpu *vcpu);
-void vcpu_loop(struct vcpu *vcpu); /* until VM_END; VM_KICK_SIGNAL is blocked */
+void vcpu_loop(struct vcpu *vcpu); /* until VM_END; both signals are blocked */
 void vcpu_kick(struct vcpu *vcpu); /* async-signal-safe */
 
 #endif

@@ -27,7 +27,6 @@
 #define LOADER_UNDEFINED 0xff
 #define GDT_ENTRIES 5
 #define RAW_STACK 0x8000 /* SP of a raw image, as kvmtool has it */
-#define APIC_BASE_AT_RESET (X86_LAPIC | 1u << 8 | 1u << 11) /* the boot CPU's, enabled */
 
 /* xen/interface/hvm/start_info.h, version 1 */
 struct pvh_start_info {
@@ -357,7 +356,7 @@ int x86_set_entry(struct vcpu *vcpu, struct err *err)
 {
 	struct arch_vm *arch = vcpu->vm->arch;
 	struct kvm_regs regs = entry_registers(arch->entry, arch->entry_gpa);
-	struct kvm_sregs sregs = { .apic_base = APIC_BASE_AT_RESET };
+	struct kvm_sregs sregs = { .apic_base = X86_APIC_BASE_AT_RESET };
 
 	if (arch->entry == X86_ENTRY_RAW)
 		set_real_mode(&sregs);

@@ -14,6 +14,7 @@
 #include "guest/solo5.h"
 #include "util/util.h"
 #include "vm/kvm.h"
+#include "x86/map.h"
 #include "x86/x86.h"
 
 #define GDT 0x1000ull
@@ -85,7 +86,7 @@ static const struct leaf {
 };
 
 /*
- * No APIC, no other vCPU, no state that needs XSAVE: what is left are instructions that the processor
+ * No x2APIC, no other vCPU, no state that needs XSAVE: what is left are instructions that the processor
  * runs by itself. KVM's own list, KVM_GET_SUPPORTED_CPUID, costs it some seventy CPUID instructions; where
  * the host is a guest, each is an exit to its host. These seven take a tenth of that; to tell KVM of them
  * takes long, too, so an image that does not ask is told nothing.
@@ -169,6 +170,8 @@ static int set_entry(struct vcpu *vcpu, struct err *err)
 		.efer = 1u << 10 | 1u << 8,	     /* LMA, LME */
 	};
 
+	if (vcpu->vm->arch->sleeps_unseen) /* to switch it off makes KVM patch its code, too */
+		s.apic_base = X86_APIC_BASE_AT_RESET;
 	s.es = s.fs = s.gs = s.ss = s.ds;
 	return x86_set_registers(vcpu, &regs, &s, err);
 }

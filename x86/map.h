@@ -59,6 +59,7 @@
 #define X86_IOAPIC 0xfec00000ull
 #define X86_IOAPIC_SIZE 0x1000ull
 #define X86_LAPIC 0xfee00000ull
+#define X86_APIC_BASE_AT_RESET (X86_LAPIC | 1u << 8 | 1u << 11) /* the boot CPU's, enabled */
 #define X86_IDENTITY_MAP 0xfffbc000ull
 #define X86_TSS 0xfffbd000ull
 #define X86_ABOVE_HOLE 0x100000000ull

@@ -37,6 +37,11 @@ struct arch_vm {
 	uint64_t entry_gpa;
 	bool loaded;
 	bool own_image; /* it asks nothing of the processor's ID */
+
+	/* x86/halt.c */
+	bool sleeps_unseen; /* a vCPU that halts does, and nothing wakes it */
+	bool has_halt_timer;
+	timer_t halt_timer;
 };
 
 /* x86/boot.c: registers of the boot CPU at the image's entry. */
@@ -54,6 +59,9 @@ struct kvm_segment x86_flat_segment(uint16_t selector, uint8_t type, bool is_64)
 
 /* x86/hvt.c: all that the vCPU of such a machine needs. */
 int x86_hvt_create_vcpu(struct vcpu *vcpu, struct err *err);
+
+/* x86/halt.c: without a local APIC nothing can wake it, so this is how such an image ends. */
+void x86_halted(struct vcpu *vcpu);
 
 /* x86/cpuid.c: what KVM supports, patched for this vCPU. */
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err);

@@ -57,7 +57,7 @@ static void print_much(void)
 	print_bytes(UINT64_MAX, 0); /* of nothing it does not matter where it is */
 }
 
-/* What instructions there are, and nothing that is not here: another CPU, an APIC. */
+/* What instructions there are, and nothing that is not here. (KVM itself shows an APIC where it has one for its own ends.) */
 static void processor(void)
 {
 #ifdef __x86_64__
@@ -72,7 +72,6 @@ static void processor(void)
 	check(c >> 31, "there is a hypervisor");
 	check(!(b >> 16), "one CPU, of number 0");
 	check(!(c & 1u << 21), "no x2APIC");
-	check(!(d & 1u << 9), "no APIC");
 	check((d & 0x06000011) == 0x06000011, "FPU, TSC, SSE and SSE2");
 	a = 0x80000001;
 	c = 0;
@@ -130,6 +129,15 @@ static void odd_access(uint64_t how)
 		(void)*p;
 	else
 		*(volatile uint64_t *)p = 0;
+#endif
+}
+
+static void suspend(void)
+{
+#ifdef __x86_64__
+	__asm__ volatile("cli; hlt");
+#else
+	__asm__ volatile("wfi");
 #endif
 }
 
@@ -211,6 +219,10 @@ int guest_main(const struct hvt_boot_info *info)
 	} else if (is(line, "flood")) {
 		for (;;)
 			print_bytes((uintptr_t)pattern, sizeof(pattern));
+	} else if (is(line, "sleep")) { /* as long as a processor can */
+		poll(number(line), NULL);
+		for (;;)
+			suspend();
 	} else if (is(line, "spin")) {
 		for (;;)
 			;
