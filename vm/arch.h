@@ -196,6 +196,22 @@ void arch_vcpu_interrupted(struct vcpu *vcpu);
 void arch_vcpu_end(struct vcpu *vcpu);
 
 /*
+ * ---- State ----
+ *
+ * All vCPUs stand between two instructions (vm_pause(), or none has run yet), devices are quiesced. A vCPU's
+ * state is all that KVM has of it; the VM's what is nobody's own: KVM's interrupt controllers, its clocks.
+ * It is saved and loaded behind that of all vCPUs, which are in order of their id. Devices of ours, an
+ * IOAPIC among them, are on the machine's list.
+ *
+ * The other side's word is not trusted: load refuses with -EINVAL what is no such state, with -ENOTSUP and a
+ * line that names it what this host can't give. It may have applied a part by then: the VM must not run.
+ */
+int arch_vcpu_save(struct vcpu *vcpu, struct buf *out, struct err *err);
+int arch_vcpu_restore(struct vcpu *vcpu, struct reader *in, struct err *err);
+int arch_save(struct vm *vm, struct buf *out, struct err *err);
+int arch_restore(struct vm *vm, struct reader *in, struct err *err);
+
+/*
  * An exit that vm/vcpu.c does not take, on the vCPU's thread. False: nobody knows it; the VM ends.
  */
 bool arch_vcpu_exit(struct vcpu *vcpu);
