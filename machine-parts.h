@@ -37,6 +37,8 @@ struct machine {
 	unsigned int n_virtio;
 	char names[MACHINE_DISKS][24], net_names[MACHINE_NETS][24];
 	char share_names[MACHINE_SHARES][24];
+	unsigned int n_debug_exits;
+	char debug_exit_names[MACHINE_DEBUG_EXITS][24]; /* more than a port knows by itself */
 	char *cmdline; /* with words for devices; NULL: as it was given */
 	struct reports reports;
 	struct report_console report_consoles[TTY_PORTS];

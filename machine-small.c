@@ -26,7 +26,10 @@ static void ended(void *opaque, int status)
 
 static int add_debug_exit(struct machine *m, struct debug_exit_config config, struct err *err)
 {
-	config.name = "debug-exit";
+	unsigned int n = m->n_debug_exits++;
+
+	snprintf(m->debug_exit_names[n], sizeof(m->debug_exit_names[n]), "debug-exit.%u", n);
+	config.name = m->debug_exit_names[n];
 	config.ended = ended;
 	config.opaque = m;
 	return machine_add_device(m, "debug_exit", config.name, &config, err);

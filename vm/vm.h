@@ -37,6 +37,8 @@ struct vm_option {
 	const char *name, *value;
 };
 
+struct vm;
+
 struct vm_config {
 	const char *dev;     /* NULL: /dev/kvm */
 	const char *irqchip; /* a port's word for its controller; NULL: the best there is */
@@ -51,10 +53,12 @@ struct vm_config {
 	bool hvt; /* no such machine, but what Solo5's hvt has: RAM from 0, one vCPU, hypercalls */
 	const struct vm_option *options; /* for the port: the later of two with one name counts */
 	unsigned int n_options;
+	/* Called by vm_run() when all vCPUs are there and none has run: to restore their state. NULL: none. */
+	int (*prepare)(void *opaque, struct vm *vm, struct err *err);
+	void *prepare_opaque;
 	struct log log;
 };
 
-struct vm;
 struct arch_vm;
 struct arch_vcpu;
 struct kvm_run;

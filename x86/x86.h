@@ -38,6 +38,10 @@ struct arch_vm {
 	bool loaded;
 	bool own_image; /* it asks nothing of the processor's ID */
 
+	/* x86/state.c, between a vCPU and the VM: the guest's TSC to its old host's */
+	bool has_tsc_offset;
+	uint64_t tsc_offset;
+
 	/* x86/halt.c */
 	bool sleeps_unseen; /* a vCPU that halts does, and nothing wakes it */
 	bool has_halt_timer;
