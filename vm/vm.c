@@ -230,6 +230,8 @@ static int run_all(struct vm *vm, struct err *err)
 	unsigned int started = 1;
 	int rc = create_vcpus(vm, err);
 
+	if (!rc && vm->config.prepare)
+		rc = vm->config.prepare(vm->config.prepare_opaque, vm, err);
 	if (rc)
 		return rc;
 	enter_all(vm);

@@ -37,6 +37,8 @@ struct vm_option {
 	const char *name, *value;
 };
 
+struct vm;
+
 struct vm_config {
 	const char *dev;     /* NULL: /dev/kvm */
 	const char *irqchip; /* a port's word for its controller; NULL: the best there is */
@@ -49,12 +51,14 @@ struct vm_config {
 	uint32_t irq_lines;	   /* GSIs that the devices will use: 0 to irq_lines-1 */
 	const cpu_set_t *affinity; /* the host's CPUs that vCPUs run on; NULL: any */
 	bool hvt; /* no such machine, but what Solo5's hvt has: RAM from 0, one vCPU, hypercalls */
+	/* After all vCPUs are made, before any of them runs: restoring them. NULL: nothing. */
+	int (*prepare)(void *opaque, struct vm *vm, struct err *err);
+	void *prepare_opaque;
 	const struct vm_option *options; /* for the port: the later of two with one name counts */
 	unsigned int n_options;
 	struct log log;
 };
 
-struct vm;
 struct arch_vm;
 struct arch_vcpu;
 struct kvm_run;
