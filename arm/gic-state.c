@@ -161,11 +161,17 @@ static int fails(const struct walk *w, const char *name, uint64_t value, int rc)
 		       strerror(-rc));
 }
 
+/*
+ * What reads as it was is left alone: at their reset some read as no write can make them. But for the
+ * revision, whose writing has KVM let us write what it had kept to itself before.
+ */
 static int put_word(const struct walk *w, const struct gic_reg *r, uint64_t attr, uint64_t clear)
 {
-	uint32_t value = reader_le32(w->in), all = UINT32_MAX;
+	uint32_t value = reader_le32(w->in), all = UINT32_MAX, now;
 	int rc = 0;
 
+	if (r->words && !arm_get_attr(w->arch->gic_fd, r->group, attr, &now) && now == value)
+		return 0;
 	if (r->clear)
 		rc = arm_set_attr(w->arch->gic_fd, r->group, clear, &all);
 	if (!rc)
@@ -330,13 +336,14 @@ static int control(const struct walk *w, int fd, uint64_t attr, const char *what
 static int walk_its_reg(const struct walk *w, unsigned int i)
 {
 	const uint32_t group = KVM_DEV_ARM_VGIC_GRP_ITS_REGS;
-	uint64_t value = w->out ? 0 : reader_le64(w->in);
-	int rc = w->out ? arm_get_attr(w->arch->its_fd, group, its_regs[i].offset, &value)
-			: arm_set_attr(w->arch->its_fd, group, its_regs[i].offset, &value);
+	uint64_t value = 0, wanted = w->out ? 0 : reader_le64(w->in);
+	int rc = arm_get_attr(w->arch->its_fd, group, its_regs[i].offset, &value);
 
 	if (w->out)
 		buf_put_le64(w->out, value);
-	return rc ? fails(w, its_regs[i].name, value, rc) : 0;
+	else if (rc || value != wanted)
+		rc = arm_set_attr(w->arch->its_fd, group, its_regs[i].offset, &wanted);
+	return rc ? fails(w, its_regs[i].name, wanted, rc) : 0;
 }
 
 /* The tables are the guest's: it may have put them where none can be. */
