@@ -76,11 +76,11 @@ int main(int argc, char **argv)
 		g.len = 0;
 		end(&g);
 		g.text[g.len] = 0;
-		for (char *rest = g.text, *line; (line = strsep(&rest, "\n"));)
-			printf("# %s\n", line);
 		ok(strstr(g.text, "guest: it is over"), "Linux gets to its end");
 		for (unsigned int i = 0; i < ARRAY_SIZE(complaints); i++)
 			ok(!strstr(g.text, complaints[i]), "not: %s", complaints[i]);
+		for (char *rest = g.text, *line; (line = strsep(&rest, "\n"));)
+			printf("# %s\n", line);
 		ok(g.run.status == 0, "Linux ends as it should: %d %s", g.run.status, g.err.text);
 	}
 	return done_testing();
