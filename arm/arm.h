@@ -30,6 +30,8 @@ struct arm_counter_offset {
 
 enum arm_gic { ARM_GIC_V2, ARM_GIC_V3, ARM_GIC_V3_ITS };
 
+#define ARM_GIC_INTIDS 1024u /* a GIC's interrupts at most, SPIs among them */
+
 /*
  * arm/features.c: what KVM may offer a guest, beside its GIC and timers: what it is called, what
  * for, and what would bring it where it is missing.
@@ -78,6 +80,9 @@ struct arch_vm {
 	enum arm_gic gic;
 	int gic_fd, its_fd; /* KVM devices, or -1 */
 	bool has_v2m;	    /* beside a GICv2 */
+	uint32_t gic_intids;
+	/* A bit for each SPI whose level is up: of a GICv2 KVM does not tell. */
+	_Atomic uint32_t lines_up[ARM_GIC_INTIDS / 32];
 	struct irq_chip chip;
 
 	bool loaded;
@@ -96,6 +101,14 @@ int arm_gic_create(struct vm *vm, struct err *err);
 int arm_gic_ready(struct vm *vm, struct err *err);
 bool arm_gic_offered(int vm_fd, uint32_t type); /* KVM_DEV_TYPE_ARM_VGIC_* */
 void arm_gic_destroy(struct arch_vm *arch);
+void arm_gic_set_line(struct arch_vm *arch, uint32_t spi, unsigned int level);
+
+/*
+ * arm/gic-state.c: all that KVM has of its GIC and ITS, whose tables go to guest RAM where the guest
+ * wants them. All vCPUs exist and stand. As in vm/arch.h, "State".
+ */
+int arm_gic_save(struct vm *vm, struct buf *out, struct err *err);
+int arm_gic_restore(struct vm *vm, struct reader *in, struct err *err);
 
 /* arm/v2m.c: the frame by which a GICv2 takes messages; its SPIs are the chip's. */
 int arm_v2m_claim(struct vm *vm, struct err *err);
@@ -106,6 +119,7 @@ void arm_v2m_send(struct irq_chip *chip, const struct msi *msi);
  * or is NULL), and a register of 64 bits by its id in KVM_GET_ONE_REG. 0 or -errno.
  */
 int arm_set_attr(int fd, uint32_t group, uint64_t attr, void *value);
+int arm_get_attr(int fd, uint32_t group, uint64_t attr, void *value);
 bool arm_has_attr(int fd, uint32_t group, uint64_t attr);
 int arm_get_reg(int vcpu_fd, uint64_t id, uint64_t *value);
 int arm_set_reg(int vcpu_fd, uint64_t id, uint64_t value);

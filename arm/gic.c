@@ -18,28 +18,43 @@
 
 /* ---- The chip that devices see: SPIs by KVM_IRQ_LINE and irqfd ---- */
 
-static void set_line(struct irq_chip *chip, const struct irq_line *line, unsigned int level)
+static void set_input(const struct arch_vm *arch, uint32_t spi, unsigned int level)
 {
-	struct arch_vm *arch = container_of(chip, struct arch_vm, chip);
 	struct kvm_irq_level irq = {
-		.irq = KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (line->gsi + INTID_SPI),
+		.irq = KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (spi + INTID_SPI),
 		.level = level,
 	};
 
 	ioctl(arch->vm_fd, KVM_IRQ_LINE, &irq);
 }
 
+void arm_gic_set_line(struct arch_vm *arch, uint32_t spi, unsigned int level)
+{
+	_Atomic uint32_t *word = &arch->lines_up[spi / 32];
+
+	if (level)
+		atomic_fetch_or(word, 1u << spi % 32);
+	else
+		atomic_fetch_and(word, ~(1u << spi % 32));
+	set_input(arch, spi, level);
+}
+
 /* The vGIC keeps an edge pending while the guest has it disabled. */
 static void gic_raise(struct irq_chip *chip, const struct irq_line *line)
 {
-	set_line(chip, line, 1);
-	if (line->trigger == IRQ_EDGE)
-		set_line(chip, line, 0);
+	struct arch_vm *arch = container_of(chip, struct arch_vm, chip);
+
+	if (line->trigger == IRQ_LEVEL) {
+		arm_gic_set_line(arch, line->gsi, 1);
+		return;
+	}
+	set_input(arch, line->gsi, 1);
+	set_input(arch, line->gsi, 0);
 }
 
 static void gic_lower(struct irq_chip *chip, const struct irq_line *line)
 {
-	set_line(chip, line, 0);
+	arm_gic_set_line(container_of(chip, struct arch_vm, chip), line->gsi, 0);
 }
 
 /* KVM routes GSI n to SPI n from the vGIC's initialisation on, and refuses an irqfd before. */
@@ -216,6 +231,7 @@ int arm_gic_create(struct vm *vm, struct err *err)
 	if (rc)
 		return err_set(err, -rc, "KVM refuses a GIC of %u interrupts: %s", intids,
 			       strerror(-rc));
+	arch->gic_intids = intids;
 	if (arch->gic == ARM_GIC_V3_ITS)
 		rc = create_its(vm, err);
 	log_at(&vm->config.log, LOG_INFO, "GICv%d%s with %u SPIs", arch->gic == ARM_GIC_V2 ? 2 : 3,

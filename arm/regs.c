@@ -12,6 +12,13 @@ int arm_set_attr(int fd, uint32_t group, uint64_t attr, void *value)
 	return ioctl(fd, KVM_SET_DEVICE_ATTR, &arg) ? -errno : 0;
 }
 
+int arm_get_attr(int fd, uint32_t group, uint64_t attr, void *value)
+{
+	struct kvm_device_attr arg = { .group = group, .attr = attr, .addr = (uintptr_t)value };
+
+	return ioctl(fd, KVM_GET_DEVICE_ATTR, &arg) ? -errno : 0;
+}
+
 bool arm_has_attr(int fd, uint32_t group, uint64_t attr)
 {
 	struct kvm_device_attr arg = { .group = group, .attr = attr };

@@ -201,7 +201,8 @@ void arch_vcpu_end(struct vcpu *vcpu);
  * All vCPUs stand between two instructions (vm_pause(), or none has run yet), devices are quiesced. A vCPU's
  * state is all that KVM has of it; the VM's what is nobody's own: KVM's interrupt controllers, its clocks.
  * It is saved and loaded behind that of all vCPUs, which are in order of their id. Devices of ours, an
- * IOAPIC among them, are on the machine's list.
+ * IOAPIC among them, are on the machine's list. arch_save() may write to RAM (an ITS's tables), and
+ * arch_restore() reads it: RAM is saved behind the one and is there before the other.
  *
  * The other side's word is not trusted: load refuses with -EINVAL what is no such state, with -ENOTSUP and a
  * line that names it what this host can't give. It may have applied a part by then: the VM must not run.

@@ -51,11 +51,11 @@ struct vm_config {
 	uint32_t irq_lines;	   /* GSIs that the devices will use: 0 to irq_lines-1 */
 	const cpu_set_t *affinity; /* the host's CPUs that vCPUs run on; NULL: any */
 	bool hvt; /* no such machine, but what Solo5's hvt has: RAM from 0, one vCPU, hypercalls */
-	const struct vm_option *options; /* for the port: the later of two with one name counts */
-	unsigned int n_options;
-	/* Called by vm_run() when all vCPUs are there and none has run: to restore their state. NULL: none. */
+	/* After all vCPUs are made, before any of them runs: restoring them. NULL: nothing. */
 	int (*prepare)(void *opaque, struct vm *vm, struct err *err);
 	void *prepare_opaque;
+	const struct vm_option *options; /* for the port: the later of two with one name counts */
+	unsigned int n_options;
 	struct log log;
 };
 

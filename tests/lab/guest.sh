@@ -71,6 +71,28 @@ disk()
 	say "vda $(sha256sum </dev/vda | cut -d' ' -f1)"
 }
 
+# For who saves and restores it: ten times a MiB to vda, and back, while another process computes; and a clock
+# that does not go back.
+hops()
+{
+	sha256sum </dev/zero &
+	before=0
+	for hop in 1 2 3 4 5 6 7 8 9 10; do
+		say "hop $hop"
+		head -c 1048576 /dev/urandom >/tmp/mib
+		dd if=/tmp/mib of=/dev/vda bs=64k conv=fsync 2>/dev/null || say "vda is not written"
+		echo 3 >/proc/sys/vm/drop_caches
+		dd if=/dev/vda bs=64k count=16 2>/dev/null | cmp - /tmp/mib || say "vda holds something else"
+		now=$(sed 's/\.\(..\) .*/\1/' /proc/uptime)
+		[ "$now" -ge "$before" ] && [ "$now" -lt $((before + 3000)) ] || say "the clock leaps"
+		before=$now
+	done
+	kill $!
+	dmesg | grep -iE 'rcu.*stall|lockup|lost interrupt|WARNING|BUG|timeout' && say "the kernel complains"
+	say "interrupts: $(grep -c 'ITS-' /proc/interrupts) by an ITS, $(awk '/virtio/ { n += $2 + $3 } END { print n }' /proc/interrupts) of virtio"
+	say "it is over"
+}
+
 # 64 MiB from vda, and to it: in hundredths of a second.
 disk_speed()
 {
