@@ -109,7 +109,7 @@ obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o 
 
 obj-y += $(if $(CONFIG_HVT),hvt/hvt.o hvt/attach.o hvt/io.o hvt/wait.o,hvt/none.o)
 
-obj-x86 += state/stream.o state/state.o
+obj-y += state/stream.o state/state.o state/snapshot.o machine-state.o
 
 obj-y += machine.o machine-hvt.o machine-devices.o machine-down.o machine-exec.o machine-small.o
 

@@ -8,6 +8,7 @@
 
 #include "machine.h"
 #include "term/log-tail.h"
+#include "state/snapshot.h"
 #include "term/tty.h"
 #include "vm/device.h"
 
@@ -98,6 +99,11 @@ void machine_init_descent(struct machine *m);
 /* From now on, or already; any thread. Until it is over. */
 void machine_watch_descent(struct machine *m);
 void machine_end_descent(struct machine *m);
+
+/* ---- machine-state.c ---- */
+
+/* Memory and state will be config->snapshot's. */
+int machine_prepare_restore(struct machine *m, struct vm_config *config, struct err *err);
 
 /* ---- machine-exec.c: the command in the guest, if there is one ---- */
 

@@ -263,7 +263,9 @@ static int create_vm(struct machine *m, struct err *err)
 			       n_virtio, arch_map.virtio_slots);
 	config.cmdline_devices = machine_discovery(c) == DISCOVERY_CMDLINE;
 	count_lines(&config, n_virtio);
-	rc = vm_create(&config, &m->vm, err);
+	rc = c->snapshot ? machine_prepare_restore(m, &config, err) : 0;
+	if (!rc)
+		rc = vm_create(&config, &m->vm, err);
 	if (!rc && c->triple_fault_ok)
 		verdict_mean(&m->vm->verdict, VERDICT_TRIPLE_FAULT);
 	if (!rc && c->reset_ok)
@@ -289,11 +291,17 @@ static const part parts[] = {
 	NULL,
 };
 
+/* Image and tables are in the memory that was saved. */
+static const part restored_parts[] = {
+	add_tty, machine_add_devices, machine_add_exec, machine_add_small, start_timeouts, NULL,
+};
+
 static const part hvt_parts[] = { add_tty, machine_add_hvt, start_timeouts, NULL };
 
 static int build(struct machine *m, struct err *err)
 {
 	int rc = create_vm(m, err);
+	const part *p;
 
 	if (rc)
 		return rc;
@@ -309,7 +317,8 @@ static int build(struct machine *m, struct err *err)
 		.log = &m->vm->config.log,
 		.driven = &m->driven,
 	};
-	for (const part *p = m->config->hvt ? hvt_parts : parts; !rc && *p; p++)
+	p = m->config->snapshot ? restored_parts : m->config->hvt ? hvt_parts : parts;
+	for (; !rc && *p; p++)
 		rc = (*p)(m, err);
 	return rc;
 }

@@ -74,11 +74,14 @@ struct machine_debug_exit {
 };
 
 struct machine;
+struct snapshot;
 
 struct machine_config {
 	struct vm_config vm; /* irq_lines is filled in by machine_create() */
 	struct arch_image image;
 	const char *payload; /* a built-in guest, instead of image.kernel */
+	/* Instead of an image: a machine that was saved, whose configuration was the same. Till machine_run(). */
+	const struct snapshot *snapshot;
 	enum discovery discovery;
 	/* Where it may write its exit status, in place of where such images do; see machine-small.c. */
 	bool debug_exits_given;
@@ -193,6 +196,12 @@ void machine_show_log(struct machine *m);
 /* Below the devices, for tests and control. */
 struct vm *machine_vm(struct machine *m);
 struct device_list *machine_devices(struct machine *m);
+
+/*
+ * As it stands into the folder `dir` (state/snapshot.h), and on it goes. Any thread but a vCPU's and the
+ * loop's; one such call at a time.
+ */
+int machine_snapshot(struct machine *m, const char *dir, struct err *err);
 
 /* Writes out what the console still holds, then frees all. */
 void machine_destroy(struct machine *m);

@@ -3,7 +3,9 @@
  * A machine's whole state: saved at any moment of a guest's life, restored into another machine, where the
  * guest goes on; two saves around a restore are equal; and what is no such state is refused.
  */
+#include <errno.h>
 #include <linux/kvm.h>
+#include <sys/stat.h>
 
 #include "machine-parts.h"
 #include "state/state.h"
@@ -208,6 +210,131 @@ static void go_on(const struct kind *kind, int lines)
 	free(s);
 }
 
+#define CLONES 10
+
+/* A machine like the one of the snapshot, but for what `change` does; NULL: nothing. */
+static int refused(const struct snapshot *snapshot, void (*change)(struct machine_config *c))
+{
+	struct err err = { "" };
+	struct run r;
+	int rc;
+
+	configure(&r, &kinds[0]);
+	r.config.snapshot = snapshot;
+	change(&r.config);
+	rc = machine_create(&r.config, &r.m, &err);
+	if (!rc) {
+		rc = machine_run(r.m, &err);
+		machine_destroy(r.m);
+	}
+	close(r.output[0]);
+	close(r.output[1]);
+	ok(rc == -EINVAL && err.text[0], "refused: %s", err.text);
+	return rc;
+}
+
+static void more_memory(struct machine_config *c)
+{
+	c->vm.mem *= 2;
+}
+
+static void more_cpus(struct machine_config *c)
+{
+	c->vm.cpus = 2;
+}
+
+static void other_device(struct machine_config *c)
+{
+	c->rng = false;
+	c->balloon = true;
+}
+
+static void more_devices(struct machine_config *c)
+{
+	c->balloon = true;
+}
+
+static void other_irqchip(struct machine_config *c)
+{
+	c->vm.irqchip = "full";
+}
+
+static void clones(const struct snapshot *snapshot)
+{
+	struct run r[CLONES];
+	pthread_t t[CLONES];
+	unsigned int fine = 0;
+
+	for (unsigned int i = 0; i < CLONES; i++) {
+		configure(&r[i], &kinds[0]);
+		r[i].config.snapshot = snapshot;
+		if (create(&r[i]))
+			pthread_create(&t[i], NULL, run_main, &r[i]);
+	}
+	for (unsigned int i = 0; i < CLONES; i++) {
+		pthread_join(t[i], NULL);
+		fine += r[i].status == 0;
+		machine_destroy(r[i].m);
+		output_is(&r[i], rest(3));
+	}
+	ok(fine == CLONES, "%u of %u clones at once went on to their end", fine, CLONES);
+}
+
+/* Taken of a guest that goes on meanwhile. */
+static bool take(const char *dir)
+{
+	struct err err = { "" };
+	struct run r;
+	pthread_t t;
+	int rc, again;
+
+	configure(&r, &kinds[0]);
+	if (!create(&r))
+		return false;
+	pthread_create(&t, NULL, run_main, &r);
+	wait_lines(&r, 1);
+	rc = machine_snapshot(r.m, dir, &err);
+	ok(!rc, "a snapshot is taken: %s", err.text);
+	again = machine_snapshot(r.m, dir, &err);
+	ok(again == -EEXIST, "and no other in its place: %s", err.text);
+	pthread_join(t, NULL);
+	ok(r.status == 0, "the guest went on: %d", r.status);
+	machine_destroy(r.m);
+	output_is(&r, rest(3));
+	return !rc;
+}
+
+static void snapshots(void)
+{
+	char dir[] = "/tmp/kindling-state-XXXXXX", path[64], command[64];
+	struct snapshot *s = calloc(1, sizeof(*s));
+	struct err err = { "" };
+	struct stat st;
+
+	if (!mkdtemp(dir))
+		abort();
+	rmdir(dir);
+	ok(snapshot_open(s, dir, &err) == -ENOENT, "no snapshot: %s", err.text);
+	if (take(dir) && !snapshot_open(s, dir, &err)) {
+		snprintf(path, sizeof(path), "%s/memory", dir);
+		if (stat(path, &st))
+			abort();
+		ok(st.st_size == 64 * (off_t)MIB && st.st_blocks < 2048,
+		   "64 MiB take %lld blocks of 512 bytes", (long long)st.st_blocks);
+		clones(s);
+		clones(s);
+		refused(s, more_memory);
+		refused(s, more_cpus);
+		refused(s, other_device);
+		refused(s, more_devices);
+		refused(s, other_irqchip);
+		snapshot_close(s);
+	}
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	ok(!system(command), "it is a folder with files, no more");
+	free(s);
+}
+
 int main(void)
 {
 	const char *build = getenv("KINDLING_BUILD");
@@ -217,5 +344,6 @@ int main(void)
 		for (int lines = 0; lines < 4; lines++)
 			go_on(&kinds[i], lines);
 	}
+	snapshots();
 	return done_testing();
 }
