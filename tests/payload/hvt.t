@@ -94,10 +94,12 @@ refused 'not in ascending order|is the lowest' poked.hvt
 poke $((headers + 2 * segment + 16)) '\0\0\0\0\0\0\0\0'
 refused 'segment 2 is at 0x0|overlaps|ascending' poked.hvt
 poke $((headers + 2 * segment + 23)) '\177'
-refused 'more with -m' poked.hvt
+refused '4 GiB at most' poked.hvt
 poke $((headers + 2 * segment + 22)) '\377\377'
-refused 'wraps|more with -m' poked.hvt
+refused 'wraps|4 GiB at most' poked.hvt
 poke $((headers + 2 * segment + 44)) '\177'
+refused '4 GiB at most' poked.hvt
+poke $((headers + 2 * segment + 43)) '\177'
 refused 'more with -m' poked.hvt
 poke $((headers + 4 * segment)) '\0'
 refused 'it has no Solo5 manifest' poked.hvt
