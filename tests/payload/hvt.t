@@ -84,6 +84,8 @@ if [ "$(uname -m)" = x86_64 ]; then
 		status=$?
 		check "a guest that halts has ended, with $words" test "$status $(grep -c 'halts its processor' err)" = '123 1'
 	done
+	timeout 20 "$lkvm" run "$guests/calls.hvt" -- odd 5 >out 2>err </dev/null
+	is "$? $(grep -c 'reads 1 bytes from port 0x60' err)" '123 1' "one instruction, one wrong"
 	refused 'no --module' "$guests/empty.hvt" --module a.img
 	refused 'no --debug-exit' "$guests/empty.hvt" --debug-exit 0xf4
 	refused 'no --discovery' "$guests/empty.hvt" --discovery acpi
