@@ -28,6 +28,9 @@ int machine_add_hvt(struct machine *m, struct err *err)
 	m->hvt_port = tty_attach(m->tty, &client);
 	if (m->hvt_port < 0)
 		return err_set(err, -m->hvt_port, "no room for a console");
+	if (m->config->image.share)
+		log_at(&m->vm->config.log, LOG_WARNING,
+		       "nothing of a Solo5 image is shared: it is copied");
 	return hvt_create(m->vm, m->config->hvt, &console, &m->hvt, err);
 }
 

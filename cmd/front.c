@@ -36,8 +36,7 @@ int option_set_module(struct run_options *o, const char *value, struct err *err)
 
 /* ---- Images that are not Linux's ---- */
 
-/* What only Linux can make something of: it is named, not dropped. */
-static const char *linux_option(const struct run_options *o)
+const char *front_linux_option(const struct run_options *o)
 {
 	const struct exec_plan *p = &o->plan;
 	const struct machine_config *m = &o->machine;
@@ -91,7 +90,7 @@ static int check_words(const struct run_options *o, const struct arch_look *look
 
 static int prepare_other(struct run_options *o, const struct arch_look *look, struct err *err)
 {
-	const char *option = linux_option(o);
+	const char *option = front_linux_option(o);
 	int rc;
 
 	if (option)

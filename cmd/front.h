@@ -18,6 +18,9 @@
  */
 int front_look(struct run_options *o, struct err *err);
 
+/* One of the given options that only Linux can make something of: it is named, not dropped. NULL: none. */
+const char *front_linux_option(const struct run_options *o);
+
 /* One more module: FILE[,ARGS], an option of its own each time. */
 int option_set_module(struct run_options *o, const char *value, struct err *err);
 

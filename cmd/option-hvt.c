@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/front.h"
 #include "cmd/options.h"
 #include "guest/image.h"
 #include "guest/solo5.h"
@@ -57,15 +58,21 @@ static int check_options(const struct run_options *o, struct err *err)
 		{ m->balloon, "--balloon" },
 		{ m->vsock_cid, "--vsock" },
 		{ m->console != CONSOLE_SERIAL, "--console" },
-		{ m->fail_on, "--fail-on" },
+		{ vm_option(&m->vm, "entry"), "--entry: it has one" },
+		{ m->image.n_modules, "--module" },
+		{ m->debug_exits_given, "--debug-exit: it has a status" },
+		{ m->discovery != DISCOVERY_DEFAULT, "--discovery" },
 	};
+	const char *linux_option = front_linux_option(o);
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(none); i++) {
 		if (none[i].given)
 			return err_set(err, EINVAL, "%s is a Solo5 image, which has no %s",
 				       m->image.kernel, none[i].what);
 	}
-	return 0;
+	return linux_option ? err_set(err, EINVAL, "%s is a Solo5 image, which has no %s",
+				      m->image.kernel, linux_option)
+			    : 0;
 }
 
 /* The words, a space between. */

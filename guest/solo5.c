@@ -251,6 +251,7 @@ static int set_pages(unsigned int i, uint64_t align, struct solo5_segment *s, st
 static int check_segment(size_t size, unsigned int i, const Elf64_Phdr *ph, struct solo5_segment *s,
 			 struct err *err)
 {
+	uint64_t end;
 	int rc;
 
 	*s = (struct solo5_segment){
@@ -275,6 +276,11 @@ static int check_segment(size_t size, unsigned int i, const Elf64_Phdr *ph, stru
 	if (MIN(s->first, s->gpa) < HVT_BASE)
 		return err_set(err, EINVAL, "segment %u is at 0x%llx; 0x%llx is the lowest", i,
 			       (unsigned long long)MIN(s->first, s->gpa), HVT_BASE);
+	end = MAX(s->end, s->gpa + s->size);
+	if (end > HVT_MEM_MAX)
+		return err_set(err, EINVAL,
+			       "segment %u ends at 0x%llx; such a guest has 4 GiB at most", i,
+			       (unsigned long long)end);
 	return 0;
 }
 

@@ -111,6 +111,9 @@ static void on_access(struct hvt *h, const char *where, bool calls, uint64_t at,
 	unsigned int shift = arch_map.hvt.shift;
 	uint64_t n = at - arch_map.hvt.base;
 
+	/* The rest of a string instruction, of thousands of accesses. */
+	if (atomic_load(&h->vm->want) == VM_END)
+		return;
 	if (calls && at >= arch_map.hvt.base && !(n & ((1u << shift) - 1)) &&
 	    n >> shift < ARRAY_SIZE(hypercalls) && hypercalls[n >> shift] && is_write && len == 4)
 		hypercalls[n >> shift](h, get_le32(data));

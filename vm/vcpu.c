@@ -89,14 +89,20 @@ static sigset_t kick_set(void)
 	return set;
 }
 
-static void consume_kick(void)
+static void consume(const sigset_t *set)
 {
 	const struct timespec now = { 0 };
+
+	while (sigtimedwait(set, NULL, &now) > 0)
+		;
+}
+
+static void consume_kick_and_tick(void)
+{
 	sigset_t set = kick_set();
 
 	sigaddset(&set, VM_TICK_SIGNAL);
-	while (sigtimedwait(&set, NULL, &now) > 0)
-		;
+	consume(&set);
 }
 
 /*
@@ -108,7 +114,7 @@ static void end_kicks(struct vcpu *vcpu)
 	atomic_store(&vcpu->kickable, false);
 	while (atomic_load(&vcpu->kickers))
 		sched_yield();
-	consume_kick();
+	consume_kick_and_tick();
 }
 
 static void system_event(struct vcpu *vcpu)
@@ -184,7 +190,8 @@ static void complete_io(struct vcpu *vcpu)
 
 /*
  * Waits out a pause, for the kick that ends it: a condition variable could not be signalled from
- * the signal handler that may call vm_end().
+ * the signal handler that may call vm_end(). A tick stays pending, for the KVM_RUN that follows: the port
+ * hears of each.
  */
 static void park(struct vcpu *vcpu)
 {
@@ -192,7 +199,7 @@ static void park(struct vcpu *vcpu)
 	const sigset_t set = kick_set();
 
 	complete_io(vcpu);
-	consume_kick();
+	consume(&set);
 	pthread_mutex_lock(&vm->lock);
 	vm->parked++;
 	pthread_cond_broadcast(&vm->changed);
@@ -209,7 +216,7 @@ static void run_once(struct vcpu *vcpu)
 	if (!ioctl(vcpu->fd, KVM_RUN, 0)) {
 		handle_exit(vcpu);
 	} else if (errno == EINTR || errno == EAGAIN) {
-		consume_kick();
+		consume_kick_and_tick();
 		arch_vcpu_interrupted(vcpu);
 	} else {
 		/* EFAULT: a page that the host may not write, or can't bring. */

@@ -65,6 +65,14 @@ refused '--net:NAME' "$guests/empty.hvt" -n mode=user
 refused 'behind --' "$guests/empty.hvt" -p x
 refused '--initrd' "$guests/empty.hvt" -i a.img
 refused '--rng' "$guests/empty.hvt" --rng
+refused 'no --entry' "$guests/empty.hvt" --entry pvh
+refused 'no --root' "$guests/empty.hvt" --root / -- hello
+refused 'no --env' "$guests/empty.hvt" --env A=b -- hello
+refused 'no --user' "$guests/empty.hvt" --user 1 -- hello
+refused 'no --fail-on' "$guests/empty.hvt" --fail-on oops
+"$lkvm" run "$guests/empty.hvt" --share-image 2>err
+is "$?" 0 "to share its pages is a wish"
+like err "nothing of a Solo5 image is shared" "that is not fulfilled, which is said"
 refused 'are for Solo5 images' --payload exit --block:first=a.img
 refused 'are for Solo5 images' a.img --block:first=a.img
 
@@ -76,6 +84,12 @@ if [ "$(uname -m)" = x86_64 ]; then
 		status=$?
 		check "a guest that halts has ended, with $words" test "$status $(grep -c 'halts its processor' err)" = '123 1'
 	done
+	timeout 20 "$lkvm" run "$guests/calls.hvt" -- odd 5 >out 2>err </dev/null
+	is "$? $(grep -c 'reads 1 bytes from port 0x60' err)" '123 1' "one instruction, one wrong"
+	refused 'no --module' "$guests/empty.hvt" --module a.img
+	refused 'no --debug-exit' "$guests/empty.hvt" --debug-exit 0xf4
+	refused 'no --discovery' "$guests/empty.hvt" --discovery acpi
+	refused 'no --unpack' "$guests/empty.hvt" --unpack host
 fi
 
 # A byte of the image is another one: at OFFSET, as printf has it.
@@ -94,10 +108,12 @@ refused 'not in ascending order|is the lowest' poked.hvt
 poke $((headers + 2 * segment + 16)) '\0\0\0\0\0\0\0\0'
 refused 'segment 2 is at 0x0|overlaps|ascending' poked.hvt
 poke $((headers + 2 * segment + 23)) '\177'
-refused 'more with -m' poked.hvt
+refused '4 GiB at most' poked.hvt
 poke $((headers + 2 * segment + 22)) '\377\377'
-refused 'wraps|more with -m' poked.hvt
+refused 'wraps|4 GiB at most' poked.hvt
 poke $((headers + 2 * segment + 44)) '\177'
+refused '4 GiB at most' poked.hvt
+poke $((headers + 2 * segment + 43)) '\177'
 refused 'more with -m' poked.hvt
 poke $((headers + 4 * segment)) '\0'
 refused 'it has no Solo5 manifest' poked.hvt

@@ -201,6 +201,9 @@ static void segments(void)
 	REFUSED(f->ph[1].p_memsz = 63, "larger in the file", "larger than in memory");
 	REFUSED(f->ph[2].p_memsz = UINT64_MAX, "wraps", "a size that wraps");
 	REFUSED(f->ph[2].p_vaddr = UINT64_MAX - 63, "wraps", "an address that wraps");
+	REFUSED((f->ph[2].p_filesz = 0, f->ph[2].p_vaddr = UINT64_MAX - 100000), "4 GiB",
+		"zeros up to the last byte there is");
+	REFUSED(f->ph[2].p_memsz = HVT_MEM_MAX, "4 GiB", "more than any such guest has");
 	REFUSED(f->ph[0].p_vaddr -= 1, "the lowest", "below what is the guest's");
 	REFUSED(f->ph[0].p_vaddr = 0, "the lowest", "at 0");
 	REFUSED(f->ph[0].p_align = 0x1000000, "the lowest", "aligned down to below");

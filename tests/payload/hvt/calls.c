@@ -116,6 +116,8 @@ static void odd_access(uint64_t how)
 		__asm__ volatile("outw %w0, %w1" : : "a"(0), "d"(0x502));
 	else if (how == 3)
 		__asm__ volatile("inl %w1, %0" : "=a"(v) : "d"(0x502));
+	else if (how == 5)
+		__asm__ volatile("rep insb" : : "D"(pattern), "c"(4096), "d"(0x60) : "memory");
 	else
 		__asm__ volatile("rep outsl" : : "S"(_data), "c"(4), "d"(0x508) : "memory");
 #else
