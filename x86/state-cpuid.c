@@ -63,10 +63,11 @@ static const struct {
 	{ 0x80000001, EDX, 26, "1 GiB pages" },
 };
 
-struct table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[ENTRIES_MOST];
-};
+static struct kvm_cpuid2 *table_alloc(void)
+{
+	return calloc(1,
+		      sizeof(struct kvm_cpuid2) + ENTRIES_MOST * sizeof(struct kvm_cpuid_entry2));
+}
 
 static uint32_t reg_of(const struct kvm_cpuid_entry2 *e, int reg)
 {
@@ -75,9 +76,9 @@ static uint32_t reg_of(const struct kvm_cpuid_entry2 *e, int reg)
 	return regs[reg];
 }
 
-static uint32_t word_of(const struct table *t, const struct feature_word *w)
+static uint32_t word_of(const struct kvm_cpuid2 *t, const struct feature_word *w)
 {
-	for (uint32_t i = 0; i < t->head.nent; i++) {
+	for (uint32_t i = 0; i < t->nent; i++) {
 		if (t->entries[i].function == w->leaf && t->entries[i].index == w->index)
 			return reg_of(&t->entries[i], w->reg);
 	}
@@ -101,10 +102,10 @@ static int refuse(const struct feature_word *w, int bit, struct err *err)
 		bit, "ABCD"[w->reg], w -> leaf, w -> index);
 }
 
-static int read_table(int fd, unsigned long request, struct table *t, struct err *err)
+static int read_table(int fd, unsigned long request, struct kvm_cpuid2 *t, struct err *err)
 {
-	t->head.nent = ENTRIES_MOST;
-	return ioctl(fd, request, &t->head)
+	t->nent = ENTRIES_MOST;
+	return ioctl(fd, request, t)
 		       ? err_set(err, errno, "%s: %s",
 				 request == KVM_GET_CPUID2 ? "KVM_GET_CPUID2"
 							   : "KVM_GET_SUPPORTED_CPUID",
@@ -113,37 +114,37 @@ static int read_table(int fd, unsigned long request, struct table *t, struct err
 }
 
 /* What this host has is what KVM says, and what it gave this vCPU when it was made: some KVMs add to that. */
-static int check(struct vcpu *vcpu, const struct table *guest, struct err *err)
+static int check(struct vcpu *vcpu, const struct kvm_cpuid2 *guest, struct err *err)
 {
-	struct table *host = calloc(2, sizeof(*host));
-	int rc;
+	struct kvm_cpuid2 *host = table_alloc(), *here = table_alloc();
+	int rc = host && here ? 0 : err_set(err, ENOMEM, "no memory for CPUID");
 
-	if (!host)
-		return err_set(err, ENOMEM, "no memory for CPUID");
-	rc = read_table(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, &host[0], err);
 	if (!rc)
-		rc = read_table(vcpu->fd, KVM_GET_CPUID2, &host[1], err);
+		rc = read_table(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, host, err);
+	if (!rc)
+		rc = read_table(vcpu->fd, KVM_GET_CPUID2, here, err);
 	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(words); i++) {
 		const struct feature_word *w = &words[i];
-		uint32_t has = word_of(&host[0], w) | word_of(&host[1], w) | w->ours;
+		uint32_t has = word_of(host, w) | word_of(here, w) | w->ours;
 
 		if (word_of(guest, w) & ~has)
 			rc = refuse(w, __builtin_ctz(word_of(guest, w) & ~has), err);
 	}
 	free(host);
+	free(here);
 	return rc;
 }
 
 int x86_cpuid_save(struct vcpu *vcpu, struct buf *out, struct err *err)
 {
-	struct table *t = calloc(1, sizeof(*t));
+	struct kvm_cpuid2 *t = table_alloc();
 	int rc;
 
 	if (!t)
 		return err_set(err, ENOMEM, "no memory for CPUID");
 	rc = read_table(vcpu->fd, KVM_GET_CPUID2, t, err);
 	if (!rc)
-		x86_put_part(out, t->entries, t->head.nent * sizeof(t->entries[0]));
+		x86_put_part(out, t->entries, t->nent * sizeof(t->entries[0]));
 	free(t);
 	return rc;
 }
@@ -151,19 +152,20 @@ int x86_cpuid_save(struct vcpu *vcpu, struct buf *out, struct err *err)
 int x86_cpuid_restore(struct vcpu *vcpu, struct reader *in, struct err *err)
 {
 	size_t size;
-	const void *part = x86_next_part(in, 0, sizeof(((struct table *)0)->entries), &size);
-	struct table *t;
+	const void *part = x86_next_part(in, 0, ENTRIES_MOST * sizeof(struct kvm_cpuid_entry2),
+					 &size);
+	struct kvm_cpuid2 *t;
 	int rc;
 
 	if (!part || size % sizeof(t->entries[0]))
 		return err_set(err, EINVAL, "CPUID: damaged");
-	t = calloc(1, sizeof(*t));
+	t = table_alloc();
 	if (!t)
 		return err_set(err, ENOMEM, "no memory for CPUID");
 	memcpy(t->entries, part, size);
-	t->head.nent = (uint32_t)(size / sizeof(t->entries[0]));
+	t->nent = (uint32_t)(size / sizeof(t->entries[0]));
 	rc = check(vcpu, t, err);
-	if (!rc && ioctl(vcpu->fd, KVM_SET_CPUID2, &t->head))
+	if (!rc && ioctl(vcpu->fd, KVM_SET_CPUID2, t))
 		rc = err_set(err, errno == EINVAL ? ENOTSUP : errno,
 			     "KVM_SET_CPUID2 of vCPU %u: %s", vcpu->id, strerror(errno));
 	free(t);

@@ -12,11 +12,6 @@
 #define MSRS_MOST 4096u /* KVM of 2026 lists some 400 */
 #define MSR_TSC_DEADLINE 0x6e0
 
-struct msrs {
-	struct kvm_msrs head;
-	struct kvm_msr_entry entries[];
-};
-
 /* It says how many there are when it is asked with no room for them. */
 static int list(int kvm_fd, struct kvm_msr_list **out, struct err *err)
 {
@@ -35,9 +30,9 @@ static int list(int kvm_fd, struct kvm_msr_list **out, struct err *err)
 		       : 0;
 }
 
-static struct msrs *msrs_alloc(uint32_t n)
+static struct kvm_msrs *msrs_alloc(uint32_t n)
 {
-	return calloc(1, sizeof(struct msrs) + n * sizeof(struct kvm_msr_entry));
+	return calloc(1, sizeof(struct kvm_msrs) + n * sizeof(struct kvm_msr_entry));
 }
 
 /*
@@ -49,7 +44,7 @@ static int each(int vcpu_fd, unsigned long request, struct kvm_msr_entry *entrie
 		int (*refused)(int vcpu_fd, const struct kvm_msr_entry *e, struct err *err),
 		struct err *err)
 {
-	struct msrs *m = msrs_alloc(n);
+	struct kvm_msrs *m = msrs_alloc(n);
 	uint32_t done = 0, kept = 0;
 	int rc = 0;
 
@@ -59,8 +54,8 @@ static int each(int vcpu_fd, unsigned long request, struct kvm_msr_entry *entrie
 		int taken;
 
 		memcpy(m->entries, entries + done, (n - done) * sizeof(*entries));
-		m->head.nmsrs = n - done;
-		taken = ioctl(vcpu_fd, request, &m->head);
+		m->nmsrs = n - done;
+		taken = ioctl(vcpu_fd, request, m);
 		if (taken < 0) {
 			rc = err_set(err, errno, "MSRs: %s", strerror(errno));
 			break;
@@ -85,14 +80,15 @@ static int leave_out(int vcpu_fd, const struct kvm_msr_entry *e, struct err *err
 
 static int read_one(int vcpu_fd, uint32_t index, uint64_t *value)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry;
-	} one = { .head.nmsrs = 1, .entry.index = index };
+	union {
+		struct kvm_msrs msrs;
+		uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	} one = { .msrs.nmsrs = 1 };
 
-	if (ioctl(vcpu_fd, KVM_GET_MSRS, &one.head) != 1)
+	one.msrs.entries[0].index = index;
+	if (ioctl(vcpu_fd, KVM_GET_MSRS, &one.msrs) != 1)
 		return -ENOENT;
-	*value = one.entry.data;
+	*value = one.msrs.entries[0].data;
 	return 0;
 }
 
