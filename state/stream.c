@@ -124,8 +124,11 @@ int saved_open(struct saved *s, const void *data, size_t size, struct err *err)
 		rc = read_section(&in, &next, err);
 		if (rc)
 			return rc;
-		if (!strcmp(next.name, "end"))
+		if (!strcmp(next.name, "end")) {
+			if (next.instance || next.body.left)
+				rc = err_set(err, EINVAL, "the saved state is damaged: its end");
 			break;
+		}
 		if (saved_find(s, next.name, next.instance))
 			return err_set(err, EINVAL, "the saved state has two sections %s.%u",
 				       next.name, next.instance);

@@ -77,7 +77,9 @@ void arch_vcpu_end(struct vcpu *vcpu)
 {
 	struct arch_vm *arch = vcpu->vm->arch;
 
-	if (arch->has_halt_timer)
-		timer_delete(arch->halt_timer);
+	/* (Where there is none there may be other vCPUs, which look.) */
+	if (!arch->has_halt_timer)
+		return;
+	timer_delete(arch->halt_timer);
 	arch->has_halt_timer = false;
 }

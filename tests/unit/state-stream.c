@@ -96,6 +96,10 @@ int main(void)
 	refused(s, &other, "two sections vcpu.0");
 	other.len = 0;
 	saved_begin(&other);
+	add(&other, "end", 0, "more");
+	refused(s, &other, "its end");
+	other.len = 0;
+	saved_begin(&other);
 	for (uint32_t i = 0; i <= SAVED_SECTIONS; i++)
 		add(&other, "vcpu", i, "");
 	saved_end(&other);
