@@ -15,6 +15,7 @@ static const char *const complaints[] = {
 };
 
 static char **words;
+static cpu_set_t one_cpu;
 static const char *initrds[2]; /* NULL ends */
 
 static void for_linux(struct machine_config *config)
@@ -25,6 +26,8 @@ static void for_linux(struct machine_config *config)
 	config->image.initrds = initrds;
 	config->image.cmdline = words[7];
 	config->virtio_pci = !strcmp(words[2], "pci");
+	if (config->vm.cpus == 1) /* 32-bit, perhaps: then QEMU loses SPSRs where CPUs change */
+		config->vm.affinity = &one_cpu;
 	config->n_disks = 1;
 	config->disks[0].path = words[6];
 }
@@ -54,6 +57,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc != 8)
 		return 2;
+	CPU_SET(0, &one_cpu);
 	words = argv;
 	initrds[0] = argv[5];
 	g.irqchip = argv[1];
