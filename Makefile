@@ -77,7 +77,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 
 obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o util/clock.o
 
-obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
+obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o host/rundir.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
 obj-$(CONFIG_VIRTIO_9P) += host/tree.o host/tree-node.o host/tree-make.o host/tree-state.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
