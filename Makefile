@@ -116,7 +116,7 @@ obj-y += platform/debug-exit.o cmd/option-small.o
 obj-x86 += platform/fw-cfg.o
 
 # Why a guest ended, and who is told how.
-obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
+obj-y += util/json.o util/json-parse.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
 obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/results.o cmd/junit.o
 
 # The streams and the status of a command in the guest.
