@@ -77,7 +77,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 
 obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o util/clock.o
 
-obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o host/rundir.o
+obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
 obj-$(CONFIG_VIRTIO_9P) += host/tree.o host/tree-node.o host/tree-make.o host/tree-state.o
 obj-y += host/net.o host/tap.o host/tap-interface.o host/passt.o
@@ -116,7 +116,7 @@ obj-y += platform/debug-exit.o cmd/option-small.o
 obj-x86 += platform/fw-cfg.o
 
 # Why a guest ended, and who is told how.
-obj-y += util/json.o util/json-parse.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
+obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
 obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/results.o cmd/junit.o
 
 # The streams and the status of a command in the guest.
@@ -125,6 +125,13 @@ obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 obj-y += cmd/run.o cmd/front.o $(if $(CONFIG_INSPECT),cmd/inspect.o,cmd/inspect-none.o) cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o cmd/manual.o cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
 obj-y += cmd/option-hvt.o cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-boot.o cmd/setup.o cmd/sandbox.o guest/cpio.o guest/modules.o guest/modinfo.o
+
+# A VM that has a name can be asked and told things while it runs.
+control-y := control/none.o cmd/control-none.o
+control-$(CONFIG_CONTROL) := control/control.o control/client.o control/commands.o control/run.o control/inspect.o \
+	$(if $(CONFIG_VIRTIO_BALLOON),control/balloon.o,control/balloon-none.o) \
+	cmd/remote.o cmd/control.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
+obj-y += $(control-y)
 
 obj-y += main.o
 
