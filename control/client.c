@@ -21,6 +21,7 @@ struct client {
 	int fd;
 	loop_id source;
 	bool negotiated;
+	bool ended;	   /* it sends no more, and may listen yet */
 	bool gone;	   /* its handler shall destroy it */
 	char *in;	   /* CONTROL_LINE bytes */
 	uint32_t from, to; /* what is in there: from the beginning of a command on */
@@ -85,8 +86,11 @@ static void flush_out(struct client *client)
 	}
 	if (!has_backlog(client))
 		out->len = client->sent = 0;
+	/* (EPOLLERR and EPOLLHUP come anyhow, but not if there were none to wait for.) */
 	loop_set_events(client->control->loop, client->source,
-			has_backlog(client) ? EPOLLOUT : EPOLLIN);
+			has_backlog(client) ? EPOLLOUT
+			: client->ended	    ? EPOLLERR
+					    : EPOLLIN);
 }
 
 /* By its own handler, which this wakes: somebody may be in the middle of something with it. */
@@ -202,7 +206,9 @@ static void take_input(struct client *client)
 
 	if (n > 0)
 		client->to += (uint32_t)n;
-	else if (!n || (errno != EAGAIN && errno != EINTR))
+	else if (!n)
+		client->ended = true;
+	else if (errno != EAGAIN && errno != EINTR)
 		client->gone = true;
 }
 
@@ -210,12 +216,16 @@ static void client_ready(void *opaque, uint32_t events)
 {
 	struct client *client = opaque;
 
-	(void)events;
 	flush_out(client);
-	if (!client->gone && !has_backlog(client) && client->to < CONTROL_LINE)
+	if (!client->gone && !client->ended && !has_backlog(client) && client->to < CONTROL_LINE)
 		take_input(client);
 	if (!client->gone)
 		take_commands(client);
+	/* It has closed: what it had sent before that counts. */
+	if (events & (EPOLLHUP | EPOLLERR) && (client->ended || has_backlog(client)))
+		client->gone = true;
+	if (!client->gone)
+		flush_out(client);
 	if (client->gone)
 		client_destroy(client);
 }

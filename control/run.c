@@ -7,17 +7,29 @@
 #include "control/parts.h"
 #include "util/util.h"
 
+static bool has_begun(struct vm *vm)
+{
+	bool has;
+
+	pthread_mutex_lock(&vm->lock);
+	has = vm->live;
+	pthread_mutex_unlock(&vm->lock);
+	return has;
+}
+
 static int query_status(struct call *call)
 {
 	struct control *c = call->control;
 	bool ending = atomic_load(&c->vm->want) == VM_END;
+	bool begun = has_begun(c->vm);
 	bool panicked = atomic_load(&c->vm->verdict.reasons) >> VERDICT_PANIC & 1;
 	struct json *j = call->reply;
 
 	json_object(j, "return");
-	json_bool(j, "running", !c->stopped && !ending);
+	json_bool(j, "running", begun && !c->stopped && !ending);
 	json_string(j, "status",
 		    ending	 ? "shutdown"
+		    : !begun	 ? "prelaunch"
 		    : c->stopped ? "paused"
 		    : panicked	 ? "guest-panicked"
 				 : "running");
