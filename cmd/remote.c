@@ -205,8 +205,8 @@ static const struct remote_option *find(const struct remote_option *options, con
 			*value = word[2] ? word + 2 + (word[2] == '=') : NULL;
 			return options;
 		}
-		if (!strncmp(word, "--", 2) && len > 2 && !options->name[len - 2] &&
-		    !strncmp(word + 2, options->name, len - 2)) {
+		if (!strncmp(word, "--", 2) && strlen(options->name) == len - 2 &&
+		    !memcmp(word + 2, options->name, len - 2)) {
 			*value = word[len] ? word + len + 1 : NULL;
 			return options;
 		}
