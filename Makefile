@@ -128,6 +128,13 @@ obj-y += cmd/run.o cmd/front.o $(if $(CONFIG_INSPECT),cmd/inspect.o,cmd/inspect-
 obj-y += cmd/option-hvt.o cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-boot.o cmd/setup.o cmd/sandbox.o guest/cpio.o guest/modules.o guest/modinfo.o
 
+# A VM that has a name can be asked and told things while it runs.
+control-y := control/none.o cmd/control-none.o
+control-$(CONFIG_CONTROL) := control/control.o control/client.o control/commands.o control/run.o control/inspect.o \
+	$(if $(CONFIG_VIRTIO_BALLOON),control/balloon.o,control/balloon-none.o) \
+	cmd/remote.o cmd/control.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
+obj-y += $(control-y)
+
 obj-y += main.o
 
 # The library's own file, beside all of these but cmd/ and main.o.

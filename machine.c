@@ -119,12 +119,10 @@ static void list_tasks(struct machine *m)
 {
 	uint64_t before, now = 0;
 
-	if (m->config->vm.not_linux)
-		return;
-	if (!tty_sysrq(m->tty, '9')) /* all that it says goes to the console */
+	if (!machine_sysrq(m, '9')) /* all that it says goes to the console */
 		return;
 	wait_ms(m, SYSRQ_KEY);
-	tty_sysrq(m->tty, 't');
+	machine_sysrq(m, 't');
 	for (unsigned int i = 0; i < SYSRQ_MOST / SYSRQ_KEY; i++) {
 		before = now;
 		wait_ms(m, SYSRQ_KEY);
@@ -500,6 +498,21 @@ bool machine_intact(const struct machine *m)
 size_t machine_input(struct machine *m, const void *data, size_t len)
 {
 	return tty_feed(m->tty, data, len);
+}
+
+bool machine_sysrq(struct machine *m, char key)
+{
+	return !m->config->vm.not_linux && !m->config->hvt && tty_sysrq(m->tty, key);
+}
+
+const struct machine_config *machine_settings(const struct machine *m)
+{
+	return m->config;
+}
+
+struct loop *machine_loop(struct machine *m)
+{
+	return m->loop;
 }
 
 struct vm *machine_vm(struct machine *m)

@@ -193,7 +193,15 @@ const char *machine_release(const struct machine *m); /* the kernel's version; "
 /* The last lines of its consoles, into the log, if the configuration wants it. */
 void machine_show_log(struct machine *m);
 
-/* Below the devices, for tests and control. */
+/*
+ * Linux's SysRq by the console, as a break and then `key`. False: nobody listens there who understands it.
+ * Any thread.
+ */
+bool machine_sysrq(struct machine *m, char key);
+
+/* Below the devices, for tests and control. The loop is that of devices: nothing on it may pause the VM. */
+const struct machine_config *machine_settings(const struct machine *m);
+struct loop *machine_loop(struct machine *m);
 struct vm *machine_vm(struct machine *m);
 struct device_list *machine_devices(struct machine *m);
 

@@ -24,6 +24,13 @@ struct command {
 int cmd_run(int argc, char **argv, const struct command *table);
 int cmd_setup(int argc, char **argv, const struct command *table);
 int cmd_inspect(int argc, char **argv, const struct command *table);
+int cmd_list(int argc, char **argv, const struct command *table);
+int cmd_stat(int argc, char **argv, const struct command *table);
+int cmd_pause(int argc, char **argv, const struct command *table);
+int cmd_resume(int argc, char **argv, const struct command *table);
+int cmd_stop(int argc, char **argv, const struct command *table);
+int cmd_balloon(int argc, char **argv, const struct command *table);
+int cmd_debug(int argc, char **argv, const struct command *table);
 int cmd_doctor(int argc, char **argv, const struct command *table);
 int cmd_version(int argc, char **argv, const struct command *table);
 int cmd_help(int argc, char **argv, const struct command *table);

@@ -185,6 +185,13 @@ static int set_nodefaults(struct run_options *o, const char *value, struct err *
 	return 0;
 }
 
+static int set_name(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->name = value;
+	return 0;
+}
+
 static int set_dev(struct run_options *o, const char *value, struct err *err)
 {
 	(void)err;
@@ -573,6 +580,10 @@ const struct option run_option_table[] = {
 	{ "payload", 0, "NAME", WORKS, set_payload,
 	  "Run a tiny guest that is part of lkvm, instead of a kernel (lkvm help payloads).",
 	  "--payload hello" },
+	{ "name", 0, "NAME", WORKS, set_name,
+	  "The guest's name, by which lkvm list, stat, pause, resume, stop, balloon, debug and clients of QMP reach it "
+	  "while it runs: see CONTROL. Without a name it can't be reached, and costs nothing for that.",
+	  "--payload exit --name web" },
 	{ "dev", 0, "PATH", WORKS, set_dev, "KVM's device node.", "--payload exit --dev /dev/kvm" },
 	{ "verbose", 'v', NULL, WORKS, set_verbose, "Say what is done and why.",
 	  "--payload exit -v" },
@@ -609,7 +620,6 @@ const struct option run_option_table[] = {
 	{ "dump-dtb", 0, "FILE", ARM64, NULL, "Write the device tree that the guest gets to FILE.",
 	  "--payload exit --dump-dtb out.dtb" },
 
-	{ "name", 0, "NAME", LATER, "Name of the guest.", NULL },
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },
 	{ "tty", 0, "N", LATER, "A console on a pty.", NULL },
 	{ "firmware", 'f', "FILE", LATER, "A firmware image.", NULL },

@@ -26,6 +26,7 @@ struct run_options {
 	struct arch_module modules[BOOT_MODULES_MAX]; /* what image.modules points to */
 	char *module_text[BOOT_MODULES_MAX];	      /* what they point into */
 	char *params; /* all -p, a space between; NULL: none. See options_add_params() */
+	const char *name;
 	const char *console_log;
 	const char *result, *junit;
 	bool bisect, fail_on_given;

@@ -14,6 +14,7 @@
 #include "cmd/results.h"
 #include "cmd/signals.h"
 #include "cmd/transport.h"
+#include "control/control.h"
 #include "term/terminal.h"
 #include "util/clock.h"
 #include "util/file.h"
@@ -323,27 +324,30 @@ static unsigned int patience(struct machine *m)
 	return since < PATIENCE ? (unsigned int)(PATIENCE - since) : 0;
 }
 
+struct run {
+	const struct run_options *o;
+	struct results *results;
+	struct control *control; /* NULL: it has no name */
+};
+
 /* Nobody is waited for any more, on stderr neither. Threads that are stuck end with the process. */
-static _Noreturn void leave(const struct run_options *o, struct results *results, const char *why)
+static _Noreturn void leave(const struct run *run, const char *why)
 {
+	struct results *results = run->results;
 	const struct result *what = &results->what;
 	char text[REPORT_LINE + 512];
 	int len = 0;
 
 	results_write(results, RESULTS_LEAVING);
-	if (is_worth_saying(o, what->own_status, results->status))
+	if (is_worth_saying(run->o, what->own_status, results->status))
 		len = snprintf(text, sizeof(text), "lkvm: %s (status %d)\n", what->reason,
 			       results->status);
 	len += snprintf(text + len, sizeof(text) - (size_t)len, "lkvm: %s\n", why);
 	write_within(STDERR_FILENO, text, (size_t)len, 0);
 	terminal_restore();
+	control_leave(run->control);
 	_exit(what->status);
 }
-
-struct run {
-	const struct run_options *o;
-	struct results *results;
-};
 
 /* The run is over, but for a device of the guest's: see machine.h. */
 static void leave_stuck(void *opaque, struct machine *m)
@@ -354,27 +358,26 @@ static void leave_stuck(void *opaque, struct machine *m)
 	signals_end(NULL);
 	machine_flush(m, PATIENCE);
 	results_describe(run->results, m, run->o, status);
-	leave(run->o, run->results,
-	      "a file of a share or a disk has not answered for " STUCK_TEXT
-	      ", and is not waited for");
+	leave(run, "a file of a share or a disk has not answered for " STUCK_TEXT
+		   ", and is not waited for");
 }
 
 /*
  * The status is known, but for an output that can't be written. Results that wait for that would wait for
  * its reader, too: so they are written before, if that takes long, and again.
  */
-static int conclude(struct machine *m, const struct run_options *o, struct results *results,
-		    int status)
+static int conclude(struct machine *m, const struct run *run, int status)
 {
+	const struct run_options *o = run->o;
+	struct results *results = run->results;
 	char why[REPORT_LINE + 128];
 
 	if ((o->result || o->junit || was_ended(m)) && !machine_flush(m, SOON)) {
 		results_describe(results, m, o, status);
 		results_write(results, RESULTS_EARLY);
 		if (was_ended(m) && !machine_flush(m, patience(m)))
-			leave(o, results,
-			      "nobody has read the output for " PATIENCE_TEXT
-			      ": what is left of it is lost");
+			leave(run, "nobody has read the output for " PATIENCE_TEXT
+				   ": what is left of it is lost");
 	}
 	status = machine_finish(m);
 	results_describe(results, m, o, status);
@@ -383,12 +386,13 @@ static int conclude(struct machine *m, const struct run_options *o, struct resul
 		machine_show_log(m);
 	snprintf(why, sizeof(why), "%s", results->what.reason);
 	machine_destroy(m);
+	control_destroy(run->control);
 	report(o, why, results->what.own_status, status);
 	return results->what.status;
 }
 
 /* While signals end it. The exit status, or -errno and a line. */
-static int run_watched(struct machine *m, struct err *err)
+static int run_watched(struct machine *m, const struct run *run, struct err *err)
 {
 	int status;
 
@@ -396,13 +400,21 @@ static int run_watched(struct machine *m, struct err *err)
 	status = machine_run(m, err);
 	/* From here on a signal ends the process at once: output may be waiting for its reader. */
 	signals_end(NULL);
+	control_ended(run->control);
 	terminal_restore();
 	return status;
 }
 
+static int open_control(struct run *run, struct machine *m, struct err *err)
+{
+	struct control_config config = { run->o->name, cmd_version_string, m };
+
+	return run->o->name ? control_create(&config, &run->control, err) : 0;
+}
+
 static int run_machine(struct run_options *o, struct results *results)
 {
-	struct run run = { o, results };
+	struct run run = { o, results, NULL };
 	struct machine *m;
 	struct err err;
 	int status;
@@ -416,6 +428,10 @@ static int run_machine(struct run_options *o, struct results *results)
 	}
 	if (machine_create(&o->machine, &m, &err))
 		return results_fail(results, err.text);
+	if (open_control(&run, m, &err)) {
+		machine_destroy(m);
+		return results_fail(results, err.text);
+	}
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */
 	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
@@ -423,11 +439,13 @@ static int run_machine(struct run_options *o, struct results *results)
 	if (results_watch(results, m))
 		status = err_set(&err, ENOMEM, "no memory for the results of tests");
 	else
-		status = run_watched(m, &err);
+		status = run_watched(m, &run, &err);
 	if (status >= 0)
-		return conclude(m, o, results, status);
+		return conclude(m, &run, status);
 	status = results_fail(results, err.text);
+	control_ended(run.control);
 	machine_destroy(m);
+	control_destroy(run.control);
 	return status;
 }
 

@@ -13,6 +13,8 @@ static void put(struct json *j, const char *text)
 
 static void new_line(struct json *j)
 {
+	if (j->line)
+		return;
 	buf_put_u8(j->out, '\n');
 	for (unsigned int i = 0; i < j->depth; i++)
 		buf_put_u8(j->out, '\t');
@@ -57,7 +59,7 @@ static void put_string(struct json *j, const void *value, size_t len)
 static void begin(struct json *j, const char *name)
 {
 	if (j->more)
-		buf_put_u8(j->out, ',');
+		put(j, j->line ? ", " : ",");
 	if (j->depth)
 		new_line(j);
 	j->more = true;
@@ -136,4 +138,10 @@ void json_null(struct json *j, const char *name)
 {
 	begin(j, name);
 	put(j, "null");
+}
+
+void json_raw(struct json *j, const char *name, const void *value, size_t len)
+{
+	begin(j, name);
+	buf_put(j->out, value, len);
 }

@@ -17,6 +17,7 @@ struct json {
 	struct buf *out; /* borrowed */
 	unsigned int depth;
 	bool more; /* something stands before, here */
+	bool line; /* all on one line */
 };
 
 /* `name` is the member's; NULL in an array, and for the outermost. */
@@ -30,5 +31,6 @@ void json_bytes(struct json *j, const char *name, const void *value, size_t len)
 void json_int(struct json *j, const char *name, int64_t value);
 void json_bool(struct json *j, const char *name, bool value);
 void json_null(struct json *j, const char *name);
+void json_raw(struct json *j, const char *name, const void *value, size_t len); /* JSON already */
 
 #endif

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,6 +63,20 @@ void vcpu_kick(struct vcpu *vcpu)
 		pthread_kill(vcpu->self, VM_KICK_SIGNAL);
 	}
 	atomic_fetch_sub(&vcpu->kickers, 1);
+}
+
+uint64_t vcpu_time(struct vcpu *vcpu)
+{
+	struct timespec used = { 0 };
+	clockid_t clock;
+
+	/* As long as a kicker is here the thread does not go. */
+	atomic_fetch_add(&vcpu->kickers, 1);
+	if (!atomic_load(&vcpu->kickable) || pthread_getcpuclockid(vcpu->self, &clock) ||
+	    clock_gettime(clock, &used))
+		used = (struct timespec){ 0 };
+	atomic_fetch_sub(&vcpu->kickers, 1);
+	return (uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec;
 }
 
 /* Inside KVM_RUN the thread's own mask holds, less the kick and the port's tick. */
@@ -211,11 +226,22 @@ static void park(struct vcpu *vcpu)
 	pthread_mutex_unlock(&vm->lock);
 }
 
+/* This thread alone writes it, so it costs no locked instruction. */
+static void count_exit(struct vcpu *vcpu, uint32_t reason)
+{
+	_Atomic uint64_t *count = &vcpu->exits[MIN(reason, VCPU_EXITS - 1u)];
+
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
 static void run_once(struct vcpu *vcpu)
 {
 	if (!ioctl(vcpu->fd, KVM_RUN, 0)) {
+		count_exit(vcpu, vcpu->run->exit_reason);
 		handle_exit(vcpu);
 	} else if (errno == EINTR || errno == EAGAIN) {
+		count_exit(vcpu, KVM_EXIT_INTR);
 		consume_kick_and_tick();
 		arch_vcpu_interrupted(vcpu);
 	} else {
@@ -236,6 +262,7 @@ void vcpu_loop(struct vcpu *vcpu)
 		vm_end(vm, VERDICT_HOST, 0);
 	}
 	vcpu->self = pthread_self();
+	atomic_store(&vcpu->tid, (int)syscall(SYS_gettid));
 	atomic_store(&vcpu->kickable, true);
 	arch_vcpu_begin(vcpu);
 	for (;;) {

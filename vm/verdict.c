@@ -53,6 +53,8 @@ void verdict_add(struct verdict *v, enum verdict_reason reason, int value)
 		if ((reason == VERDICT_TIMEOUT || reason == VERDICT_ROOT) && before & TOLD)
 			return;
 	} while (!atomic_compare_exchange_weak(&v->reasons, &before, before | BIT(reason)));
+	if (v->told && !(before & BIT(reason)))
+		v->told(v->told_opaque);
 }
 
 void verdict_mean(struct verdict *v, enum verdict_reason reason)

@@ -48,6 +48,9 @@ struct verdict {
 	_Atomic int signal;
 	_Atomic int reboot_announced; /* the guest's kernel said `reboot:` */
 	uint32_t meant;		      /* reasons that this image ends by, as others power off */
+	/* Told of each new reason, wherever that is added; set before the VM runs. NULL: nobody is. */
+	void (*told)(void *opaque);
+	void *told_opaque;
 };
 
 /*

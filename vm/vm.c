@@ -292,31 +292,52 @@ void vm_end(struct vm *vm, enum verdict_reason reason, int value)
 	kick_all(vm);
 }
 
+/* The last of those who wanted it paused. With the lock held. */
+static void end_pause(struct vm *vm)
+{
+	int paused = VM_PAUSE;
+
+	if (!vm->pauses || --vm->pauses)
+		return;
+	if (atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN))
+		kick_all(vm);
+}
+
 int vm_pause(struct vm *vm)
 {
-	int running = VM_RUN, paused = VM_PAUSE;
+	int running = VM_RUN;
 	int rc = 0;
 
-	if (!atomic_compare_exchange_strong(&vm->want, &running, VM_PAUSE))
-		return running == VM_PAUSE ? 0 : -ESRCH;
-	kick_all(vm);
 	pthread_mutex_lock(&vm->lock);
+	if (!vm->pauses++ && atomic_compare_exchange_strong(&vm->want, &running, VM_PAUSE))
+		kick_all(vm);
 	while (vm->parked < vm->live && atomic_load(&vm->want) == VM_PAUSE)
 		pthread_cond_wait(&vm->changed, &vm->lock);
-	if (!vm->live || atomic_load(&vm->want) != VM_PAUSE)
+	if (!vm->live || atomic_load(&vm->want) != VM_PAUSE) {
+		end_pause(vm);
 		rc = -ESRCH;
-	if (rc)
-		atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN);
+	}
 	pthread_mutex_unlock(&vm->lock);
 	return rc;
 }
 
 void vm_resume(struct vm *vm)
 {
-	int paused = VM_PAUSE;
+	pthread_mutex_lock(&vm->lock);
+	end_pause(vm);
+	pthread_mutex_unlock(&vm->lock);
+}
 
-	if (atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN))
-		kick_all(vm);
+int vm_nmi(struct vm *vm, unsigned int id)
+{
+	int rc = vm_pause(vm);
+
+	if (rc)
+		return rc;
+	if (ioctl(vm->vcpus[id].fd, KVM_NMI, 0))
+		rc = errno == ENOTTY || errno == EINVAL ? -ENOTSUP : -errno;
+	vm_resume(vm);
+	return rc;
 }
 
 void vm_dump(struct vm *vm)

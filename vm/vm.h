@@ -60,6 +60,8 @@ struct vm_config {
 	struct log log;
 };
 
+#define VCPU_EXITS 48
+
 struct arch_vm;
 struct arch_vcpu;
 struct kvm_run;
@@ -75,6 +77,8 @@ struct vcpu {
 	pthread_t self; /* the thread that runs the vCPU, once kickable */
 	_Atomic bool kickable;
 	_Atomic unsigned int kickers; /* inside vcpu_kick() */
+	_Atomic int tid;	      /* the kernel's number of that thread; 0: none runs it yet */
+	_Atomic uint64_t exits[VCPU_EXITS]; /* by KVM's reason; the last: all others */
 };
 
 enum vm_want { VM_RUN, VM_PAUSE, VM_END };
@@ -96,6 +100,7 @@ struct vm {
 	pthread_cond_t changed; /* `live` or `parked` */
 	unsigned int live;	/* vCPUs inside their run loop */
 	unsigned int parked;	/* of those: waiting out a pause */
+	unsigned int pauses;	/* so many want it paused */
 
 	_Atomic unsigned int n_vcpus; /* set when `vcpus` is valid */
 	struct vcpu *vcpus;
@@ -117,10 +122,20 @@ void vm_end(struct vm *vm, enum verdict_reason reason, int value);
 
 /*
  * Stops every vCPU between two instructions, all of its I/O completed, so that it may be saved; and
- * lets them go on. Not from a vCPU thread. -ESRCH: it does not run (any more).
+ * lets them go on, when as many have resumed it as had paused it. Not from a vCPU thread. -ESRCH: it does
+ * not run (any more), and is not to be resumed.
  */
 int vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
+
+/* Nanoseconds of CPU time that the vCPU's thread has used; 0: it does not run (any more). Any thread. */
+uint64_t vcpu_time(struct vcpu *vcpu);
+
+/*
+ * A non-maskable interrupt for one vCPU. Not from a vCPU thread. -ESRCH: it does not run (any more); -ENOTSUP:
+ * this KVM has none.
+ */
+int vm_nmi(struct vm *vm, unsigned int id);
 
 /* The registers of every vCPU, stopped for it, into the log. Not from a vCPU thread, nor the loop. */
 void vm_dump(struct vm *vm);

@@ -50,7 +50,9 @@ static void paused_and_ended(void)
 		vm_resume(machine_vm(r.m));
 	}
 	ok(paused == 20, "paused and resumed %d times", paused);
-	ok(!vm_pause(machine_vm(r.m)), "paused again");
+	ok(!vm_pause(machine_vm(r.m)) && !vm_pause(machine_vm(r.m)), "paused by two");
+	vm_resume(machine_vm(r.m));
+	ok(atomic_load(&machine_vm(r.m)->want) == VM_PAUSE, "one of them does not let it go on");
 	machine_stop(r.m, SIGTERM);
 	pthread_join(t, NULL);
 	ok(r.status == 128 + SIGTERM, "ended while paused: %d", r.status);

@@ -47,6 +47,24 @@ static void test_strings(void)
 	}
 }
 
+static void test_line(void)
+{
+	static const char wanted[] = "{\"a\": [1, {}], \"b\": [ 2 ]}\n";
+	struct buf b = { 0 };
+	struct json j = { .out = &b, .line = true };
+
+	json_object(&j, NULL);
+	json_array(&j, "a");
+	json_int(&j, NULL, 1);
+	json_object(&j, NULL);
+	json_end_object(&j);
+	json_end_array(&j);
+	json_raw(&j, "b", "[ 2 ]", 5);
+	json_end_object(&j);
+	ok(b.len == strlen(wanted) && !memcmp(b.data, wanted, b.len), "on one line");
+	buf_free(&b);
+}
+
 static void test_structure(void)
 {
 	static const char wanted[] =
@@ -170,6 +188,7 @@ int main(void)
 {
 	test_strings();
 	test_structure();
+	test_line();
 	test_utf8();
 	test_replay();
 	test_files();
