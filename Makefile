@@ -93,8 +93,8 @@ obj-y += guest/image.o guest/elf.o guest/solo5.o guest/unpack.o guest/initramfs.
 obj-x86 += guest/bzimage.o guest/multiboot.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
-obj-x86 += x86/state.o x86/state-cpuid.o x86/state-msrs.o x86/hvt.o x86/halt.o x86/port.o x86/way.o x86/load.o x86/boot.o x86/multiboot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o x86/cmos.o x86/pci-ports.o
-obj-arm64 += arm/hvt.o arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/state.o arm/gic.o arm/gic-state.o arm/v2m.o arm/boot.o arm/look.o arm/fdt.o arm/dtb.o arm/doctor.o
+obj-x86 += x86/hvt.o x86/halt.o x86/port.o x86/way.o x86/load.o x86/boot.o x86/multiboot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o x86/cmos.o x86/pci-ports.o
+obj-arm64 += arm/hvt.o arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/v2m.o arm/boot.o arm/look.o arm/fdt.o arm/dtb.o arm/doctor.o
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
 obj-$(CONFIG_VIRTIO_CONSOLE) += virtio/console.o virtio/ports.o
@@ -109,7 +109,10 @@ obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o 
 
 obj-y += $(if $(CONFIG_HVT),hvt/hvt.o hvt/attach.o hvt/io.o hvt/wait.o,hvt/none.o)
 
-obj-y += state/stream.o state/state.o state/snapshot.o machine-state.o
+obj-y += $(if $(CONFIG_STATE),machine-state.o,machine-state-none.o)
+obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o
+obj-x86 += $(if $(CONFIG_STATE),x86/state.o x86/state-cpuid.o x86/state-msrs.o)
+obj-arm64 += $(if $(CONFIG_STATE),arm/state.o arm/gic-state.o)
 
 obj-y += machine.o machine-hvt.o machine-devices.o machine-down.o machine-exec.o machine-small.o
 

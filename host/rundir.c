@@ -194,7 +194,8 @@ int rundir_file(const char *name, const char *file, char *path, size_t size, str
 	if (snprintf(path, size, "%s/%s", base, name) >= (int)size)
 		return err_set(err, ENAMETOOLONG, "%s/%s is too long", base, name);
 	if (check_base(base, err) || access(path, F_OK))
-		return err_set(err, ENOENT, "no guest of that name is running; lkvm list lists them");
+		return err_set(err, ENOENT,
+			       "no guest of that name is running; lkvm list lists them");
 	if (snprintf(path, size, "%s/%s/%s", base, name, file) >= (int)size)
 		return err_set(err, ENAMETOOLONG, "%s/%s/%s is too long", base, name, file);
 	return 0;

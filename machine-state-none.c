@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* In place of machine-state.c, where CONFIG_STATE is left out. */
+#include <errno.h>
+
+#include "machine-parts.h"
+
+int machine_snapshot(struct machine *m, const char *dir, struct err *err)
+{
+	(void)m;
+	(void)dir;
+	return err_set(err, ENOTSUP, "this lkvm was built without snapshots (CONFIG_STATE)");
+}
+
+int machine_prepare_restore(struct machine *m, struct vm_config *config, struct err *err)
+{
+	(void)m;
+	(void)config;
+	return err_set(err, ENOTSUP, "this lkvm was built without snapshots (CONFIG_STATE)");
+}
