@@ -14,13 +14,13 @@
 #include "vm/kvm.h"
 #include "x86/x86.h"
 
-#define ENTRIES 256
+#define ENTRIES X86_CPUID_ENTRIES
 
 #define LEAF_KVM 0x40000000u
 #define LEAF_FREQUENCY 0x40000010u /* EAX: TSC in kHz, EBX: local APIC timer in kHz */
 #define LAPIC_KHZ 1000000u	   /* KVM's APIC bus ticks each nanosecond */
 
-static struct kvm_cpuid2 *cpuid_alloc(void)
+struct kvm_cpuid2 *x86_cpuid_alloc(void)
 {
 	struct kvm_cpuid2 *c = calloc(1, sizeof(*c) + ENTRIES * sizeof(struct kvm_cpuid_entry2));
 
@@ -29,11 +29,11 @@ static struct kvm_cpuid2 *cpuid_alloc(void)
 	return c;
 }
 
-static int read_supported(struct vm *vm, struct err *err)
+int x86_cpuid_ask(struct vm *vm, struct err *err)
 {
 	if (vm->arch->cpuid)
 		return 0;
-	vm->arch->cpuid = cpuid_alloc();
+	vm->arch->cpuid = x86_cpuid_alloc();
 	if (!vm->arch->cpuid)
 		return err_set(err, ENOMEM, "no memory for CPUID");
 	if (ioctl(vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, vm->arch->cpuid))
@@ -146,7 +146,7 @@ static void filter(struct kvm_cpuid2 *to, const struct kvm_cpuid2 *from, bool *h
 static int set(struct vcpu *vcpu, struct err *err)
 {
 	struct vm *vm = vcpu->vm;
-	struct kvm_cpuid2 *c = cpuid_alloc();
+	struct kvm_cpuid2 *c = x86_cpuid_alloc();
 	bool deadline = kvm_cap(vm->kvm_fd, KVM_CAP_TSC_DEADLINE_TIMER);
 	int khz = ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
 	bool has_b = false, has_1f = false;
@@ -174,7 +174,7 @@ static int set(struct vcpu *vcpu, struct err *err)
 
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err)
 {
-	int rc = read_supported(vcpu->vm, err);
+	int rc = x86_cpuid_ask(vcpu->vm, err);
 
 	return rc ? rc : set(vcpu, err);
 }

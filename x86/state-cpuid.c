@@ -13,8 +13,6 @@
 #include "x86/state.h"
 #include "x86/x86.h"
 
-#define ENTRIES_MOST 256u
-
 enum { EAX, EBX, ECX, EDX };
 
 /* Where features are, a bit each; `ours`: what KVM or lkvm adds by itself. */
@@ -63,12 +61,6 @@ static const struct {
 	{ 0x80000001, EDX, 26, "1 GiB pages" },
 };
 
-static struct kvm_cpuid2 *table_alloc(void)
-{
-	return calloc(1,
-		      sizeof(struct kvm_cpuid2) + ENTRIES_MOST * sizeof(struct kvm_cpuid_entry2));
-}
-
 static uint32_t reg_of(const struct kvm_cpuid_entry2 *e, int reg)
 {
 	const uint32_t regs[] = { e->eax, e->ebx, e->ecx, e->edx };
@@ -102,13 +94,10 @@ static int refuse(const struct feature_word *w, int bit, struct err *err)
 		bit, "ABCD"[w->reg], w -> leaf, w -> index);
 }
 
-static int read_table(int fd, unsigned long request, struct kvm_cpuid2 *t, struct err *err)
+static int read_own(const struct vcpu *vcpu, struct kvm_cpuid2 *t, struct err *err)
 {
-	t->nent = ENTRIES_MOST;
-	return ioctl(fd, request, t)
-		       ? err_set(err, errno, "%s: %s",
-				 request == KVM_GET_CPUID2 ? "KVM_GET_CPUID2"
-							   : "KVM_GET_SUPPORTED_CPUID",
+	return ioctl(vcpu->fd, KVM_GET_CPUID2, t)
+		       ? err_set(err, errno, "KVM_GET_CPUID2 of vCPU %u: %s", vcpu->id,
 				 strerror(errno))
 		       : 0;
 }
@@ -116,33 +105,30 @@ static int read_table(int fd, unsigned long request, struct kvm_cpuid2 *t, struc
 /* What this host has is what KVM says, and what it gave this vCPU when it was made: some KVMs add to that. */
 static int check(struct vcpu *vcpu, const struct kvm_cpuid2 *guest, struct err *err)
 {
-	struct kvm_cpuid2 *host = table_alloc(), *here = table_alloc();
-	int rc = host && here ? 0 : err_set(err, ENOMEM, "no memory for CPUID");
+	struct kvm_cpuid2 *here = x86_cpuid_alloc();
+	int rc = here ? x86_cpuid_ask(vcpu->vm, err) : err_set(err, ENOMEM, "no memory for CPUID");
 
 	if (!rc)
-		rc = read_table(vcpu->vm->kvm_fd, KVM_GET_SUPPORTED_CPUID, host, err);
-	if (!rc)
-		rc = read_table(vcpu->fd, KVM_GET_CPUID2, here, err);
+		rc = read_own(vcpu, here, err);
 	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(words); i++) {
 		const struct feature_word *w = &words[i];
-		uint32_t has = word_of(host, w) | word_of(here, w) | w->ours;
+		uint32_t has = word_of(vcpu->vm->arch->cpuid, w) | word_of(here, w) | w->ours;
 
 		if (word_of(guest, w) & ~has)
 			rc = refuse(w, __builtin_ctz(word_of(guest, w) & ~has), err);
 	}
-	free(host);
 	free(here);
 	return rc;
 }
 
 int x86_cpuid_save(struct vcpu *vcpu, struct buf *out, struct err *err)
 {
-	struct kvm_cpuid2 *t = table_alloc();
+	struct kvm_cpuid2 *t = x86_cpuid_alloc();
 	int rc;
 
 	if (!t)
 		return err_set(err, ENOMEM, "no memory for CPUID");
-	rc = read_table(vcpu->fd, KVM_GET_CPUID2, t, err);
+	rc = read_own(vcpu, t, err);
 	if (!rc)
 		x86_put_part(out, t->entries, t->nent * sizeof(t->entries[0]));
 	free(t);
@@ -152,14 +138,14 @@ int x86_cpuid_save(struct vcpu *vcpu, struct buf *out, struct err *err)
 int x86_cpuid_restore(struct vcpu *vcpu, struct reader *in, struct err *err)
 {
 	size_t size;
-	const void *part = x86_next_part(in, 0, ENTRIES_MOST * sizeof(struct kvm_cpuid_entry2),
+	const void *part = x86_next_part(in, 0, X86_CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2),
 					 &size);
 	struct kvm_cpuid2 *t;
 	int rc;
 
 	if (!part || size % sizeof(t->entries[0]))
 		return err_set(err, EINVAL, "CPUID: damaged");
-	t = table_alloc();
+	t = x86_cpuid_alloc();
 	if (!t)
 		return err_set(err, ENOMEM, "no memory for CPUID");
 	memcpy(t->entries, part, size);

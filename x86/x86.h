@@ -70,6 +70,12 @@ void x86_halted(struct vcpu *vcpu);
 /* x86/cpuid.c: what KVM supports, patched for this vCPU. */
 int x86_cpuid_set(struct vcpu *vcpu, struct err *err);
 
+#define X86_CPUID_ENTRIES 256u
+
+/* What KVM supports, asked once for a VM: in vm->arch->cpuid. And an empty table with room for all; free() it. */
+int x86_cpuid_ask(struct vm *vm, struct err *err);
+struct kvm_cpuid2 *x86_cpuid_alloc(void);
+
 /* x86/acpi.c: writes all tables at X86_ACPI. -ENOSPC: too many devices. */
 int x86_acpi_write(struct vm *vm, const struct device_list *devices, struct err *err);
 
