@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/iov.h"
 #include "util/util.h"
 
 #define MEMORY "memory"
@@ -23,22 +24,11 @@
 
 /* ---- Memory ---- */
 
-static int write_all(int fd, const void *data, size_t len, off_t at)
+static int write_at(int fd, const void *data, size_t len, uint64_t at)
 {
-	const uint8_t *p = data;
+	struct iovec part = { (void *)(uintptr_t)data, len };
 
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		p += n;
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return iov_pwrite(fd, &part, 1, at);
 }
 
 static bool is_zero(const uint8_t *page, size_t size)
@@ -80,7 +70,7 @@ static int write_pages(const struct mem *mem, int pagemap, int fd, uint64_t from
 			continue;
 		}
 		if (run)
-			rc = write_all(fd, mem->ram + first, run * mem->page, (off_t)first);
+			rc = write_at(fd, mem->ram + first, run * mem->page, first);
 		run = 0;
 	}
 	return rc;
@@ -121,7 +111,7 @@ static int make_state(const struct buf *state, int dir_fd, const char *dir, stru
 {
 	int fd = openat(dir_fd, STATE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 			0600);
-	int rc = fd < 0 ? -errno : write_all(fd, state->data, state->len, 0);
+	int rc = fd < 0 ? -errno : write_at(fd, state->data, state->len, 0);
 
 	if (!rc && fsync(fd))
 		rc = -errno;
