@@ -142,11 +142,6 @@ static volatile struct {
 	uint8_t flags, more[2];
 } clock __attribute__((aligned(64)));
 
-static void wrmsr(uint32_t msr, uint64_t v)
-{
-	asm volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
-}
-
 static uint64_t rdtsc(void)
 {
 	uint32_t low, high;

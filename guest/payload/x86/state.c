@@ -28,19 +28,6 @@ static volatile struct {
 
 static uint64_t memory[WORDS];
 
-static uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t low, high;
-
-	asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
-	return (uint64_t)high << 32 | low;
-}
-
-static void wrmsr(uint32_t msr, uint64_t v)
-{
-	asm volatile("wrmsr" ::"a"((uint32_t)v), "d"((uint32_t)(v >> 32)), "c"(msr) : "memory");
-}
-
 static uint64_t tsc(void)
 {
 	uint32_t low, high;
