@@ -113,14 +113,14 @@ static int save_xsave(struct vcpu *vcpu, struct buf *out, struct err *err)
 /* KVM reads as many bytes as its own area has. */
 static int restore_xsave(struct vcpu *vcpu, struct reader *in, struct err *err)
 {
-	size_t size, room = MAX(xsave_size(vcpu), (size_t)sizeof(struct kvm_xsave));
+	size_t size;
 	const void *part = x86_next_part(in, sizeof(struct kvm_xsave), XSAVE_MOST, &size);
 	void *x;
 	int rc = 0;
 
 	if (!part)
 		return err_set(err, EINVAL, "the FPU's state is damaged");
-	x = calloc(1, MAX(room, size));
+	x = calloc(1, MAX(xsave_size(vcpu), size));
 	if (!x)
 		return err_set(err, ENOMEM, "no memory for the FPU's state");
 	memcpy(x, part, size);
