@@ -93,7 +93,7 @@ obj-y += guest/image.o guest/elf.o guest/solo5.o guest/unpack.o guest/initramfs.
 obj-x86 += guest/bzimage.o guest/multiboot.o
 obj-arm64 += guest/arm64-image.o guest/zimage.o guest/zboot.o
 
-obj-x86 += x86/hvt.o x86/halt.o x86/port.o x86/way.o x86/load.o x86/boot.o x86/multiboot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o x86/cmos.o x86/pci-ports.o
+obj-x86 += $(if $(CONFIG_HVT),x86/hvt.o x86/halt.o,x86/hvt-none.o) x86/port.o x86/way.o x86/load.o x86/boot.o x86/multiboot.o x86/cpuid.o x86/acpi.o x86/aml.o x86/ioapic.o x86/legacy.o x86/cmos.o x86/pci-ports.o
 obj-arm64 += arm/hvt.o arm/port.o arm/options.o arm/features.o arm/vcpu.o arm/regs.o arm/gic.o arm/v2m.o arm/boot.o arm/look.o arm/fdt.o arm/dtb.o arm/doctor.o
 
 obj-y += virtio/queue.o virtio/core.o virtio/run.o virtio/mmio.o virtio/pci.o
