@@ -502,6 +502,12 @@ static bool capacity_is(struct machine *m, uint32_t sectors)
 	return bus_read(m, 0x100, 8) == sectors;
 }
 
+static bool has_config_irq(struct machine *m, uint32_t unused)
+{
+	(void)unused;
+	return reg_read(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG;
+}
+
 static void test_growth(struct machine *m, const char *path, int fd)
 {
 	struct virtio_dev *dev = plug(m, path, false, NULL);
@@ -512,8 +518,7 @@ static void test_growth(struct machine *m, const char *path, int fd)
 		   !ftruncate(fd, (SECTORS + 9) * 512 + 5) &&
 		   wait_until(capacity_is, m, SECTORS + 9),
 	   "a file that grows makes a disk that grows");
-	ok(reg_read(m, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG,
-	   "of which the driver is told");
+	ok(wait_until(has_config_irq, m, 0), "of which the driver is told");
 	ok(request(m, VIRTIO_BLK_T_IN, SECTORS + 8, 512) == VIRTIO_BLK_S_OK &&
 		   request(m, VIRTIO_BLK_T_IN, SECTORS + 9, 512) == VIRTIO_BLK_S_IOERR,
 	   "up to its new end");
