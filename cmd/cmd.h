@@ -46,9 +46,9 @@ const char *cmd_nearest(const char *word, const char *const *names);
 /* cmd/version.c: "0.1-gabcdef" */
 extern const char cmd_version_string[];
 
-/* cmd/manual.c: the man page in mdoc and the bash completion, on stdout. */
-void manual_mdoc(const struct command *table);
-void manual_bash(const struct command *table);
+/* cmd/manual.c: the man page in mdoc and the bash completion, on stdout; the exit status. */
+int manual_mdoc(const struct command *table);
+int manual_bash(const struct command *table);
 
 /* Finds the kernel as a kernel developer expects; NULL: nowhere. `buf` holds the last candidate. */
 const char *kernel_find(char *buf, size_t size);

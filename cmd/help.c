@@ -170,14 +170,10 @@ int cmd_help(int argc, char **argv, const struct command *table)
 		return help_payloads();
 	if (!strcmp(word, "--examples"))
 		return help_examples();
-	if (!strcmp(word, "--mdoc")) {
-		manual_mdoc(table);
-		return 0;
-	}
-	if (!strcmp(word, "--bash")) {
-		manual_bash(table);
-		return 0;
-	}
+	if (!strcmp(word, "--mdoc"))
+		return manual_mdoc(table);
+	if (!strcmp(word, "--bash"))
+		return manual_bash(table);
 	for (const struct command *c = table; c->name; c++) {
 		if (strcmp(word, c->name) != 0)
 			continue;
