@@ -212,6 +212,9 @@ int arch_vcpu_restore(struct vcpu *vcpu, struct reader *in, struct err *err);
 int arch_save(struct vm *vm, struct buf *out, struct err *err);
 int arch_restore(struct vm *vm, struct reader *in, struct err *err);
 
+/* A pause is over: none of the vCPUs runs yet, and the guest may be told that it had none of that time. */
+void arch_resumed(struct vm *vm);
+
 /*
  * An exit that vm/vcpu.c does not take, on the vCPU's thread. False: nobody knows it; the VM ends.
  */

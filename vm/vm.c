@@ -299,6 +299,8 @@ static void end_pause(struct vm *vm)
 
 	if (!vm->pauses || --vm->pauses)
 		return;
+	if (vm->live && vm->parked == vm->live)
+		arch_resumed(vm);
 	if (atomic_compare_exchange_strong(&vm->want, &paused, VM_RUN))
 		kick_all(vm);
 }

@@ -461,3 +461,10 @@ int arch_doctor(int kvm_fd)
 		       kvm_cap(kvm_fd, caps[i].cap) ? "yes" : "no", caps[i].what);
 	return 0;
 }
+
+/* Linux looks for that before it says that a CPU was stuck. An error: this guest has no kvmclock. */
+void arch_resumed(struct vm *vm)
+{
+	for (unsigned int i = 0; i < vm->n_vcpus; i++)
+		ioctl(vm->vcpus[i].fd, KVM_KVMCLOCK_CTRL, 0);
+}

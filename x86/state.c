@@ -385,8 +385,7 @@ int arch_restore(struct vm *vm, struct reader *in, struct err *err)
 		rc = restore_irqchip(vm, in, err);
 	if (!rc && (in->failed || in->left))
 		rc = err_set(err, EINVAL, "the machine's state: damaged");
-	/* Linux looks for that before it says that a CPU was stuck. An error: this guest has no kvmclock. */
-	for (unsigned int i = 0; !rc && i < vm->n_vcpus; i++)
-		ioctl(vm->vcpus[i].fd, KVM_KVMCLOCK_CTRL, 0);
+	if (!rc)
+		arch_resumed(vm);
 	return rc;
 }
