@@ -586,7 +586,9 @@ $(BUILD)/images/multiboot64.elf $(BUILD)/images/pvh.elf:
 
 # Plain and static: what is measured against must cost as little as can be.
 bench-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c tests/bench/$(ARCH)/*.c))
-$(bench-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
+# And what runs in the labs' guests.
+lab-guest-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/lab/guest/*.c))
+$(bench-programs) $(lab-guest-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
 	$(call say,MUSLCC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) -static $(musl-flags) -s -o $@ $(musl-begin) $< $(musl-end)
@@ -609,7 +611,7 @@ $(BUILD)/hvt/%.o: tests/payload/hvt/%.S $(stamps)/payload Makefile | $(BUILD)/hv
 # musl has no sanitizers.
 .PHONY: under-test
 binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static $(bench-programs))
-under-test: $(binaries) $(BUILD)/lkvm.pc $(example) $(test-payload-elfs) $(hvt-guests) $(unit-tests) $(payload-tests) $(lab-programs) $(test-images)
+under-test: $(binaries) $(BUILD)/lkvm.pc $(example) $(test-payload-elfs) $(hvt-guests) $(unit-tests) $(payload-tests) $(lab-programs) $(lab-guest-programs) $(test-images)
 ifeq ($(ARCH)$(shell command -v $(cross-arm64)gcc >/dev/null && echo +cross),x86+cross)
 under-test: under-test-arm64
 endif

@@ -10,6 +10,7 @@
 #include "machine-parts.h"
 #include "state/state.h"
 #include "tests/payload/guests.h"
+#include "tests/payload/x86/still.h"
 #include "vm/arch.h"
 
 #define TEN "ten ticks\r\n"
@@ -106,59 +107,6 @@ static const char *rest(int lines)
 	while (lines--)
 		strcat(text, TEN);
 	return text;
-}
-
-#define LAPIC_CURRENT 0x390 /* what is left of the timer's count */
-#define MSR_TSC 0x10
-
-/* A part whose fields go on with time between two saves: they are zeroed. */
-static void still_part(uint8_t *p, size_t size)
-{
-	if (size == sizeof(struct kvm_lapic_state)) {
-		put_le32(p + LAPIC_CURRENT, 0);
-	} else if (size == sizeof(struct kvm_clock_data)) {
-		memset(p, 0, size);
-	} else if (size == sizeof(struct kvm_pit_state2)) {
-		struct kvm_pit_state2 *pit = (struct kvm_pit_state2 *)p;
-
-		for (unsigned int i = 0; i < ARRAY_SIZE(pit->channels); i++)
-			pit->channels[i].count_load_time = 0;
-	}
-}
-
-static void still_msrs(uint8_t *p, size_t size)
-{
-	for (size_t at = 0; at + 16 <= size; at += 16) {
-		if (get_le32(p + at) == MSR_TSC)
-			put_le64(p + at + 8, 0);
-	}
-}
-
-/* A section of the port's own, whose parts begin at `at`. */
-static void still(const struct saved *s, const char *name, unsigned int instance, size_t at)
-{
-	const struct saved_section *section = saved_find(s, name, instance);
-	uint8_t *p = section ? (uint8_t *)section->body.p : NULL;
-	size_t left = section ? section->body.left : 0, before = 0;
-
-	while (at + 4 <= left && get_le32(p + at) <= left - at - 4) {
-		size_t size = get_le32(p + at);
-
-		if (before == sizeof(struct kvm_lapic_state))
-			still_msrs(p + at + 4, size);
-		else
-			still_part(p + at + 4, size);
-		before = size;
-		at += 4 + size;
-	}
-}
-
-static void still_all(const struct saved *s, unsigned int cpus)
-{
-	for (unsigned int i = 0; i < cpus; i++)
-		still(s, "vcpu", i, 16); /* behind the TSC's frequency and offset */
-	still(s, "vm", 0, 0);
-	still(s, "vm", 0, 4 + sizeof(struct kvm_clock_data) + 9); /* behind small registers */
 }
 
 static unsigned int differences(const struct saved *a, const struct saved *b)
