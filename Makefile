@@ -87,7 +87,8 @@ obj-y += vm/kvm.o vm/vm.o vm/mem.o vm/bus.o vm/irq.o vm/msix.o vm/pci.o vm/vcpu.
 obj-y += term/uart16550.o term/serial.o term/tty.o term/terminal.o term/ring.o term/scan.o
 obj-arm64 += term/pl011.o
 
-obj-arm64 += platform/pl031.o
+obj-x86 += platform/ged.o
+obj-arm64 += platform/pl031.o platform/pl061.o
 
 obj-y += guest/image.o guest/elf.o guest/solo5.o guest/unpack.o guest/initramfs.o guest/initrd.o guest/kconfig.o guest/release.o guest/payloads.o
 obj-x86 += guest/bzimage.o guest/multiboot.o
@@ -145,8 +146,8 @@ library-y += lib/lkvm.o
 
 device-y += uart16550
 device-y += pvpanic debug_exit
-device-x86 += fw_cfg
-device-arm64 += pl011 pl031
+device-x86 += fw_cfg ged
+device-arm64 += pl011 pl031 pl061
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_ports
 device-$(CONFIG_VIRTIO_BLK) += virtio_blk

@@ -12,6 +12,7 @@
 #include "host/net.h"
 #include "machine-parts.h"
 #include "platform/pl031.h"
+#include "platform/power-button.h"
 #include "platform/pvpanic.h"
 #include "term/uart.h"
 #include "util/file.h"
@@ -115,6 +116,30 @@ static int add_pvpanic(struct machine *m, struct err *err)
 	};
 
 	return machine_add_device(m, pvpanic->type, pvpanic->name, &config, err);
+}
+
+bool machine_has_power_button(const struct machine_config *c)
+{
+	return arch_map.power_button.type && !c->vm.not_linux && !c->payload && !c->hvt && !c->exec;
+}
+
+static int add_power_button(struct machine *m, struct err *err)
+{
+	const struct arch_device *button = &arch_map.power_button;
+	struct power_button_config config = {
+		.name = button->name,
+		.is_pio = button->place.is_pio,
+		.base = button->place.base,
+		.irq = line_of(m, &button->place),
+	};
+	int rc;
+
+	if (!machine_has_power_button(m->config))
+		return 0;
+	rc = create_device(m, button->type, button->name, &config, &m->power_button, err);
+	if (!rc)
+		device_list_add(&m->devices, m->power_button);
+	return rc;
 }
 
 static int add_pci(struct machine *m, struct err *err)
@@ -408,8 +433,8 @@ static int add_shares(struct machine *m, struct err *err)
 
 /* In this order: it is that of addresses, and of the names that guests give. */
 static int (*const all[])(struct machine *m, struct err *err) = {
-	add_uarts, add_rtc, add_pvpanic, add_pci,     add_virtio_console, add_disks,
-	add_nets,  add_rng, add_vsock,	 add_balloon, add_shares,
+	add_uarts, add_rtc,  add_pvpanic, add_power_button, add_pci,	 add_virtio_console,
+	add_disks, add_nets, add_rng,	  add_vsock,	    add_balloon, add_shares,
 };
 
 int machine_add_devices(struct machine *m, struct err *err)

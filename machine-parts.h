@@ -34,7 +34,8 @@ struct machine {
 	int hvt_port;	 /* of the tty */
 	struct device_env env;
 	struct device_list devices;
-	struct pci_bus *pci; /* NULL: none is needed */
+	struct pci_bus *pci;	     /* NULL: none is needed */
+	struct device *power_button; /* NULL: there is none */
 	unsigned int n_virtio;
 	char names[MACHINE_DISKS][24], net_names[MACHINE_NETS][24];
 	char share_names[MACHINE_SHARES][24];
@@ -67,6 +68,9 @@ void machine_watched(struct machine *m, enum machine_output which, const void *d
 
 /* All but the command's. */
 int machine_add_devices(struct machine *m, struct err *err);
+
+/* Only Linux knows it, and not where init of ours is all that runs: that hears of an end by its port. */
+bool machine_has_power_button(const struct machine_config *config);
 
 /* A device of that type, which knows its place. And: the next virtio device. */
 int machine_add_device(struct machine *m, const char *type_name, const char *name,

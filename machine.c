@@ -17,6 +17,7 @@
 #include "guest/exec.h"
 #include "guest/payloads.h"
 #include "machine-parts.h"
+#include "platform/power-button.h"
 #include "term/scan.h"
 #include "term/tty.h"
 #include "util/clock.h"
@@ -240,9 +241,12 @@ unsigned int machine_virtio_devices(const struct machine_config *c)
 	       !!c->exec + (c->console == CONSOLE_VIRTIO);
 }
 
-static void count_lines(struct vm_config *config, unsigned int n_virtio)
+static void count_lines(const struct machine_config *c, struct vm_config *config,
+			unsigned int n_virtio)
 {
 	config->irq_lines = arch_map.lines;
+	if (machine_has_power_button(c))
+		config->irq_lines = MAX(config->irq_lines, arch_map.power_button.place.gsi + 1);
 	for (unsigned int slot = 0; !config->pci && slot < n_virtio; slot++)
 		config->irq_lines = MAX(config->irq_lines, arch_virtio_gsi(slot) + 1);
 }
@@ -260,7 +264,7 @@ static int create_vm(struct machine *m, struct err *err)
 		return err_set(err, ENOSPC, "%u virtio devices: this machine has room for %u",
 			       n_virtio, arch_map.virtio_slots);
 	config.cmdline_devices = machine_discovery(c) == DISCOVERY_CMDLINE;
-	count_lines(&config, n_virtio);
+	count_lines(c, &config, n_virtio);
 	rc = c->snapshot ? machine_prepare_restore(m, &config, err) : 0;
 	if (!rc)
 		rc = vm_create(&config, &m->vm, err);
@@ -498,6 +502,15 @@ bool machine_intact(const struct machine *m)
 size_t machine_input(struct machine *m, const void *data, size_t len)
 {
 	return tty_feed(m->tty, data, len);
+}
+
+int machine_power_button(struct machine *m)
+{
+	if (m->exec)
+		return exec_signal(m->exec, SIGTERM) ? 0 : -ESRCH;
+	if (!m->power_button)
+		return -ENODEV;
+	return power_button_press(m->power_button) ? 0 : -ESRCH;
 }
 
 bool machine_sysrq(struct machine *m, char key)

@@ -199,6 +199,12 @@ void machine_show_log(struct machine *m);
  */
 bool machine_sysrq(struct machine *m, char key);
 
+/*
+ * Asks the guest to end: presses its power button, or sends SIGTERM to the command in it. -ENODEV: the image
+ * knows no such button; -ESRCH: nobody in the guest listens now. Any thread.
+ */
+int machine_power_button(struct machine *m);
+
 /* Below the devices, for tests and control. The loop is that of devices: nothing on it may pause the VM. */
 const struct machine_config *machine_settings(const struct machine *m);
 struct loop *machine_loop(struct machine *m);

@@ -4,6 +4,7 @@
  * and the bindings in Linux's Documentation/devicetree). arm/dtb.c adds what the loader has to say.
  */
 #include <libfdt.h>
+#include <linux/input-event-codes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 
 #define PHANDLE_GIC 1
 #define PHANDLE_CLOCK 2
+#define PHANDLE_GPIO 4
 #define PHANDLE_MSI 3 /* of the ITS, or the GICv2m frame */
 
 /* Interrupt cells: type, number, flags. */
@@ -21,6 +23,8 @@
 #define PPI 1
 #define EDGE_RISING 1
 #define LEVEL_HIGH 4
+
+#define GPIO_ACTIVE_HIGH 0
 
 /* A tree in the making. After the first failure everything else does nothing. */
 struct tree {
@@ -248,6 +252,16 @@ static void put_pl031(struct tree *t)
 	CELLS(t, "clocks", PHANDLE_CLOCK);
 }
 
+static void put_pl061(struct tree *t)
+{
+	STRINGS(t, "compatible", "arm,pl061\0arm,primecell");
+	STRINGS(t, "clock-names", "apb_pclk");
+	CELLS(t, "clocks", PHANDLE_CLOCK);
+	flag(t, "gpio-controller");
+	CELLS(t, "#gpio-cells", 2);
+	CELLS(t, "phandle", PHANDLE_GPIO);
+}
+
 static void put_uart16550(struct tree *t)
 {
 	STRINGS(t, "compatible", "ns16550a");
@@ -263,6 +277,19 @@ static void put_virtio(struct tree *t)
 {
 	STRINGS(t, "compatible", "virtio,mmio");
 	flag(t, "dma-coherent");
+}
+
+/* The key that one of its lines comes from. */
+static void put_power_key(struct tree *t)
+{
+	begin(t, "gpio-keys");
+	STRINGS(t, "compatible", "gpio-keys");
+	begin(t, "poweroff");
+	STRINGS(t, "label", "GPIO Key Poweroff");
+	CELLS(t, "linux,code", KEY_POWER);
+	CELLS(t, "gpios", PHANDLE_GPIO, PL061_POWER_BUTTON, GPIO_ACTIVE_HIGH);
+	end(t);
+	end(t);
 }
 
 /* ---- PCI ---- */
@@ -320,6 +347,7 @@ static const struct {
 } kinds[] = {
 	{ DEVICE_PL011, "pl011", put_pl011 },
 	{ DEVICE_PL031, "pl031", put_pl031 },
+	{ DEVICE_PL061, "pl061", put_pl061 },
 	{ DEVICE_UART16550, "serial", put_uart16550 },
 	{ DEVICE_PVPANIC, "pvpanic-mmio", put_pvpanic },
 	{ DEVICE_VIRTIO_MMIO, "virtio_mmio", put_virtio },
@@ -360,6 +388,8 @@ static void put_all(struct tree *t, const struct vm *vm, const struct device_lis
 			put_pci(t, vm, dev);
 		else
 			put_device(t, dev);
+		if (dev->kind == DEVICE_PL061)
+			put_power_key(t);
 	}
 	end(t);
 }

@@ -11,7 +11,7 @@
  *   0x080a_0000  GICv3 redistributors, 128 KiB a vCPU, the first 123
  *   0x0900_0000  PL011, SPI 1 (ttyAMA0)
  *   0x0901_0000  PL031, SPI 2
- *   0x0903_0000  PL061 with the power button, SPI 7 (kept)
+ *   0x0903_0000  PL061 with the power button, SPI 7
  *   0x0906_0000  pvpanic (not in QEMU's map: there it is a PCI device)
  *   0x090a_0000  stolen time, 64 bytes a vCPU (RAM of its own)
  *   0x090f_0000  where built-in payloads write their exit status
@@ -41,6 +41,7 @@
 #define ARM_GICR_VCPUS 123u
 #define ARM_PL011 0x09000000ull
 #define ARM_PL031 0x09010000ull
+#define ARM_PL061 0x09030000ull
 #define ARM_PVPANIC 0x09060000ull
 #define ARM_PVTIME 0x090a0000ull
 #define ARM_PVTIME_STEP 64ull
@@ -60,6 +61,7 @@
 #define ARM_SPI_PL011 1
 #define ARM_SPI_PL031 2
 #define ARM_SPI_PCI 3
+#define ARM_SPI_PL061 7
 #define ARM_SPI_UART16550 10
 #define ARM_SPI_VIRTIO 16
 #define ARM_VIRTIO_SLOTS 80

@@ -50,6 +50,8 @@ const struct arch_map arch_map = {
 	.rtc = { "pl031", "rtc",
 		 { .base = ARM_PL031, .gsi = ARM_SPI_PL031, .trigger = IRQ_LEVEL } },
 	.pvpanic = { "pvpanic", "pvpanic", { .base = ARM_PVPANIC } },
+	.power_button = { "pl061", "gpio",
+			  { .base = ARM_PL061, .gsi = ARM_SPI_PL061, .trigger = IRQ_LEVEL } },
 	.virtio = { .base = ARM_VIRTIO_MMIO },
 	.virtio_step = ARM_VIRTIO_MMIO_STEP,
 	.virtio_slots = ARM_VIRTIO_SLOTS,

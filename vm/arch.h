@@ -81,9 +81,10 @@ struct arch_pci {
 struct arch_map {
 	struct arch_device uarts[ARCH_UARTS]; /* all on one console */
 	struct arch_device rtc;
-	struct arch_device pvpanic; /* without an interrupt */
-	struct arch_place virtio;   /* slot 0, but for its GSI; the others follow */
-	uint64_t virtio_step;	    /* bytes from slot to slot */
+	struct arch_device pvpanic;	 /* without an interrupt */
+	struct arch_device power_button; /* for Linux only; its line need not be among `lines` */
+	struct arch_place virtio;	 /* slot 0, but for its GSI; the others follow */
+	uint64_t virtio_step;		 /* bytes from slot to slot */
 	unsigned int virtio_slots;
 	uint32_t lines; /* GSIs 0 to lines-1 are there, whatever devices there are */
 	struct arch_pci pci;

@@ -29,8 +29,15 @@ enum device_kind {
 	DEVICE_PL031,
 	DEVICE_PVPANIC, /* has no interrupt */
 	DEVICE_VIRTIO_MMIO,
-	DEVICE_PCI, /* a bus (vm/pci.h) with all that is on it */
+	DEVICE_PCI,   /* a bus (vm/pci.h) with all that is on it */
+	DEVICE_GED,   /* ACPI's generic events: a byte of those below, cleared as it is read */
+	DEVICE_PL061, /* GPIOs, one of which is the power button */
 };
+
+#define GED_POWER_BUTTON (1u << 0)
+#define GED_EVENTS GED_POWER_BUTTON
+
+#define PL061_POWER_BUTTON 3 /* high while it is pressed; as QEMU has it */
 
 struct device;
 

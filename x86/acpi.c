@@ -124,6 +124,29 @@ static void dsdt_pvpanic(struct buf *b, const struct device *dev)
 	aml_end(b, device);
 }
 
+/* The power button, and who tells of it: section 5.6.9. */
+static void dsdt_ged(struct buf *b, const struct device *dev)
+{
+	size_t device, crs, method;
+
+	device = aml_device(b, "PWRB");
+	aml_name_eisa(b, "_HID", "PNP0C0C");
+	aml_name_int(b, "_UID", 0);
+	aml_end(b, device);
+	device = aml_device(b, "GED_");
+	aml_name_string(b, "_HID", "ACPI0013");
+	aml_name_int(b, "_UID", 0);
+	crs = aml_name_buffer(b, "_CRS");
+	aml_interrupt(b, dev->irq.gsi, dev->irq.trigger == IRQ_LEVEL);
+	aml_end_buffer(b, crs);
+	aml_port_byte(b, "EVTR", "EVTS", (uint16_t)dev->base);
+	method = aml_method(b, "_EVT", 1);
+	aml_load(b, "EVTS");
+	aml_notify_if(b, GED_POWER_BUTTON, "PWRB");
+	aml_end(b, method);
+	aml_end(b, device);
+}
+
 /* The bridge, and with it what is behind it; and, for kernels that ask whom its ECAM belongs to. */
 static void dsdt_pci(struct buf *b, const struct device *dev)
 {
@@ -168,6 +191,8 @@ static uint64_t dsdt(struct tables *t, const struct device_list *devices)
 			dsdt_uart(&b, d, uart++);
 		else if (d->kind == DEVICE_PVPANIC && d->is_pio)
 			dsdt_pvpanic(&b, d);
+		else if (d->kind == DEVICE_GED)
+			dsdt_ged(&b, d);
 		else if (d->kind == DEVICE_PCI)
 			dsdt_pci(&b, d);
 	}

@@ -16,7 +16,19 @@
 #define OP_BUFFER 0x11
 #define OP_PACKAGE 0x12
 #define OP_EXT 0x5b
+#define OP_EXT_REGION 0x80
+#define OP_EXT_FIELD 0x81
 #define OP_EXT_DEVICE 0x82
+#define OP_METHOD 0x14
+#define OP_LOCAL0 0x60
+#define OP_STORE 0x70
+#define OP_AND 0x7b
+#define OP_NOTIFY 0x86
+#define OP_IF 0xa0
+
+#define REGION_PORTS 1
+#define FIELD_BYTES 1 /* accessed so, without a lock */
+#define NOTIFY_STATUS 0x80
 
 /*
  * Package lengths are always written in their three-byte form (up to 1 MiB), so that the space can
@@ -110,6 +122,60 @@ void aml_name_string(struct buf *b, const char *name, const char *value)
 	name_op(b, name);
 	buf_put_u8(b, OP_STRING);
 	buf_put(b, value, strlen(value) + 1);
+}
+
+void aml_port_byte(struct buf *b, const char *region, const char *field, uint16_t port)
+{
+	size_t mark;
+
+	buf_put_u8(b, OP_EXT);
+	buf_put_u8(b, OP_EXT_REGION);
+	name_seg(b, region);
+	buf_put_u8(b, REGION_PORTS);
+	integer(b, port);
+	integer(b, 1);
+	buf_put_u8(b, OP_EXT);
+	buf_put_u8(b, OP_EXT_FIELD);
+	mark = open_package(b);
+	name_seg(b, region);
+	buf_put_u8(b, FIELD_BYTES);
+	name_seg(b, field);
+	buf_put_u8(b, 8); /* bits */
+	aml_end(b, mark);
+}
+
+size_t aml_method(struct buf *b, const char *name, uint8_t args)
+{
+	size_t mark;
+
+	buf_put_u8(b, OP_METHOD);
+	mark = open_package(b);
+	name_seg(b, name);
+	buf_put_u8(b, args);
+	return mark;
+}
+
+void aml_load(struct buf *b, const char *field)
+{
+	buf_put_u8(b, OP_STORE);
+	name_seg(b, field);
+	buf_put_u8(b, OP_LOCAL0);
+}
+
+void aml_notify_if(struct buf *b, uint8_t bit, const char *device)
+{
+	size_t mark;
+
+	buf_put_u8(b, OP_IF);
+	mark = open_package(b);
+	buf_put_u8(b, OP_AND);
+	buf_put_u8(b, OP_LOCAL0);
+	integer(b, bit);
+	buf_put_u8(b, OP_ZERO); /* its result goes nowhere else */
+	buf_put_u8(b, OP_NOTIFY);
+	name_seg(b, device);
+	integer(b, NOTIFY_STATUS);
+	aml_end(b, mark);
 }
 
 static uint32_t hex_digit(char c)

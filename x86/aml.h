@@ -15,6 +15,13 @@ size_t aml_name_buffer(struct buf *b, const char *name); /* Name(name, ResourceT
 void aml_end(struct buf *b, size_t mark);
 void aml_end_buffer(struct buf *b, size_t mark); /* closes aml_name_buffer() */
 
+/* Region `region` at an I/O port, and of it the field `field`: one byte. */
+void aml_port_byte(struct buf *b, const char *region, const char *field, uint16_t port);
+size_t aml_method(struct buf *b, const char *name, uint8_t args); /* closed by aml_end() */
+/* In a method: Local0 = field; and: if Local0 has this bit, Notify(device, 0x80). */
+void aml_load(struct buf *b, const char *field);
+void aml_notify_if(struct buf *b, uint8_t bit, const char *device);
+
 void aml_name_int(struct buf *b, const char *name, uint32_t value);
 void aml_name_string(struct buf *b, const char *name, const char *value);
 void aml_name_eisa(struct buf *b, const char *name, const char *id); /* "PNP0501" */

@@ -24,10 +24,10 @@
  *   0x1_0000_0000  the rest of RAM
  *
  * I/O ports: 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x505
- * pvpanic, 0x600 ACPI sleep and reset, 0x604 power-off as QEMU's q35 has it, 0xcf9 reset. For
+ * pvpanic, 0x600 ACPI sleep and reset, 0x604 power-off as QEMU's q35 has it, 0x608 ACPI events, 0xcf9 reset. For
  * images that are no Linux kernels also 0xf4 and 0x501 debug exits, 0x510 fw_cfg, 0xcf8 PCI.
  *
- * GSIs: 4 COM1, 5 kept for the power button; 1, 3, then 6 up virtio-mmio by slot.
+ * GSIs: 4 COM1, 5 ACPI events (the power button); 1, 3, then 6 up virtio-mmio by slot.
  */
 #ifndef X86_MAP_H
 #define X86_MAP_H
@@ -70,6 +70,7 @@
 #define X86_PORT_PVPANIC 0x505 /* as QEMU has it */
 #define X86_PORT_ACPI 0x600    /* +0 sleep control, +1 sleep status, +2 reset */
 #define X86_PORT_PM1A 0x604
+#define X86_PORT_GED 0x608
 #define X86_PORT_PCI_ADDRESS 0xcf8 /* 4 bytes of it at once */
 #define X86_PORT_PCI_DATA 0xcfc
 #define X86_PORT_RESET 0xcf9
