@@ -122,7 +122,7 @@ obj-y += platform/debug-exit.o cmd/option-small.o
 obj-x86 += platform/fw-cfg.o
 
 # Why a guest ended, and who is told how.
-obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o
+obj-y += util/json.o util/utf8.o vm/timeline.o vm/timeouts.o platform/pvpanic.o platform/vmgenid.o
 obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o cmd/results.o cmd/junit.o
 
 # The streams and the status of a command in the guest.
@@ -145,7 +145,7 @@ obj-y += main.o
 library-y += lib/lkvm.o
 
 device-y += uart16550
-device-y += pvpanic debug_exit
+device-y += pvpanic debug_exit vmgenid
 device-x86 += fw_cfg ged
 device-arm64 += pl011 pl031 pl061
 device-$(CONFIG_VIRTIO_CONSOLE) += virtio_console

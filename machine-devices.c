@@ -14,6 +14,7 @@
 #include "platform/pl031.h"
 #include "platform/power-button.h"
 #include "platform/pvpanic.h"
+#include "platform/vmgenid.h"
 #include "term/uart.h"
 #include "util/file.h"
 #include "util/util.h"
@@ -140,6 +141,26 @@ static int add_power_button(struct machine *m, struct err *err)
 	if (!rc)
 		device_list_add(&m->devices, m->power_button);
 	return rc;
+}
+
+/* Where there is no button there is nobody to ask for it. */
+static int add_vmgenid(struct machine *m, struct err *err)
+{
+	const struct arch_device *vmgenid = &arch_map.vmgenid;
+	struct power_button *button;
+	struct vmgenid_config config = {
+		.name = vmgenid->name,
+		.gpa = vmgenid->place.base,
+		.irq = line_of(m, &vmgenid->place),
+		.same_vm = m->config->same_vm,
+	};
+
+	if (!m->power_button)
+		return 0;
+	button = container_of(m->power_button, struct power_button, dev);
+	config.tell = button->tell_vmgenid;
+	config.opaque = button;
+	return machine_add_device(m, vmgenid->type, vmgenid->name, &config, err);
 }
 
 static int add_pci(struct machine *m, struct err *err)
@@ -433,8 +454,9 @@ static int add_shares(struct machine *m, struct err *err)
 
 /* In this order: it is that of addresses, and of the names that guests give. */
 static int (*const all[])(struct machine *m, struct err *err) = {
-	add_uarts, add_rtc,  add_pvpanic, add_power_button, add_pci,	 add_virtio_console,
-	add_disks, add_nets, add_rng,	  add_vsock,	    add_balloon, add_shares,
+	add_uarts,	    add_rtc,   add_pvpanic, add_power_button, add_vmgenid, add_pci,
+	add_virtio_console, add_disks, add_nets,    add_rng,	      add_vsock,   add_balloon,
+	add_shares,
 };
 
 int machine_add_devices(struct machine *m, struct err *err)

@@ -82,6 +82,7 @@ struct machine_config {
 	const char *payload; /* a built-in guest, instead of image.kernel */
 	/* Instead of an image: a machine that was saved, whose configuration was the same. Till machine_run(). */
 	const struct snapshot *snapshot;
+	bool same_vm; /* which ends by that: it was moved, and its VMGenID stays */
 	enum discovery discovery;
 	/* Where it may write its exit status, in place of where such images do; see machine-small.c. */
 	bool debug_exits_given;

@@ -262,6 +262,12 @@ static void put_pl061(struct tree *t)
 	CELLS(t, "phandle", PHANDLE_GPIO);
 }
 
+/* Linux's Documentation/devicetree/bindings/rng/microsoft,vmgenid.yaml */
+static void put_vmgenid(struct tree *t)
+{
+	STRINGS(t, "compatible", "microsoft,vmgenid");
+}
+
 static void put_uart16550(struct tree *t)
 {
 	STRINGS(t, "compatible", "ns16550a");
@@ -351,6 +357,7 @@ static const struct {
 	{ DEVICE_UART16550, "serial", put_uart16550 },
 	{ DEVICE_PVPANIC, "pvpanic-mmio", put_pvpanic },
 	{ DEVICE_VIRTIO_MMIO, "virtio_mmio", put_virtio },
+	{ DEVICE_VMGENID, "vmgenid", put_vmgenid },
 };
 
 static void put_device(struct tree *t, const struct device *dev)

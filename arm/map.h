@@ -13,7 +13,8 @@
  *   0x0901_0000  PL031, SPI 2
  *   0x0903_0000  PL061 with the power button, SPI 7
  *   0x0906_0000  pvpanic (not in QEMU's map: there it is a PCI device)
- *   0x090a_0000  stolen time, 64 bytes a vCPU (RAM of its own)
+ *   0x090a_0000  stolen time, 64 bytes a vCPU (RAM of its own, as is:)
+ *   0x090a_f000  VMGenID, SPI 11
  *   0x090f_0000  where built-in payloads write their exit status
  *   0x0a00_0000  virtio-mmio, 0x200 each, SPI 16 up
  *   0x1000_0000  PCI's BARs
@@ -46,6 +47,7 @@
 #define ARM_PVTIME 0x090a0000ull
 #define ARM_PVTIME_STEP 64ull
 #define ARM_PVTIME_SIZE 0x10000ull
+#define ARM_VMGENID 0x090af000ull /* behind the most vCPUs that KVM has, 512 */
 #define ARM_DEBUG_EXIT 0x090f0000ull
 #define ARM_VIRTIO_MMIO 0x0a000000ull
 #define ARM_VIRTIO_MMIO_STEP 0x200ull
@@ -63,6 +65,7 @@
 #define ARM_SPI_PCI 3
 #define ARM_SPI_PL061 7
 #define ARM_SPI_UART16550 10
+#define ARM_SPI_VMGENID 11
 #define ARM_SPI_VIRTIO 16
 #define ARM_VIRTIO_SLOTS 80
 #define ARM_SPI_V2M 48

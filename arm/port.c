@@ -52,6 +52,8 @@ const struct arch_map arch_map = {
 	.pvpanic = { "pvpanic", "pvpanic", { .base = ARM_PVPANIC } },
 	.power_button = { "pl061", "gpio",
 			  { .base = ARM_PL061, .gsi = ARM_SPI_PL061, .trigger = IRQ_LEVEL } },
+	.vmgenid = { "vmgenid", "vmgenid",
+		     { .base = ARM_VMGENID, .gsi = ARM_SPI_VMGENID, .trigger = IRQ_EDGE } },
 	.virtio = { .base = ARM_VIRTIO_MMIO },
 	.virtio_step = ARM_VIRTIO_MMIO_STEP,
 	.virtio_slots = ARM_VIRTIO_SLOTS,
@@ -118,7 +120,7 @@ int arch_layout(struct vm *vm, struct err *err)
 		return err_set(err, EINVAL, "with more than %u CPUs 255 GiB of memory is the most",
 			       ARM_GICR_VCPUS);
 	rc = mem_add_slot(&vm->mem, ARM_RAM, 0, ram);
-	if (!rc && arm_has_pvtime(vm))
+	if (!rc && (arm_has_pvtime(vm) || !vm->config.not_linux))
 		rc = mem_add_slot(&vm->mem, ARM_PVTIME, align_up(ram, SLOT_ALIGN), ARM_PVTIME_SIZE);
 	return rc ? err_set(err, -rc, "guest memory can't be laid out: %s", strerror(-rc)) : 0;
 }

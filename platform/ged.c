@@ -29,6 +29,11 @@ static bool press(struct power_button *button)
 	return true;
 }
 
+static void tell_vmgenid(void *button)
+{
+	ged_raise(&((struct power_button *)button)->dev, GED_VMGENID);
+}
+
 static void on_access(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
 {
 	struct ged *g = opaque;
@@ -98,6 +103,7 @@ static int create(const struct device_env *env, const void *config, struct devic
 			.irq = c->irq,
 		},
 		.press = press,
+		.tell_vmgenid = tell_vmgenid,
 	};
 	rc = bus_claim(g->bus, c->base, 1, on_access, g, c->name, err);
 	if (rc)

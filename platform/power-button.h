@@ -16,6 +16,8 @@ struct power_button_config {
 struct power_button {
 	struct device dev;
 	bool (*press)(struct power_button *button);
+	/* The guest learns by it that its VM's generation is another. NULL: this can't tell. */
+	void (*tell_vmgenid)(void *button);
 };
 
 /* Once; it comes up by itself. False: the guest has no driver that listens. Any thread. */

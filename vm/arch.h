@@ -83,6 +83,7 @@ struct arch_map {
 	struct arch_device rtc;
 	struct arch_device pvpanic;	 /* without an interrupt */
 	struct arch_device power_button; /* for Linux only; its line need not be among `lines` */
+	struct arch_device vmgenid;	 /* for Linux only, as the button is; base: in RAM */
 	struct arch_place virtio;	 /* slot 0, but for its GSI; the others follow */
 	uint64_t virtio_step;		 /* bytes from slot to slot */
 	unsigned int virtio_slots;

@@ -29,13 +29,15 @@ enum device_kind {
 	DEVICE_PL031,
 	DEVICE_PVPANIC, /* has no interrupt */
 	DEVICE_VIRTIO_MMIO,
-	DEVICE_PCI,   /* a bus (vm/pci.h) with all that is on it */
-	DEVICE_GED,   /* ACPI's generic events: a byte of those below, cleared as it is read */
-	DEVICE_PL061, /* GPIOs, one of which is the power button */
+	DEVICE_PCI,	/* a bus (vm/pci.h) with all that is on it */
+	DEVICE_GED,	/* ACPI's generic events: a byte of those below, cleared as it is read */
+	DEVICE_PL061,	/* GPIOs, one of which is the power button */
+	DEVICE_VMGENID, /* is in RAM; on x86 the GED tells of it */
 };
 
 #define GED_POWER_BUTTON (1u << 0)
-#define GED_EVENTS GED_POWER_BUTTON
+#define GED_VMGENID (1u << 1)
+#define GED_EVENTS (GED_POWER_BUTTON | GED_VMGENID)
 
 #define PL061_POWER_BUTTON 3 /* high while it is pressed; as QEMU has it */
 

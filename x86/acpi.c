@@ -16,6 +16,7 @@
 
 #define HEADER_SIZE 36
 #define RSDP_SIZE 36
+_Static_assert(X86_ACPI + RSDP_SIZE <= X86_VMGENID, "they follow each other");
 
 #define FADT_WBINVD (1u << 0)
 #define FADT_PWR_BUTTON (1u << 4) /* no fixed-hardware button */
@@ -124,8 +125,36 @@ static void dsdt_pvpanic(struct buf *b, const struct device *dev)
 	aml_end(b, device);
 }
 
+/* Microsoft, "Virtual Machine Generation ID": known by its compatible names, of which Linux takes the second. */
+static void dsdt_vmgenid(struct buf *b, const struct device *dev)
+{
+	size_t device, list;
+
+	device = aml_device(b, "VGID");
+	aml_name_string(b, "_HID", "KNDL0001");
+	list = aml_name_list(b, "_CID", 2);
+	aml_string(b, "VM_Gen_Counter");
+	aml_string(b, "VMGENCTR");
+	aml_end(b, list);
+	aml_name_string(b, "_DDN", "VM_Gen_Counter");
+	list = aml_name_list(b, "ADDR", 2);
+	aml_int(b, (uint32_t)dev->base);
+	aml_int(b, (uint32_t)(dev->base >> 32));
+	aml_end(b, list);
+	aml_end(b, device);
+}
+
+static const struct device *find(const struct device_list *devices, enum device_kind kind)
+{
+	const struct device *d = devices->first;
+
+	while (d && d->kind != kind)
+		d = d->next;
+	return d;
+}
+
 /* The power button, and who tells of it: section 5.6.9. */
-static void dsdt_ged(struct buf *b, const struct device *dev)
+static void dsdt_ged(struct buf *b, const struct device *dev, bool has_vmgenid)
 {
 	size_t device, crs, method;
 
@@ -143,6 +172,8 @@ static void dsdt_ged(struct buf *b, const struct device *dev)
 	method = aml_method(b, "_EVT", 1);
 	aml_load(b, "EVTS");
 	aml_notify_if(b, GED_POWER_BUTTON, "PWRB");
+	if (has_vmgenid)
+		aml_notify_if(b, GED_VMGENID, "VGID");
 	aml_end(b, method);
 	aml_end(b, device);
 }
@@ -192,7 +223,9 @@ static uint64_t dsdt(struct tables *t, const struct device_list *devices)
 		else if (d->kind == DEVICE_PVPANIC && d->is_pio)
 			dsdt_pvpanic(&b, d);
 		else if (d->kind == DEVICE_GED)
-			dsdt_ged(&b, d);
+			dsdt_ged(&b, d, find(devices, DEVICE_VMGENID));
+		else if (d->kind == DEVICE_VMGENID)
+			dsdt_vmgenid(&b, d);
 		else if (d->kind == DEVICE_PCI)
 			dsdt_pci(&b, d);
 	}
@@ -303,21 +336,12 @@ static int write_rsdp(struct mem *mem, uint64_t xsdt_gpa)
 	return mem_write(mem, X86_ACPI, rsdp, sizeof(rsdp));
 }
 
-static const struct device *find_pci(const struct device_list *devices)
-{
-	const struct device *d = devices->first;
-
-	while (d && d->kind != DEVICE_PCI)
-		d = d->next;
-	return d;
-}
-
 int x86_acpi_write(struct vm *vm, const struct device_list *devices, struct err *err)
 {
 	struct tables t = { .mem = &vm->mem,
-			    .next = align_up(X86_ACPI + RSDP_SIZE, 16),
+			    .next = X86_ACPI_TABLES,
 			    .no_virtio = vm->config.cmdline_devices };
-	const struct device *pci = find_pci(devices);
+	const struct device *pci = find(devices, DEVICE_PCI);
 	uint64_t dsdt_gpa = dsdt(&t, devices);
 	uint64_t gpas[3], xsdt_gpa = 0;
 	unsigned int n = 0;

@@ -95,7 +95,7 @@ static void name_op(struct buf *b, const char *name)
 	name_seg(b, name);
 }
 
-static void integer(struct buf *b, uint32_t value)
+void aml_int(struct buf *b, uint32_t value)
 {
 	if (value <= 1) {
 		buf_put_u8(b, value ? OP_ONE : OP_ZERO);
@@ -114,14 +114,19 @@ static void integer(struct buf *b, uint32_t value)
 void aml_name_int(struct buf *b, const char *name, uint32_t value)
 {
 	name_op(b, name);
-	integer(b, value);
+	aml_int(b, value);
+}
+
+void aml_string(struct buf *b, const char *value)
+{
+	buf_put_u8(b, OP_STRING);
+	buf_put(b, value, strlen(value) + 1);
 }
 
 void aml_name_string(struct buf *b, const char *name, const char *value)
 {
 	name_op(b, name);
-	buf_put_u8(b, OP_STRING);
-	buf_put(b, value, strlen(value) + 1);
+	aml_string(b, value);
 }
 
 void aml_port_byte(struct buf *b, const char *region, const char *field, uint16_t port)
@@ -132,8 +137,8 @@ void aml_port_byte(struct buf *b, const char *region, const char *field, uint16_
 	buf_put_u8(b, OP_EXT_REGION);
 	name_seg(b, region);
 	buf_put_u8(b, REGION_PORTS);
-	integer(b, port);
-	integer(b, 1);
+	aml_int(b, port);
+	aml_int(b, 1);
 	buf_put_u8(b, OP_EXT);
 	buf_put_u8(b, OP_EXT_FIELD);
 	mark = open_package(b);
@@ -170,11 +175,11 @@ void aml_notify_if(struct buf *b, uint8_t bit, const char *device)
 	mark = open_package(b);
 	buf_put_u8(b, OP_AND);
 	buf_put_u8(b, OP_LOCAL0);
-	integer(b, bit);
+	aml_int(b, bit);
 	buf_put_u8(b, OP_ZERO); /* its result goes nowhere else */
 	buf_put_u8(b, OP_NOTIFY);
 	name_seg(b, device);
-	integer(b, NOTIFY_STATUS);
+	aml_int(b, NOTIFY_STATUS);
 	aml_end(b, mark);
 }
 
@@ -197,7 +202,7 @@ void aml_name_eisa(struct buf *b, const char *name, const char *id)
 	buf_put_le32(b, __builtin_bswap32(v));
 }
 
-void aml_name_package(struct buf *b, const char *name, const uint8_t *values, uint8_t n)
+size_t aml_name_list(struct buf *b, const char *name, uint8_t n)
 {
 	size_t mark;
 
@@ -205,8 +210,15 @@ void aml_name_package(struct buf *b, const char *name, const uint8_t *values, ui
 	buf_put_u8(b, OP_PACKAGE);
 	mark = open_package(b);
 	buf_put_u8(b, n);
+	return mark;
+}
+
+void aml_name_package(struct buf *b, const char *name, const uint8_t *values, uint8_t n)
+{
+	size_t mark = aml_name_list(b, name, n);
+
 	for (uint8_t i = 0; i < n; i++)
-		integer(b, values[i]);
+		aml_int(b, values[i]);
 	aml_end(b, mark);
 }
 

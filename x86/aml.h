@@ -27,6 +27,10 @@ void aml_name_string(struct buf *b, const char *name, const char *value);
 void aml_name_eisa(struct buf *b, const char *name, const char *id); /* "PNP0501" */
 /* Name(name, Package(n) { values }) with small integers. */
 void aml_name_package(struct buf *b, const char *name, const uint8_t *values, uint8_t n);
+/* The same of n such as these, closed by aml_end(). */
+size_t aml_name_list(struct buf *b, const char *name, uint8_t n);
+void aml_int(struct buf *b, uint32_t value);
+void aml_string(struct buf *b, const char *value);
 
 /* Resource descriptors (ACPI 6.4, section 6.4), inside aml_name_buffer(). */
 void aml_io(struct buf *b, uint16_t port, uint8_t size);

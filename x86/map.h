@@ -12,7 +12,7 @@
  *   0x0009_0000  multiboot's information, with all that it points to: there is no other boot data then,
  *                and the rest of low RAM is the image's
  *   0x0009_fc00  end of low RAM
- *   0x000e_0000  ACPI: RSDP, then all tables
+ *   0x000e_0000  ACPI: RSDP, VMGenID, then all tables
  *   0x000f_fff0  reset vector: a few bytes that reset
  *   0x0010_0000  RAM: the kernel, the initrd below its end
  *   0xc000_0000  end of RAM below 4 GiB; PCI's BARs
@@ -47,6 +47,8 @@
 #define X86_RAW 0x10000ull
 #define X86_LOW_RAM_END 0x9fc00ull
 #define X86_ACPI 0xe0000ull
+#define X86_VMGENID 0xe0030ull
+#define X86_ACPI_TABLES 0xe0040ull
 #define X86_ACPI_END 0xffff0ull
 #define X86_RESET_VECTOR 0xffff0ull
 #define X86_HIGH_RAM 0x100000ull

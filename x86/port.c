@@ -51,6 +51,8 @@ const struct arch_map arch_map = {
 	.power_button = { "ged",
 			  "ged",
 			  { .is_pio = true, .base = X86_PORT_GED, .gsi = X86_GSI_POWER_BUTTON } },
+	/* Its interrupt is the GED's. */
+	.vmgenid = { "vmgenid", "vmgenid", { .base = X86_VMGENID, .gsi = X86_GSI_POWER_BUTTON } },
 	.virtio = { .base = X86_VIRTIO_MMIO },
 	.virtio_step = X86_VIRTIO_MMIO_STEP,
 	.virtio_slots = X86_GSI_MAX - X86_GSI_VIRTIO + 2,

@@ -100,6 +100,9 @@ hops()
 	say "it is over"
 }
 
+# How often it was told that it is one of several that have one past.
+forks() { say "forks $(dmesg | grep -c 'reseeded due to virtual machine fork')"; }
+
 # 64 MiB from vda, and to it: in hundredths of a second.
 disk_speed()
 {

@@ -12,6 +12,7 @@
 #define LAPIC_CURRENT 0x390 /* what is left of the timer's count */
 #define MSR_TSC 0x10
 #define MSR_REFERENCE_COUNT 0x40000020 /* Hyper-V's, which runs for who does not ask for it, too */
+#define MSR_RUNTIME 0x40000010	       /* the same */
 #define MSR_SYSENTER_ESP 0x175	       /* KVM's SVM keeps 32 bits of these two, QEMU's 64 */
 #define MSR_SYSENTER_EIP 0x176
 #define TSC_OFFSET 8 /* of a vCPU: where two clocks that are read one after the other put it */
@@ -37,7 +38,7 @@ static inline void still_msrs(uint8_t *p, size_t size)
 	for (size_t at = 0; at + 16 <= size; at += 16) {
 		uint32_t msr = get_le32(p + at);
 
-		if (msr == MSR_TSC || msr == MSR_REFERENCE_COUNT)
+		if (msr == MSR_TSC || msr == MSR_REFERENCE_COUNT || msr == MSR_RUNTIME)
 			put_le64(p + at + 8, 0);
 		if (msr == MSR_SYSENTER_ESP || msr == MSR_SYSENTER_EIP)
 			put_le32(p + at + 12, 0);
