@@ -25,8 +25,9 @@ static const struct command commands[] = {
 	{ "list", cmd_list, "List the guests that run and have a name (lkvm run --name NAME)",
 	  "[--json]", NULL },
 	{ "stat", cmd_stat,
-	  "Say what guests use: memory, CPU time and exits to lkvm of each CPU, by their reasons",
-	  "[-m | --memory] [--json] " NAMES, "lkvm stat web" },
+	  "Say what guests use: memory, CPU time and exits to lkvm of each CPU, by their reasons, requests and bytes "
+	  "of each device; with --watch each second what that second was",
+	  "[-m | --memory] [-w | --watch] [--json] " NAMES, "lkvm stat web" },
 	{ "pause", cmd_pause, "Stop all CPUs of a guest", NAMES, "lkvm pause web" },
 	{ "resume", cmd_resume, "Let them go on", NAMES, NULL },
 	{ "stop", cmd_stop,

@@ -10,7 +10,8 @@
 #include "util/util.h"
 #include "vm/verdict.h"
 
-#define END 20000 /* ms: output may be waiting for its reader */
+#define END 20000    /* ms: output may be waiting for its reader */
+#define POLITE 60000 /* the same, and services are to be stopped */
 
 /* Who is meant; or what is wrong is said. */
 static bool meant(int argc, char **argv, const struct remote_option *options, struct guests *g)
@@ -64,7 +65,14 @@ static int stop(struct remote *r, const char *name, void *opaque, struct err *er
 	(void)name;
 	if (!*force) {
 		rc = remote_call(r, "system_powerdown", NULL, NULL, &why);
-		return rc ? err_set(err, -rc, "%.400s; --force ends it at once", why.text) : 0;
+		if (rc)
+			return err_set(err, -rc, "%.400s; --force ends it at once", why.text);
+		return remote_wait_end(r, POLITE)
+			       ? 0
+			       : err_set(err, ETIMEDOUT,
+					 "it was asked to, and has not ended within %d s; "
+					 "--force ends it at once",
+					 POLITE / 1000);
 	}
 	rc = remote_call(r, "quit", NULL, NULL, err);
 	if (!rc && !remote_wait_end(r, END))

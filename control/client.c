@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "control/parts.h"
+#include "util/clock.h"
 #include "util/util.h"
 
 #define BACKLOG (256 * 1024)
+#define TURN CLOCK_MS /* of one's commands, before others have theirs */
 
 struct client {
 	struct control *control;
@@ -23,6 +25,8 @@ struct client {
 	bool negotiated;
 	bool ended;	   /* it sends no more, and may listen yet */
 	bool gone;	   /* its handler shall destroy it */
+	bool more;	   /* there may be another command in `in`: its turn was over */
+	uint64_t heard;	   /* when it sent something, or came */
 	char *in;	   /* CONTROL_LINE bytes */
 	uint32_t from, to; /* what is in there: from the beginning of a command on */
 	struct {
@@ -88,9 +92,9 @@ static void flush_out(struct client *client)
 		out->len = client->sent = 0;
 	/* (EPOLLERR and EPOLLHUP come anyhow, but not if there were none to wait for.) */
 	loop_set_events(client->control->loop, client->source,
-			has_backlog(client) ? EPOLLOUT
-			: client->ended	    ? EPOLLERR
-					    : EPOLLIN);
+			has_backlog(client) || client->more ? EPOLLOUT
+			: client->ended			    ? EPOLLERR
+							    : EPOLLIN);
 }
 
 /* By its own handler, which this wakes: somebody may be in the middle of something with it. */
@@ -189,8 +193,12 @@ static bool next(struct client *client)
 
 static void take_commands(struct client *client)
 {
-	while (!client->gone && !has_backlog(client) && next(client))
-		;
+	uint64_t until = clock_now() + TURN;
+	bool more = true;
+
+	while (!client->gone && !has_backlog(client) && more && clock_now() < until)
+		more = next(client);
+	client->more = more;
 	memmove(client->in, client->in + client->from, client->to - client->from);
 	client->to -= client->from;
 	client->scan.at -= client->from;
@@ -204,9 +212,10 @@ static void take_input(struct client *client)
 	ssize_t n = recv(client->fd, client->in + client->to, CONTROL_LINE - client->to,
 			 MSG_DONTWAIT);
 
-	if (n > 0)
+	if (n > 0) {
 		client->to += (uint32_t)n;
-	else if (!n)
+		client->heard = clock_now();
+	} else if (!n)
 		client->ended = true;
 	else if (errno != EAGAIN && errno != EINTR)
 		client->gone = true;
@@ -222,7 +231,8 @@ static void client_ready(void *opaque, uint32_t events)
 	if (!client->gone)
 		take_commands(client);
 	/* It has closed: what it had sent before that counts. */
-	if (events & (EPOLLHUP | EPOLLERR) && (client->ended || has_backlog(client)))
+	if (events & (EPOLLHUP | EPOLLERR) &&
+	    (has_backlog(client) || (client->ended && !client->more)))
 		client->gone = true;
 	if (!client->gone)
 		flush_out(client);
@@ -231,6 +241,31 @@ static void client_ready(void *opaque, uint32_t events)
 }
 
 /* ---- Life ---- */
+
+/* Is `a` to go before `b`? Who has never been a client, and then who has been silent for longer. */
+static bool goes_before(const struct client *a, const struct client *b)
+{
+	return a->negotiated != b->negotiated ? b->negotiated : a->heard < b->heard;
+}
+
+void client_make_room(struct control *c)
+{
+	static const char line[] =
+		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"16 clients are connected, and this one was silent\"}}\n";
+	struct client *last = c->clients[0];
+	struct buf b = { 0 };
+
+	for (unsigned int i = 0; i < CONTROL_CLIENTS; i++) {
+		if (!c->clients[i])
+			return;
+		if (goes_before(c->clients[i], last))
+			last = c->clients[i];
+	}
+	buf_put(&b, line, sizeof(line) - 1);
+	client_send(last, &b);
+	buf_free(&b);
+	client_destroy(last);
+}
 
 static void greet(struct client *client)
 {
@@ -263,6 +298,7 @@ struct client *client_create(struct control *c, int fd)
 	}
 	client->control = c;
 	client->fd = fd;
+	client->heard = clock_now();
 	greet(client);
 	return client;
 }

@@ -133,16 +133,6 @@ static bool is_welcome(int fd)
 	       (peer.uid == geteuid() || !peer.uid);
 }
 
-static void refuse(int fd)
-{
-	static const char line[] =
-		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"16 clients are connected already\"}}\n";
-	ssize_t rc = send(fd, line, sizeof(line) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-	(void)rc;
-	close(fd);
-}
-
 static void connected(void *opaque, uint32_t events)
 {
 	struct control *c = opaque;
@@ -155,14 +145,14 @@ static void connected(void *opaque, uint32_t events)
 			usleep(REST);
 		return;
 	}
-	while (i < CONTROL_CLIENTS && c->clients[i])
-		i++;
-	if (!is_welcome(fd))
+	if (!is_welcome(fd)) {
 		close(fd);
-	else if (i == CONTROL_CLIENTS)
-		refuse(fd);
-	else
-		c->clients[i] = client_create(c, fd);
+		return;
+	}
+	client_make_room(c);
+	while (c->clients[i])
+		i++;
+	c->clients[i] = client_create(c, fd);
 }
 
 /* On the machine's loop, once. */

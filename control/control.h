@@ -3,7 +3,8 @@
  * The control socket of a VM that has a name: QMP's form, one JSON object a line, at `control` in its
  * directory (host/rundir.h), for this user and root. Until somebody connects it costs a descriptor that the
  * machine's loop watches; then a thread of its own serves up to CONTROL_CLIENTS at once, and no client that is
- * silent, slow or malicious holds up another, or the VM.
+ * silent, slow or malicious holds up another, or the VM. One more, and who has never said
+ * qmp_capabilities goes, or who has been silent for longest.
  *
  * All functions on the thread that has the machine.
  */

@@ -126,6 +126,25 @@ static void put_exits(struct json *j, struct vcpu *vcpu)
 	json_end_object(j);
 }
 
+static void put_devices(struct json *j, struct control *c)
+{
+	struct device_count count;
+
+	json_array(j, "devices");
+	for (struct device *dev = machine_devices(c->config.machine)->first; dev; dev = dev->next) {
+		if (!dev->ops->count)
+			continue;
+		dev->ops->count(dev, &count);
+		json_object(j, NULL);
+		json_string(j, "name", dev->name);
+		json_int(j, "requests", (int64_t)count.requests);
+		json_int(j, "bytes-out", (int64_t)count.out);
+		json_int(j, "bytes-in", (int64_t)count.in);
+		json_end_object(j);
+	}
+	json_end_array(j);
+}
+
 static int stats(struct call *call)
 {
 	struct control *c = call->control;
@@ -153,6 +172,7 @@ static int stats(struct call *call)
 		json_end_object(j);
 	}
 	json_end_array(j);
+	put_devices(j, c);
 	json_end_object(j);
 	return 0;
 }

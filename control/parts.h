@@ -74,6 +74,9 @@ void control_balloon_stats(struct control *c, struct json *j);
 struct client *client_create(struct control *c, int fd);
 void client_destroy(struct client *client);
 
+/* For one more: who is missed least is sent away, where there are CONTROL_CLIENTS. */
+void client_make_room(struct control *c);
+
 struct control *client_control(struct client *client);
 bool client_negotiated(struct client *client);
 void client_negotiate(struct client *client);

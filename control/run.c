@@ -81,7 +81,17 @@ static int quit(struct call *call)
 
 static int system_powerdown(struct call *call)
 {
-	return err_set(call->err, ENOTSUP, "this machine has no power button yet");
+	struct control *c = call->control;
+	int rc = has_begun(c->vm) ? machine_power_button(c->config.machine) : -ESRCH;
+
+	if (rc == -ENODEV) {
+		call->class = "DeviceNotActive";
+		return err_set(call->err, ENODEV, "this guest is no Linux: it has no power button");
+	}
+	if (rc)
+		return err_set(call->err, -rc, "nobody in the guest listens to a power button now");
+	control_event(c, "POWERDOWN", NULL, NULL);
+	return 0;
 }
 
 static int system_reset(struct call *call)

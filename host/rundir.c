@@ -84,6 +84,11 @@ static int lock(const char *dir, int flags)
 	struct stat locked, there;
 	int rc = 0, fd;
 
+	/* What a link leads to is not ours to empty. */
+	if (lstat(dir, &there))
+		return -errno;
+	if (!S_ISDIR(there.st_mode))
+		return -ENOTDIR;
 	snprintf(path, sizeof(path), "%s/pid", dir);
 	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	if (fd < 0)

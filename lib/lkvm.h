@@ -28,7 +28,7 @@
  * Memory. Strings are copied. What the library returns is the handle's.
  *
  * Process. The library installs no signal handler, prints nothing, and never ends the process, whatever
- * a guest or an image does. It takes SIGRTMIN and SIGRTMIN+1 for itself: they are sent to threads that
+ * a guest or an image does. It takes SIGSTKFLT and SIGRTMIN+1 for itself: they are sent to threads that
  * are inside lkvm_run() and to the library's own, and blocked there. All of its fds are close-on-exec.
  *
  * Not here, but in lkvm(1): networks, shared directories, sockets, balloons, commands in a Linux guest

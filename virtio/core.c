@@ -302,12 +302,27 @@ static void device_destroy(struct device *device)
 	dev->ops->destroy(dev);
 }
 
+static void device_count(struct device *device, struct device_count *out)
+{
+	struct virtio_dev *dev = virtio_from_device(device);
+
+	*out = (struct device_count){ 0 };
+	for (unsigned int i = 0; i < dev->n_queues; i++) {
+		struct queue_count *c = &dev->queues[i].ring.count;
+
+		out->requests += atomic_load_explicit(&c->requests, memory_order_relaxed);
+		out->out += atomic_load_explicit(&c->out, memory_order_relaxed);
+		out->in += atomic_load_explicit(&c->in, memory_order_relaxed);
+	}
+}
+
 static const struct device_ops device_ops = {
 	.reset = device_reset,
 	.quiesce = device_quiesce,
 	.resume = device_resume,
 	.save = device_save,
 	.load = device_load,
+	.count = device_count,
 	.destroy = device_destroy,
 };
 

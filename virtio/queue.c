@@ -68,15 +68,20 @@ int queue_start(struct queue *q, struct queue_state *st, struct mem *mem, bool e
 {
 	uint32_t size = st->size;
 
-	*q = (struct queue){
-		.st = st,
-		.mem = mem,
-		.size = st->size,
-		.event_idx = event_idx,
-		.indirect = indirect,
-		/* A queue is saved when all that it pushed has been told. */
-		.signalled = st->next_used,
-	};
+	/* All but the count, which goes on, and may be read at any time. */
+	q->st = st;
+	q->mem = mem;
+	q->desc = NULL;
+	q->avail = NULL;
+	q->used = NULL;
+	q->size = st->size;
+	q->event_idx = event_idx;
+	q->indirect = indirect;
+	/* A queue is saved when all that it pushed has been told. */
+	q->signalled = st->next_used;
+	q->unpublished = 0;
+	q->out = q->in = 0;
+	q->broken = NULL;
 	if (!size || size > QUEUE_MAX_SIZE || (size & (size - 1)))
 		return broken(q, "its size is not a power of two in range");
 	if (st->desc % VRING_DESC_ALIGN_SIZE || st->driver % VRING_AVAIL_ALIGN_SIZE ||
@@ -223,13 +228,31 @@ void queue_put(struct queue *q, const struct chain *c, uint32_t written)
 	uint16_t slot = (uint16_t)(q->st->next_used + q->unpublished++) % q->size;
 
 	queue_dirty(q, c, written);
+	q->out += c->out_len;
+	q->in += written;
 	q->used->ring[slot] = (struct vring_used_elem){ .id = c->head, .len = written };
 	dirty_used(q, offsetof(struct vring_used, ring) + slot * sizeof(struct vring_used_elem),
 		   sizeof(struct vring_used_elem));
 }
 
+/* By one thread at a time, so it costs no locked instruction. */
+static void add(_Atomic uint64_t *to, uint64_t n)
+{
+	atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
+static void count(struct queue *q)
+{
+	add(&q->count.requests, q->unpublished);
+	add(&q->count.out, q->out);
+	add(&q->count.in, q->in);
+	q->out = q->in = 0;
+}
+
 void queue_publish(struct queue *q)
 {
+	count(q);
 	q->st->next_used += q->unpublished;
 	q->unpublished = 0;
 	__atomic_store_n(&q->used->idx, q->st->next_used, __ATOMIC_SEQ_CST);
@@ -240,6 +263,7 @@ void queue_take_back(struct queue *q)
 {
 	q->st->next_avail -= q->unpublished;
 	q->unpublished = 0;
+	q->out = q->in = 0;
 }
 
 void queue_push(struct queue *q, const struct chain *c, uint32_t written)

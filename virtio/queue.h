@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <linux/virtio_ring.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -35,6 +36,12 @@ struct queue_state {
 	uint16_t next_used;
 };
 
+/* What has gone through a queue since its device was made. Its user alone writes it; anybody may read. */
+struct queue_count {
+	_Atomic uint64_t requests;
+	_Atomic uint64_t out, in; /* bytes to the device, and from it */
+};
+
 /*
  * A started queue. What was resolved at the start is never looked up by the guest's numbers again.
  */
@@ -48,7 +55,9 @@ struct queue {
 	bool event_idx, indirect; /* negotiated */
 	uint16_t signalled;	  /* next_used when the driver was last told */
 	uint16_t unpublished;	  /* given back, and not to be seen yet */
-	const char *broken;	  /* after -EINVAL: the rule that the driver broke, for people */
+	uint64_t out, in;	  /* of what is unpublished */
+	struct queue_count count;
+	const char *broken; /* after -EINVAL: the rule that the driver broke, for people */
 };
 
 /*

@@ -43,6 +43,11 @@ enum device_kind {
 
 struct device;
 
+struct device_count {
+	uint64_t requests;
+	uint64_t out, in; /* bytes from the guest, and to it */
+};
+
 struct device_ops {
 	/* Back to power-on, guest-visible state only; vCPUs are stopped or not yet started. */
 	void (*reset)(struct device *dev);
@@ -59,6 +64,8 @@ struct device_ops {
 	 */
 	void (*save)(struct device *dev, struct buf *out);
 	int (*load)(struct device *dev, struct reader *in);
+	/* What has gone through it. NULL: nothing is counted. Any thread, at any time before destroy(). */
+	void (*count)(struct device *dev, struct device_count *out);
 	/* Frees it with all its host resources; it has been quiesced. */
 	void (*destroy)(struct device *dev);
 };

@@ -26,7 +26,11 @@
 #include "vm/mem.h"
 #include "vm/verdict.h"
 
-#define VM_KICK_SIGNAL SIGRTMIN
+/*
+ * No real-time signal: those are queued, which fails where the user has too many pending (RLIMIT_SIGPENDING), and
+ * the kick would be lost. This one nobody else has a use for.
+ */
+#define VM_KICK_SIGNAL SIGSTKFLT
 #define VM_TICK_SIGNAL (SIGRTMIN + 1) /* the same, from a port's own timer to its own thread */
 
 /*

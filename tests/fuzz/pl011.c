@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Arm's UART and clock (term/pl011.c, platform/pl031.c): see lib/registers.h. */
+/* Arm's UART, clock and GPIOs (term/pl011.c, platform/pl031.c, pl061.c): see lib/registers.h. */
 #include "platform/pl031.h"
+#include "platform/pl061.h"
 #include "tests/fuzz/lib/registers.h"
 #include "term/uart.h"
 
@@ -26,6 +27,13 @@ static void make_clock(struct registers *r)
 	CHECK(!pl031_type.create(&r->env, &config, &r->dev, NULL));
 }
 
+static void make_gpio(struct registers *r)
+{
+	struct power_button_config config = { .name = "gpio", .base = BASE, .irq = r->irq };
+
+	CHECK(!pl061_type.create(&r->env, &config, &r->dev, NULL));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = { data, size };
@@ -33,7 +41,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct registers r;
 
 	registers_set_up(&r, how & 1 ? IRQ_EDGE : IRQ_LEVEL);
-	if (how & 2)
+	if (how & 16)
+		make_gpio(&r);
+	else if (how & 2)
 		make_clock(&r);
 	else
 		make_uart(&r, how);

@@ -45,6 +45,26 @@ hold()
 	sleep 1000
 }
 
+ready() { say "ready"; }
+
+# The power button is pressed so many times.
+buttons()
+{
+	for event in /sys/class/input/event*; do
+		! grep -Eq 'Power Button|gpio-keys' "$event/device/name" || button=/dev/input/${event##*/}
+	done
+	[ "$button" ] || say "there is no button: $(cat /sys/class/input/*/device/name)"
+	times=0
+	exec 3<"$button"
+	say "ready"
+	while [ $times -lt "$1" ]; do
+		[ "$(dd bs=24 count=1 <&3 2>/dev/null | od -An -tu2 -j16 | tr -s ' ')" = " 1 116 1 0" ] || continue
+		times=$((times + 1))
+		say "the button, $times times"
+	done
+	exec 3<&-
+}
+
 # Two lines, ten seconds of the guest's own between them.
 ten()
 {
@@ -644,6 +664,7 @@ for word in $(echo "$act" | tr , ' '); do
 	case $word in
 	net_datagrams_*) net_datagrams "${word##*_}" ;;
 	net_flood_*) net_flood "${word##*_}" ;;
+	buttons_*) buttons "${word##*_}" ;;
 	poweroff | reboot | panic | shell | uname) end "$word" ;;
 	*) $word ;;
 	hello | text | features | hold | ten | disk | disk_speed | read_only | requests | many | rng | interrupts | pci | root | echo_lines | commands | balloon)

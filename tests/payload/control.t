@@ -86,7 +86,7 @@ is "$(grep -c '^{"error": {"class": "[A-Za-z]*", "desc": "..*"}}$' "$tmp/heard")
 like "$tmp/heard" 'CommandNotFound", "desc": "there is no command nonsense' "a command that is not there"
 like "$tmp/heard" "'x' is not expected" "an argument that is not there"
 like "$tmp/heard" 'DeviceNotActive", "desc": "this guest has no balloon' "a balloon that is not there"
-like "$tmp/heard" 'no power button' "a power button that is not there"
+like "$tmp/heard" 'DeviceNotActive", "desc": ".* has no power button' "a power button that is not there"
 like "$tmp/heard" '"running": true' "and the guest runs on"
 echo '{"execute": "stop"}' | socat -t0.3 - "$(socket web)" >"$tmp/heard"
 like "$tmp/heard" 'CommandNotFound", "desc": "qmp_capabilities is the first' "nothing before qmp_capabilities"
@@ -116,11 +116,35 @@ check "and the guest runs" moves web
 kill $deaf 2>/dev/null
 wait $deaf 2>/dev/null
 
+full() { [ "$(ss -xH state connected src "$tmp/lkvm/web/control" 2>/dev/null | wc -l)" -ge 16 ]; }
 for _ in $(seq 16); do sleep 20 | socat - "$(socket web)" >/dev/null & done
-full() { timeout 1 socat -u "$(socket web)" - | grep -q '16 clients'; }
-check "a seventeenth is sent away" wait_for full
+wait_for full
+check "sixteen that are silent: a seventeenth is served" alive web
+kill $(jobs -p | grep -v "^$web$") 2>/dev/null
+for _ in $(seq 16); do { echo '{"execute": "qmp_capabilities"}'; sleep 20; } | socat - "$(socket web)" >>"$tmp/negotiated" & done
+negotiated() { [ "$(grep -c return "$tmp/negotiated")" = 16 ]; }
+wait_for negotiated
+{ echo '{"execute": "qmp_capabilities"}'; for _ in 1 2 3 4 5 6; do echo '{"execute": "query-name"}'; sleep 0.2; done; } |
+	socat -t0.3 - "$(socket web)" >"$tmp/busy" &
+busy=$!
+sleep 0.3
+check "sixteen and one that have said hello, and another is served" alive web
+wait $busy
+is "$(grep -c '"name": "web"' "$tmp/busy")" 6 "while one that talks stays"
+is "$(grep -c 'this one was silent' "$tmp/negotiated")" 2 "and who goes is told why"
 kill $(jobs -p | grep -v "^$web$") 2>/dev/null
 check "when they have gone there is room" wait_for alive web
+
+# One that asks for much at once, and takes it: another has his turn.
+{ echo '{"execute": "qmp_capabilities"}'; for _ in $(seq 1500); do echo '{"execute": "x-lkvm-registers"}'; done; } |
+	timeout 30 socat -t20 - "$(socket web)" >"$tmp/much" &
+sleep 0.1
+begin=$(date +%s%N)
+check "one that asks for much: another is served" alive web
+took=$((($(date +%s%N) - begin) / 1000000))
+check "soon ($took ms)" test $took -lt 700
+wait $!
+is "$(grep -c lines "$tmp/much")" 1500 "and all of it is answered"
 
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
 	is "$(stat -c '%a' "$tmp/lkvm" "$tmp/lkvm/web" "$tmp/lkvm/web/control" | tr '\n' ' ')" "700 700 600 " "it is this user's alone"
@@ -173,7 +197,7 @@ refused 'can.t be a guest' pause ../web
 refused 'one of them' pause -a web
 refused 'unknown option' pause --hard web
 refused 'no number' balloon web -i x
-refused 'no power button yet; --force' stop web
+refused 'has no power button; --force' stop web
 refused 'no Linux' debug web -s t
 refused 'no CPU 7' debug web -m 7
 refused 'a guest named web is running already' run --payload exit --name web

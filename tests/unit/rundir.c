@@ -128,6 +128,28 @@ static void test_left(const char *base)
 	ok(!rmdir(path), "as is one that had no more than its directory");
 }
 
+/* What it leads to is nobody's run. */
+static void links(const char *base, const char *dir)
+{
+	struct seen seen = { 0 };
+	struct rundir d;
+	struct err err;
+	char link[RUNDIR_PATH_MAX + 8], mine[RUNDIR_PATH_MAX], file[RUNDIR_PATH_MAX + 8];
+
+	snprintf(mine, sizeof(mine), "%s/mine", base);
+	snprintf(file, sizeof(file), "%s/pid", mine);
+	snprintf(link, sizeof(link), "%s/web", dir);
+	mkdir(mine, 0700);
+	close(open(file, O_CREAT | O_WRONLY, 0600));
+	ok(!symlink(mine, link) && !rundir_each(see, &seen, &err) && !seen.n && is_there(file),
+	   "a link to a directory is left alone");
+	ok(rundir_make(&d, "web", &err) && is_there(file), "and none is made there: %s", err.text);
+	rundir_remove(&d);
+	unlink(link);
+	unlink(file);
+	rmdir(mine);
+}
+
 static void test_strangers(const char *base)
 {
 	struct rundir d;
@@ -135,7 +157,9 @@ static void test_strangers(const char *base)
 	char path[RUNDIR_PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/lkvm", base);
-	mkdir(path, 0755);
+	mkdir(path, 0700);
+	links(base, path);
+	chmod(path, 0755);
 	ok(rundir_make(&d, "web", &err) == -EPERM, "a directory that others may read: %s",
 	   err.text);
 	rmdir(path);

@@ -35,6 +35,7 @@ static struct lkvm *sleeper(const char *ms)
 /* Its thread's own signals, when it has left: 1 if they are as they were. */
 static void *run(void *vm)
 {
+	const int taken[] = { SIGSTKFLT, SIGRTMIN + 1 };
 	sigset_t before, after, pending;
 	bool same;
 
@@ -43,9 +44,9 @@ static void *run(void *vm)
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	sigpending(&pending);
 	same = true;
-	for (int sig = SIGRTMIN; sig <= SIGRTMIN + 1; sig++)
-		same = same && !sigismember(&pending, sig) &&
-		       sigismember(&before, sig) == sigismember(&after, sig);
+	for (unsigned int i = 0; i < ARRAY_SIZE(taken); i++)
+		same = same && !sigismember(&pending, taken[i]) &&
+		       sigismember(&before, taken[i]) == sigismember(&after, taken[i]);
 	/* A late one would end this program. */
 	usleep(250 * MS);
 	return same ? vm : NULL;

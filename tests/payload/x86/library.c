@@ -281,9 +281,9 @@ static void signals(void)
 	lkvm_free(vm);
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
 	sigpending(&pending);
-	sigaction(SIGRTMIN, NULL, &kick);
-	ok(sigismember(&after, SIGRTMIN) == sigismember(&before, SIGRTMIN) &&
-		   !sigismember(&pending, SIGRTMIN) && kick.sa_handler == SIG_DFL,
+	sigaction(SIGSTKFLT, NULL, &kick);
+	ok(sigismember(&after, SIGSTKFLT) == sigismember(&before, SIGSTKFLT) &&
+		   !sigismember(&pending, SIGSTKFLT) && kick.sa_handler == SIG_DFL,
 	   "the caller's signals are as they were");
 
 	/* Ends by itself while it is stopped: a late kick would end this program. */
