@@ -114,7 +114,7 @@ hops()
 		before=$now
 	done
 	killall sha256sum
-	dmesg | tail -n +$((said + 1)) | grep -v 'random: crng\|drop_caches' && say "the kernel complains"
+	dmesg | tail -n +$((said + 1)) | grep -v 'random: crng\|drop_caches\|hrtimer: interrupt took' && say "the kernel complains"
 	say "interrupts: $(grep -c 'ITS-' /proc/interrupts) by an ITS, $(awk '/virtio/ { n += $2 + $3 } END { print n }' /proc/interrupts) of virtio"
 	killall clock 2>/dev/null
 	say "it is over"
