@@ -53,6 +53,17 @@ static void keyboard_command(void *opaque, uint64_t offset, void *data, uint32_t
 		vm_end(opaque, VERDICT_RESET, 0);
 }
 
+#define NMI_REASONS 0xc0 /* memory's parity, a device's error: neither */
+
+/* Linux on a machine without a PIT waits here for one of its outputs to rise: the other bits are set as where nobody is. */
+static void nmi_reason(void *opaque, uint64_t offset, void *data, uint32_t len, bool is_write)
+{
+	(void)opaque;
+	(void)offset;
+	if (!is_write)
+		memset(data, 0xff & ~NMI_REASONS, len);
+}
+
 int x86_legacy_claim(struct vm *vm, struct err *err)
 {
 	const struct {
@@ -60,6 +71,7 @@ int x86_legacy_claim(struct vm *vm, struct err *err)
 		bus_fn fn;
 		const char *name;
 	} ports[] = {
+		{ X86_PORT_NMI_REASON, 1, nmi_reason, "nmi" },
 		{ X86_PORT_KBD_COMMAND, 1, keyboard_command, "keyboard" },
 		{ X86_PORT_CMOS, 2, x86_cmos_ports, "cmos" },
 		{ X86_PORT_ACPI, 4, acpi_ports, "acpi" },

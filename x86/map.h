@@ -23,7 +23,7 @@
  *   0xfffb_c000  KVM's own pages for Intel: identity map and TSS
  *   0x1_0000_0000  the rest of RAM
  *
- * I/O ports: 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x505
+ * I/O ports: 0x61 an NMI's reason, none of those of a PC; 0x64 keyboard controller (reset only), 0x70 CMOS clock, 0x3f8 COM1, 0x505
  * pvpanic, 0x600 ACPI sleep and reset, 0x604 power-off as QEMU's q35 has it, 0x608 ACPI events, 0xcf9 reset. For
  * images that are no Linux kernels also 0xf4 and 0x501 debug exits, 0x510 fw_cfg, 0xcf8 PCI.
  *
@@ -66,6 +66,7 @@
 #define X86_TSS 0xfffbd000ull
 #define X86_ABOVE_HOLE 0x100000000ull
 
+#define X86_PORT_NMI_REASON 0x61
 #define X86_PORT_KBD_COMMAND 0x64
 #define X86_PORT_CMOS 0x70
 #define X86_PORT_COM1 0x3f8

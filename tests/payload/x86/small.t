@@ -91,6 +91,7 @@ run 0 "CMOS: 2 MiB" cmos,mib=2 -m 2
 run 0 "CMOS: 512 MiB" cmos,mib=512
 run 0 "CMOS: RAM above 4 GiB" cmos,mib=5120 -m 5G
 run 1 "(it can fail)" cmos,mib=513
+run 0 "an NMI has none of a PC's reasons" nmi
 run 0 "fw_cfg" fw-cfg,mib=512,cpus=1
 run 0 "of three CPUs" fw-cfg,mib=256,cpus=3 -m 256 -c 3
 run 2 "(it can fail)" fw-cfg,mib=512,cpus=2 -c 2 -m 256
