@@ -188,10 +188,10 @@ static int registers(struct call *call)
 	struct vm *vm = call->control->vm;
 	struct log lines = { .level = LOG_DEBUG, .sink = put_line, .opaque = call->reply };
 	struct json *j = call->reply;
+	int rc = vm_pause(vm);
 
-	if (vm_pause(vm))
-		return err_set(call->err, ESRCH,
-			       "the guest does not run: it has not begun, or has ended");
+	if (rc)
+		return control_not_running(call, rc);
 	json_array(j, "return");
 	/* (A dump shows code, of which there may be none any more.) */
 	for (unsigned int i = 0; mem_intact(&vm->mem) && i < vm->n_vcpus; i++) {

@@ -65,6 +65,9 @@ void control_command(struct client *client, const void *text, size_t len);
 /* The device with that type's name, as in "virtio-balloon.0"; NULL: there is none. */
 struct device *control_device(struct control *c, const char *name);
 
+/* vm_pause() and the like have failed so: `rc`, and its line (run.c). */
+int control_not_running(struct call *call, int rc);
+
 /* "balloon": {...}, if there is one (balloon.c). */
 void control_balloon_stats(struct control *c, struct json *j);
 

@@ -37,11 +37,13 @@ static int query_status(struct call *call)
 	return 0;
 }
 
-static int not_running(struct call *call, int rc)
+int control_not_running(struct call *call, int rc)
 {
-	return rc == -ESRCH ? err_set(call->err, ESRCH,
-				      "the guest does not run: it has not begun, or has ended")
-			    : err_set(call->err, -rc, "%s", strerror(-rc));
+	return err_set(call->err, -rc, "%s",
+		       rc == -ESRCH ? "the guest does not run: it has not begun, or has ended"
+		       : rc == -ETIMEDOUT
+			       ? "a CPU of the guest's does not stop: lkvm waits for the host there"
+			       : strerror(-rc));
 }
 
 static int stop(struct call *call)
@@ -50,7 +52,7 @@ static int stop(struct call *call)
 	int rc = c->stopped ? 0 : vm_pause(c->vm);
 
 	if (rc)
-		return not_running(call, rc);
+		return control_not_running(call, rc);
 	if (!c->stopped)
 		control_event(c, "STOP", NULL, NULL);
 	c->stopped = true;
@@ -107,13 +109,13 @@ static int nmi(struct call *call, unsigned int cpu)
 	if (rc == -ENOTSUP)
 		return err_set(call->err, ENOTSUP,
 			       "this machine's processors have no NMI that KVM could inject");
-	return rc ? not_running(call, rc) : 0;
+	return rc ? control_not_running(call, rc) : 0;
 }
 
 static int inject_nmi(struct call *call)
 {
 	unsigned int n = atomic_load(&call->control->vm->n_vcpus);
-	int rc = n ? 0 : not_running(call, -ESRCH);
+	int rc = n ? 0 : control_not_running(call, -ESRCH);
 
 	for (unsigned int cpu = 0; !rc && cpu < n; cpu++)
 		rc = nmi(call, cpu);

@@ -59,11 +59,15 @@ bool hvt_wait_room(struct hvt *h)
 {
 	struct pollfd fds[2] = { { 0 }, { h->room_fd, POLLIN, 0 } };
 	uint64_t count;
+	int want;
 
 	if (!open_kick(h))
 		return false;
 	do {
-		if (atomic_load(&h->vm->want) == VM_END || !wait_for(h, fds, ARRAY_SIZE(fds)))
+		want = atomic_load(&h->vm->want);
+		if (want == VM_PAUSE)
+			vcpu_stand(&h->vm->vcpus[0]);
+		else if (want == VM_END || !wait_for(h, fds, ARRAY_SIZE(fds)))
 			return false;
 	} while (!fds[1].revents);
 	return read(h->room_fd, &count, sizeof(count)) > 0 || errno == EAGAIN;

@@ -208,12 +208,11 @@ static void complete_io(struct vcpu *vcpu)
  * the signal handler that may call vm_end(). A tick stays pending, for the KVM_RUN that follows: the port
  * hears of each.
  */
-static void park(struct vcpu *vcpu)
+void vcpu_stand(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	const sigset_t set = kick_set();
 
-	complete_io(vcpu);
 	consume(&set);
 	pthread_mutex_lock(&vm->lock);
 	vm->parked++;
@@ -224,6 +223,12 @@ static void park(struct vcpu *vcpu)
 	pthread_mutex_lock(&vm->lock);
 	vm->parked--;
 	pthread_mutex_unlock(&vm->lock);
+}
+
+static void park(struct vcpu *vcpu)
+{
+	complete_io(vcpu);
+	vcpu_stand(vcpu);
 }
 
 /* This thread alone writes it, so it costs no locked instruction. */

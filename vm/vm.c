@@ -9,9 +9,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "util/clock.h"
 #include "util/util.h"
 #include "vm/arch.h"
 #include "vm/kvm.h"
+
+#define PATIENCE (8 * 1000 * CLOCK_MS) /* with vCPUs that shall stop */
 
 const char *vm_option(const struct vm_config *config, const char *name)
 {
@@ -109,6 +112,7 @@ static int build(struct vm *vm, struct err *err)
 int vm_create(const struct vm_config *config, struct vm **out, struct err *err)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
+	pthread_condattr_t attr;
 	int rc;
 
 	*out = NULL;
@@ -117,7 +121,10 @@ int vm_create(const struct vm_config *config, struct vm **out, struct err *err)
 	vm->config = *config;
 	vm->kvm_fd = vm->fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
-	pthread_cond_init(&vm->changed, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&vm->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	rc = build(vm, err);
 	if (rc)
 		vm_destroy(vm);
@@ -307,18 +314,19 @@ static void end_pause(struct vm *vm)
 
 int vm_pause(struct vm *vm)
 {
+	const struct timespec until = clock_timespec(clock_now() + PATIENCE);
 	int running = VM_RUN;
 	int rc = 0;
 
 	pthread_mutex_lock(&vm->lock);
 	if (!vm->pauses++ && atomic_compare_exchange_strong(&vm->want, &running, VM_PAUSE))
 		kick_all(vm);
-	while (vm->parked < vm->live && atomic_load(&vm->want) == VM_PAUSE)
-		pthread_cond_wait(&vm->changed, &vm->lock);
-	if (!vm->live || atomic_load(&vm->want) != VM_PAUSE) {
-		end_pause(vm);
+	while (!rc && vm->parked < vm->live && atomic_load(&vm->want) == VM_PAUSE)
+		rc = -pthread_cond_timedwait(&vm->changed, &vm->lock, &until);
+	if (!vm->live || atomic_load(&vm->want) != VM_PAUSE)
 		rc = -ESRCH;
-	}
+	if (rc)
+		end_pause(vm);
 	pthread_mutex_unlock(&vm->lock);
 	return rc;
 }

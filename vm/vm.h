@@ -127,7 +127,7 @@ void vm_end(struct vm *vm, enum verdict_reason reason, int value);
 /*
  * Stops every vCPU between two instructions, all of its I/O completed, so that it may be saved; and
  * lets them go on, when as many have resumed it as had paused it. Not from a vCPU thread. -ESRCH: it does
- * not run (any more), and is not to be resumed.
+ * not run (any more); -ETIMEDOUT: one waits for the host, for seconds already. It is not to be resumed then.
  */
 int vm_pause(struct vm *vm);
 void vm_resume(struct vm *vm);
@@ -146,6 +146,12 @@ void vm_dump(struct vm *vm);
 
 /* vm_run() must have returned. */
 void vm_destroy(struct vm *vm);
+
+/*
+ * The VM pauses while an exit of this vCPU's waits for the host, on its thread: until it goes on. It stands within
+ * an instruction then, and must not be saved.
+ */
+void vcpu_stand(struct vcpu *vcpu);
 
 /* vm/vcpu.c, for vm.c alone. */
 int vcpu_create(struct vm *vm, unsigned int id, struct err *err);

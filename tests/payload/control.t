@@ -30,7 +30,7 @@ qmp()
 {
 	name=$1
 	shift
-	{ echo '{"execute": "qmp_capabilities"}'; for c; do echo "$c"; done; } | timeout 20 socat -t0.3 - "$(socket "$name")" >"$tmp/heard"
+	{ echo '{"execute": "qmp_capabilities"}'; for c; do echo "$c"; done; } | timeout 20 socat -t0.6 - "$(socket "$name")" >"$tmp/heard"
 }
 
 # cpu_time NAME: of its first vCPU, in ns.
@@ -174,6 +174,12 @@ is "$("$lkvm" list | awk 'NR > 1 { print $2, $3 }' | tr '\n' ' ')" "other paused
 "$lkvm" list --json >"$tmp/out"
 like "$tmp/out" '"status": "paused"' "list --json"
 check "resume" "$lkvm" resume web --name other
+"$lkvm" stat other >"$tmp/out"
+like "$tmp/out" "virtio-balloon.0: 0 requests, 0.0 KiB from the guest" "stat: its devices"
+timeout 2.5 "$lkvm" stat --watch other web >"$tmp/out"
+is "$(grep -c "vCPU 0: [0-9]* % of a CPU; exits a second:" "$tmp/out")" 4 "stat --watch: each second from the second on"
+timeout 2.5 "$lkvm" stat --watch --json other >"$tmp/out"
+is "$(grep -c '^\[{"name": "other".*"devices": \[{"name": "virtio-balloon.0", "requests": 0, .*\]$' "$tmp/out")" 3 "and as JSON, a line each"
 check "both move" moves other
 check "debug --dump" "$lkvm" debug -n web --dump
 check "balloon" "$lkvm" balloon -n other -i 64
@@ -252,4 +258,11 @@ like "$tmp/heard" '"GUEST_PANICKED", "data": \{"action": "run"\}' "a guest that 
 kill $guest 2>/dev/null
 wait $guest
 is $? 123 "dies of that"
+
+"$lkvm" run --payload exec -p "hello started signal exited ack" --name fifth --timeout 20 -- x </dev/null >/dev/null 2>"$tmp/err" &
+guest=$!
+wait_for runs fifth
+check "stop, of one that runs a command" wait_for "$lkvm" stop fifth
+wait $guest
+is $? 143 "is SIGTERM for that"
 done_testing

@@ -49,6 +49,19 @@ calls 124 spin --timeout 0.3
 is "$(cat status)" 124 "a reader that does not read keeps nobody from the timeout"
 { "$lkvm" run "$guests/calls.hvt" -- much 2>err; echo $? >status; } | { sleep 0.5; cat >out; }
 is "$(cat status) $(wc -c <out)" "0 163840" "a slow one gets all of it"
+# Nor from others: it is paused where it waits, and goes on there.
+if "$lkvm" list >/dev/null 2>&1; then
+	export XDG_RUNTIME_DIR="$PWD"
+	{ "$lkvm" run "$guests/calls.hvt" --name much -- much 2>err; echo $? >status; } | { sleep 3; cat >out; } &
+	for _ in $(seq 100); do "$lkvm" list | grep -q 'much *running' && break; sleep 0.05; done
+	sleep 0.3
+	check "a pause meets one whose reader does not read" timeout 5 "$lkvm" pause much
+	like_paused() { "$lkvm" list | grep -q 'much *paused'; }
+	check "it is paused" like_paused
+	check "and goes on" timeout 5 "$lkvm" resume much
+	wait
+	is "$(cat status) $(wc -c <out)" "0 163840" "and all of it comes out"
+fi
 for sig in 1 15; do
 	"$lkvm" run "$guests/calls.hvt" -- poll 1 >out 2>&1 </dev/null &
 	sleep 0.4

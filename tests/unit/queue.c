@@ -36,6 +36,7 @@ static void set_up(struct guest *g, bool event_idx, bool indirect)
 {
 	memset(g->mem.ram, 0, g->mem.size);
 	memset(&g->c, 0, sizeof(g->c));
+	memset(&g->q, 0, sizeof(g->q));
 	g->st = (struct queue_state){
 		.desc = DESC, .driver = AVAIL, .device = USED, .size = SIZE, .enabled = 1
 	};
@@ -83,6 +84,12 @@ static unsigned int dirty_pages(struct guest *g)
 	return n;
 }
 
+static bool counted(struct guest *g, uint64_t requests, uint64_t to_device, uint64_t to_guest)
+{
+	return g->q.count.requests == requests && g->q.count.out == to_device &&
+	       g->q.count.in == to_guest;
+}
+
 static void test_chain(struct guest *g)
 {
 	char text[8];
@@ -118,6 +125,9 @@ static void test_chain(struct guest *g)
 		   mem_test_dirty(&g->mem, DATA + 0x2000, false) &&
 		   mem_test_dirty(&g->mem, HIGH, false),
 	   "the answer and the used ring are dirty, nothing else is");
+	ok(counted(g, 1, 7, 101), "and it is counted");
+	queue_start(&g->q, &g->st, &g->mem, false, true);
+	ok(counted(g, 1, 7, 101), "also when the queue has begun anew");
 }
 
 static void test_short_answer(struct guest *g)
@@ -180,9 +190,11 @@ static void test_together(struct guest *g)
 	ok(queue_pop(&g->q, &g->c) == 1 && g->c.head == 2 && queue_pop(&g->q, &second) == 1 &&
 		   second.head == 5,
 	   "taken back, it is popped again");
+	ok(counted(g, 0, 0, 0), "and not counted");
 	queue_put(&g->q, &g->c, 100);
 	queue_put(&g->q, &second, 40);
 	queue_publish(&g->q);
+	ok(counted(g, 2, 0, 140), "published, it is");
 	ok(g->used->idx == 2 && g->used->ring[0].id == 2 && g->used->ring[0].len == 100 &&
 		   g->used->ring[1].id == 5 && g->used->ring[1].len == 40,
 	   "published, all of it is");
