@@ -9,6 +9,7 @@
 #include "lib/lkvm.h"
 #include "tests/unit/tap.h"
 #include "util/clock.h"
+#include "util/util.h"
 
 #define MS 1000u
 #define LONGEST \
