@@ -73,8 +73,33 @@ static int restore(void *opaque, struct vm *vm, struct err *err)
 	return 0;
 }
 
-/* A copy of its RAM and its state, as it stands after so many lines. It is gone then. */
-static bool stop_after(const struct kind *kind, int lines, uint8_t **ram, struct buf *state)
+/* It may not have begun yet. */
+static bool pause_soon(struct vm *vm)
+{
+	int rc = -ESRCH;
+
+	for (int i = 0; rc == -ESRCH && i < 500; i++) {
+		usleep(7000);
+		rc = vm_pause(vm);
+	}
+	return !rc;
+}
+
+/* How many lines came after those that were waited for. */
+static int lines_left(struct run *r)
+{
+	int n = 0;
+	char c;
+
+	close(r->output[1]);
+	while (read(r->output[0], &c, 1) == 1)
+		n += c == '\n';
+	close(r->output[0]);
+	return n;
+}
+
+/* A copy of its RAM and its state, as it stands after so many lines or, on a busy host, some more. It is gone then. */
+static bool stop_after(const struct kind *kind, int *lines, uint8_t **ram, struct buf *state)
 {
 	struct run r;
 	pthread_t t;
@@ -84,9 +109,8 @@ static bool stop_after(const struct kind *kind, int lines, uint8_t **ram, struct
 	if (!create(&r))
 		return false;
 	pthread_create(&t, NULL, run_main, &r);
-	wait_lines(&r, lines);
-	usleep(7000);
-	fine = !vm_pause(machine_vm(r.m));
+	wait_lines(&r, *lines);
+	fine = pause_soon(machine_vm(r.m));
 	device_list_quiesce(machine_devices(r.m));
 	fine = fine && !save(r.m, state);
 	*ram = malloc(r.config.vm.mem);
@@ -94,8 +118,7 @@ static bool stop_after(const struct kind *kind, int lines, uint8_t **ram, struct
 	machine_stop(r.m, SIGTERM);
 	pthread_join(t, NULL);
 	machine_destroy(r.m);
-	close(r.output[0]);
-	close(r.output[1]);
+	*lines += lines_left(&r);
 	return fine;
 }
 
@@ -133,7 +156,7 @@ static void go_on(const struct kind *kind, int lines)
 	struct buf state = { 0 };
 	uint8_t *ram;
 
-	ok(stop_after(kind, lines, &ram, &state), "%s: saved after %d lines", kind->name, lines);
+	ok(stop_after(kind, &lines, &ram, &state), "%s: saved after %d lines", kind->name, lines);
 	ok(!saved_open(&s->stream, state.data, state.len, &s->err), "%zu bytes: %s", state.len,
 	   s->err.text);
 	s->ram = ram;
