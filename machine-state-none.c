@@ -4,9 +4,10 @@
 
 #include "machine-parts.h"
 
-int machine_snapshot(struct machine *m, const char *dir, struct err *err)
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir, struct err *err)
 {
 	(void)m;
+	(void)options;
 	(void)dir;
 	return err_set(err, ENOTSUP, "this lkvm was built without snapshots (CONFIG_STATE)");
 }

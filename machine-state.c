@@ -5,14 +5,14 @@
 #include "machine-parts.h"
 #include "util/util.h"
 
-int machine_snapshot(struct machine *m, const char *dir, struct err *err)
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir, struct err *err)
 {
 	int rc = vm_pause(m->vm);
 
 	if (rc)
 		return err_set(err, -rc, "the VM has ended");
 	device_list_quiesce(&m->devices);
-	rc = snapshot_write(m->vm, &m->devices, dir, err);
+	rc = snapshot_write(m->vm, &m->devices, options, dir, err);
 	device_list_resume(&m->devices);
 	vm_resume(m->vm);
 	return rc;

@@ -73,6 +73,7 @@ struct machine_debug_exit {
 	uint32_t ok;
 };
 
+struct buf;
 struct machine;
 struct snapshot;
 
@@ -206,10 +207,12 @@ struct vm *machine_vm(struct machine *m);
 struct device_list *machine_devices(struct machine *m);
 
 /*
- * As it stands into the folder `dir` (state/snapshot.h), and on it goes. Any thread but a vCPU's and the
+ * As it stands into the folder `dir` (state/snapshot.h), and on it goes. `options` is for who restores it
+ * (state/state.h); NULL: he knows. Any thread but a vCPU's and the
  * loop's; one such call at a time.
  */
-int machine_snapshot(struct machine *m, const char *dir, struct err *err);
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+		     struct err *err);
 
 /* Writes out what the console still holds, then frees all. */
 void machine_destroy(struct machine *m);

@@ -141,8 +141,8 @@ static int open_dir(const char *dir, bool *made, struct err *err)
 	return fd;
 }
 
-int snapshot_write(struct vm *vm, const struct device_list *devices, const char *dir,
-		   struct err *err)
+int snapshot_write(struct vm *vm, const struct device_list *devices, const struct buf *options,
+		   const char *dir, struct err *err)
 {
 	struct buf state = { 0 };
 	bool made;
@@ -150,7 +150,7 @@ int snapshot_write(struct vm *vm, const struct device_list *devices, const char 
 
 	if (fd < 0)
 		return fd;
-	rc = state_save(vm, devices, &state, err);
+	rc = state_save(vm, devices, options, &state, err);
 	if (!rc)
 		rc = make_memory(vm, fd, dir, err);
 	if (!rc)

@@ -14,8 +14,8 @@
  * Makes `dir`, unless it is there. The caller has paused the VM and quiesced its devices. A folder that holds a
  * snapshot already is refused; after any error what was written is gone.
  */
-int snapshot_write(struct vm *vm, const struct device_list *devices, const char *dir,
-		   struct err *err);
+int snapshot_write(struct vm *vm, const struct device_list *devices, const struct buf *options,
+		   const char *dir, struct err *err);
 
 struct snapshot {
 	int memory; /* its fd: read-only, and locked (flock(), shared) as long as it is open */

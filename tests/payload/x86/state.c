@@ -52,7 +52,7 @@ static void configure(struct run *r, const struct kind *kind)
 static int save(struct machine *m, struct buf *out)
 {
 	struct err err = { "" };
-	int rc = state_save(machine_vm(m), machine_devices(m), out, &err);
+	int rc = state_save(machine_vm(m), machine_devices(m), NULL, out, &err);
 
 	if (rc)
 		printf("# %s\n", err.text);
@@ -293,9 +293,9 @@ static bool take(const char *dir)
 		return false;
 	pthread_create(&t, NULL, run_main, &r);
 	wait_lines(&r, 1);
-	rc = machine_snapshot(r.m, dir, &err);
+	rc = machine_snapshot(r.m, NULL, dir, &err);
 	ok(!rc, "a snapshot is taken: %s", err.text);
-	again = machine_snapshot(r.m, dir, &err);
+	again = machine_snapshot(r.m, NULL, dir, &err);
 	ok(again == -EEXIST, "and no other in its place: %s", err.text);
 	pthread_join(t, NULL);
 	ok(r.status == 0, "the guest went on: %d", r.status);
