@@ -127,6 +127,10 @@ static int restore_device(struct device *d, const struct saved *s, struct err *e
 	struct reader in = saved_find(s, d->name, 0)->body;
 	int rc = d->ops->load(d, &in);
 
+	if (rc == -ESTALE)
+		return err_set(err, ESTALE,
+			       "%s: what it lies on is of another size than when it was saved",
+			       d->name);
 	return rc || in.failed || in.left
 		       ? err_set(err, EINVAL, "the state of %s is not one that it can have",
 				 d->name)

@@ -283,6 +283,7 @@ static void clones(const struct snapshot *snapshot)
 /* Taken of a guest that goes on meanwhile. */
 static bool take(const char *dir)
 {
+	struct machine_saved saved;
 	struct err err = { "" };
 	struct run r;
 	pthread_t t;
@@ -293,9 +294,9 @@ static bool take(const char *dir)
 		return false;
 	pthread_create(&t, NULL, run_main, &r);
 	wait_lines(&r, 1);
-	rc = machine_snapshot(r.m, NULL, dir, &err);
+	rc = machine_snapshot(r.m, NULL, dir, &saved, &err);
 	ok(!rc, "a snapshot is taken: %s", err.text);
-	again = machine_snapshot(r.m, NULL, dir, &err);
+	again = machine_snapshot(r.m, NULL, dir, &saved, &err);
 	ok(again == -EEXIST, "and no other in its place: %s", err.text);
 	pthread_join(t, NULL);
 	ok(r.status == 0, "the guest went on: %d", r.status);
