@@ -585,7 +585,7 @@ const struct option run_option_table[] = {
 	  "Run a tiny guest that is part of lkvm, instead of a kernel (lkvm help payloads).",
 	  "--payload hello" },
 	{ "name", 0, "NAME", RUN, set_name,
-	  "The guest's name, by which lkvm list, stat, pause, resume, stop, balloon, debug and clients of QMP reach it "
+	  "The guest's name, by which lkvm list, stat, pause, resume, stop, balloon, debug, snapshot and clients of QMP reach it "
 	  "while it runs: see CONTROL. Without a name it can't be reached, and costs nothing for that.",
 	  "--payload exit --name web" },
 	{ "dev", 0, "PATH", RUN, set_dev, "KVM's device node.", "--payload exit --dev /dev/kvm" },
@@ -597,8 +597,8 @@ const struct option run_option_table[] = {
 	  "What lkvm itself reports: error, warning (the default), info or debug.",
 	  "--payload exit --loglevel error" },
 
-	{ "aarch32", 0, NULL, ARM64_MACHINE, NULL, "A flat image is 32-bit code. A zImage says so itself.",
-	  "zImage --aarch32" },
+	{ "aarch32", 0, NULL, ARM64_MACHINE, NULL,
+	  "A flat image is 32-bit code. A zImage says so itself.", "zImage --aarch32" },
 	{ "pmu", 0, NULL, ARM64_MACHINE, NULL, "A PMU (v3) for perf in the guest.",
 	  "--payload exit --pmu" },
 	{ "sve-max-vl", 0, "BITS", ARM64_MACHINE, NULL,
@@ -621,7 +621,8 @@ const struct option run_option_table[] = {
 	  "This device tree instead of the machine's own. Its memory, number of CPUs and GIC must be the "
 	  "machine's; /chosen is filled in.",
 	  "--payload exit --dtb machine.dtb" },
-	{ "dump-dtb", 0, "FILE", ARM64_BOOT, NULL, "Write the device tree that the guest gets to FILE.",
+	{ "dump-dtb", 0, "FILE", ARM64_BOOT, NULL,
+	  "Write the device tree that the guest gets to FILE.",
 	  "--payload exit --dump-dtb out.dtb" },
 
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },

@@ -274,6 +274,9 @@ static int open_state(struct snapshot *s, const char *dir, struct err *err)
 
 	if (snprintf(path, sizeof(path), "%s/%s", dir, STATE) >= (int)sizeof(path))
 		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
+	if (access(path, F_OK) && errno == ENOENT)
+		return err_set(err, ENOENT, "snapshot %s: there is no %s", dir,
+			       access(dir, F_OK) ? "such folder" : "snapshot in it");
 	fd = file_map_open(path, "snapshot's state", &s->state_file, err);
 	if (fd < 0)
 		return fd;
