@@ -534,7 +534,7 @@ const struct option run_option_table[] = {
 	  "0: never. What helps to see why is printed before: the registers of each vCPU, the last lines of "
 	  "the kernel's log (with a command), and into that log the list of tasks that SysRq t gives.",
 	  "--payload exit --timeout 1.5m" },
-	{ "boot-timeout", 0, "TIME", RUN, set_boot_timeout,
+	{ "boot-timeout", 0, "TIME", BOOT, set_boot_timeout,
 	  "The same, unless the command starts within this time.",
 	  "--payload exec -p \"hello started exited=0 ack\" --boot-timeout 30 -- true" },
 	{ "silence-timeout", 0, "TIME", RUN, set_silence_timeout,

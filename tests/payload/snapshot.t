@@ -18,12 +18,12 @@ lines() { grep -c 'ten ticks' "$1"; }
 has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
 options() { tr '\0' '\n' <"$1/state" | grep -a '^--'; }
 
-# up NAME WORD...: `lkvm WORD...` as that guest, in the background: its process is $guest.
+# up NAME COMMAND WORD...: `lkvm COMMAND WORD...` as that guest, in the background: its process is $guest.
 up()
 {
-	name=$1
-	shift
-	"$lkvm" "$@" --name "$name" </dev/null >"$tmp/$name.out" 2>"$tmp/$name.err" &
+	name=$1 word=$2
+	shift 2
+	"$lkvm" "$word" --name "$name" "$@" </dev/null >"$tmp/$name.out" 2>"$tmp/$name.err" &
 	guest=$!
 	wait_for "$lkvm" stat "$name" || bail "$name does not come up: $(cat "$tmp/$name.err")"
 }
