@@ -175,6 +175,22 @@ if [ -e "$build/hvt/calls.hvt" ]; then
 fi
 check "no folder was made for those" test ! -e saved2
 
+# ---- By QMP ----
+
+# qmp COMMAND: what a client hears for a second.
+qmp() { { echo '{"execute": "qmp_capabilities"}'; echo "$1"; } | timeout 20 socat -t1 - "UNIX-CONNECT:$tmp/lkvm/g/control" >heard; }
+if command -v socat >/dev/null; then
+	qmp '{"execute": "x-lkvm-snapshot", "arguments": {"path": "here"}}'
+	like heard '"desc": "..*path.* is no whole path' "a path of the client's is refused"
+	qmp '{"execute": "x-lkvm-snapshot", "arguments": {"path": "'"$tmp"'/qmp"}}'
+	like heard '"event": "X_LKVM_SNAPSHOT", "data": \{"path": "'"$tmp"'/qmp", "memory": 134217728, "stored": [0-9]+, "paused-ns": [0-9]+\}' \
+		"what became of it is an event"
+	qmp '{"execute": "x-lkvm-snapshot", "arguments": {"path": "'"$tmp"'/qmp"}}'
+	like heard '"event": "X_LKVM_SNAPSHOT", "data": \{"path": "'"$tmp"'/qmp", "error": "snapshot .*one already"\}' "an error, too"
+else
+	skip "socat is not installed"
+fi
+
 # ---- Ended in the middle ----
 
 for n in 1 2 3 4 5 6; do

@@ -85,7 +85,12 @@ static bool stop_after(const struct kind *kind, int lines, uint8_t **ram, struct
 	pthread_create(&t, NULL, run_main, &r);
 	wait_lines(&r, lines);
 	usleep(7000);
+	/* (On a busy host it may not have begun.) */
 	fine = !vm_pause(machine_vm(r.m));
+	for (int i = 0; !fine && i < 1000; i++) {
+		usleep(1000);
+		fine = !vm_pause(machine_vm(r.m));
+	}
 	device_list_quiesce(machine_devices(r.m));
 	fine = fine && !save(r.m, state);
 	*ram = malloc(r.config.vm.mem);
