@@ -154,15 +154,31 @@ static int put_seeds(void *fdt, int chosen, const struct arm_options *o)
 	return rc;
 }
 
-/* `earlycon` without an address, and kernels without console=, find the console by this. */
-static int put_stdout(void *fdt, int chosen, const struct device_list *devices)
+static bool is_ttys0(const char *cmdline)
 {
+	const char *last = NULL;
+
+	for (const char *p = cmdline; (p = strstr(p, "console=")); p++) {
+		if (p == cmdline || p[-1] == ' ')
+			last = p;
+	}
+	return last && !strncmp(last, "console=ttyS0", 13);
+}
+
+/*
+ * `earlycon` without an address, and kernels without console=, find the console by this; so do images that know
+ * one kind of UART alone, for which the user says console=ttyS0.
+ */
+static int put_stdout(void *fdt, int chosen, const char *cmdline, const struct device_list *devices)
+{
+	enum device_kind kind = is_ttys0(cmdline) ? DEVICE_UART16550 : DEVICE_PL011;
 	char path[64];
 
 	for (const struct device *dev = devices->first; dev; dev = dev->next) {
-		if (dev->kind != DEVICE_PL011)
+		if (dev->kind != kind)
 			continue;
-		snprintf(path, sizeof(path), "/pl011@%llx", (unsigned long long)dev->base);
+		snprintf(path, sizeof(path), "/%s@%llx", kind == DEVICE_PL011 ? "pl011" : "serial",
+			 (unsigned long long)dev->base);
 		return fdt_setprop_string(fdt, chosen, "stdout-path", path);
 	}
 	return 0;
@@ -197,7 +213,7 @@ static int put_chosen(void *fdt, const struct arch_vm *arch, const struct device
 	if (!rc)
 		rc = put_initrd(fdt, chosen, arch);
 	if (!rc && !arch->options.dtb)
-		rc = put_stdout(fdt, chosen, devices);
+		rc = put_stdout(fdt, chosen, arch->cmdline, devices);
 	return rc ? rc : put_seeds(fdt, chosen, &arch->options);
 }
 

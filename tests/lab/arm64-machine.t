@@ -23,8 +23,9 @@ its:--irqchip gicv3-its
 pci:--virtio-transport pci --rng
 lines:--virtio-transport pci --rng --irqchip gicv3
 v2m:--virtio-transport pci --rng --irqchip gicv2m
+uart:-p console=ttyS0
 many:-c 130 -m 64M"
-wanted="v3 its pci lines many"
+wanted="v3 its pci lines uart many"
 
 rm -f "$LAB_OUT"/*.dtb "$LAB_OUT"/*.dts
 cat >"$LAB_OUT/dump" <<END
@@ -67,6 +68,7 @@ has v3 'serial@1000000 {[^}]*interrupts = <0x00 0x0a 0x04>' "the 16550A is SPI 1
 has v3 'virtio_mmio@a000000 {[^}]*interrupts = <0x00 0x10 0x01>' "virtio's first slot is SPI 16, edge"
 has v3 'virtio_mmio@a000400 {[^}]*interrupts = <0x00 0x12 0x01>' "its third is SPI 18"
 has v3 'stdout-path = "/pl011@9000000"' "stdout-path is the PL011"
+has uart 'stdout-path = "/serial@1000000"' "or the 16550A, where the command line says so"
 has v3 'memory@40000000 {[^}]*reg = <0x00 0x40000000 0x00 0xc0000000>' "memory is 3 GiB"
 has v3 'pmu {' "a PMU that was asked for"
 has v2 'reg = <0x00 0x8000000 0x00 0x10000 0x00 0x8010000 0x00 0x10000>' "the GICv2's two regions"
