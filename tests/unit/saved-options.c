@@ -191,6 +191,42 @@ static void too_long(void)
 	buf_free(&b);
 }
 
+/* Whatever bytes come: it is taken, or refused with a line. */
+static void any_bytes(void)
+{
+	const unsigned int rounds = 20000;
+	unsigned int refused = 0, taken = 0, odd = 0;
+	struct buf b = { 0 };
+	uint32_t random = 1;
+
+	section("k -c 2 -d /a,ro,serial=s -n mode=user,fwd=1:2 --vsock 3,uds=/u --share t=/s --rng",
+		&b);
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct run_options *o = fresh(OPTIONS_RESTORE);
+		struct buf bent = { 0 };
+		struct err err = { "" };
+		struct reader in;
+		int rc;
+
+		buf_put(&bent, b.data, b.len);
+		for (unsigned int n = 0; n <= i % 4; n++) {
+			random = random * 1664525 + 1013904223;
+			bent.data[4 + (random >> 8) % (b.len - 4)] = (uint8_t)(random >> 24);
+		}
+		bent.len -= i % 7 ? 0 : (random >> 8) % b.len;
+		in = reader_of(&bent);
+		rc = saved_options_take(o, &in, SAVED_BELIEVED, &err);
+		taken += !rc;
+		refused += rc < 0 && err.text[0];
+		odd += rc > 0 || (rc && !err.text[0]);
+		drop(o);
+		buf_free(&bent);
+	}
+	ok(taken && refused && !odd, "of %u bent sections %u are taken, %u refused with a line",
+	   rounds, taken, refused);
+	buf_free(&b);
+}
+
 /* Of paths and the folder that we are in. */
 static void paths(void)
 {
@@ -271,6 +307,7 @@ int main(void)
 	bytes_are_refused("no end", 0, "--rng", 5);
 	bytes_are_refused("facts from later", 4, "--rng", 6);
 	too_long();
+	any_bytes();
 	doubted();
 	return done_testing();
 }
