@@ -129,14 +129,15 @@ obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o c
 obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/front.o $(if $(CONFIG_INSPECT),cmd/inspect.o,cmd/inspect-none.o) cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o $(if $(CONFIG_MANUAL),cmd/manual.o,cmd/manual-none.o) cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
+obj-y += $(if $(CONFIG_STATE),cmd/restore.o cmd/saved-options.o,cmd/restore-none.o)
 obj-y += cmd/option-hvt.o cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-boot.o cmd/setup.o cmd/sandbox.o guest/cpio.o guest/modules.o guest/modinfo.o
 
 # A VM that has a name can be asked and told things while it runs.
 control-y := control/none.o cmd/control-none.o
-control-$(CONFIG_CONTROL) := control/control.o control/client.o control/commands.o control/run.o control/inspect.o \
+control-$(CONFIG_CONTROL) := control/control.o control/snapshot.o control/client.o control/commands.o control/run.o control/inspect.o \
 	$(if $(CONFIG_VIRTIO_BALLOON),control/balloon.o,control/balloon-none.o) \
-	cmd/remote.o cmd/control.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
+	cmd/remote.o cmd/control.o cmd/snapshot.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
 obj-y += $(control-y)
 
 obj-y += main.o

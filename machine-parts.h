@@ -59,6 +59,7 @@ struct machine {
 		void *opaque;
 	} watchers[MACHINE_OUTPUTS];
 	pthread_mutex_t watch_lock; /* among consoles */
+	pthread_mutex_t state_lock; /* who has it may quiesce devices, or take them down */
 };
 
 /* Bytes that go out: whoever watches them is told. */

@@ -4,11 +4,19 @@
 
 #include "machine-parts.h"
 
-int machine_snapshot(struct machine *m, const char *dir, struct err *err)
+int machine_can_be_saved(const struct machine *m, struct err *err)
 {
 	(void)m;
-	(void)dir;
 	return err_set(err, ENOTSUP, "this lkvm was built without snapshots (CONFIG_STATE)");
+}
+
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+		     struct machine_saved *saved, struct err *err)
+{
+	(void)options;
+	(void)dir;
+	(void)saved;
+	return machine_can_be_saved(m, err);
 }
 
 int machine_prepare_restore(struct machine *m, struct vm_config *config, struct err *err)

@@ -3,19 +3,70 @@
 #include <errno.h>
 
 #include "machine-parts.h"
+#include "util/clock.h"
 #include "util/util.h"
 
-int machine_snapshot(struct machine *m, const char *dir, struct err *err)
+/* What is not in the machine's state, and would be missing. */
+int machine_can_be_saved(const struct machine *m, struct err *err)
 {
+	const struct machine_config *c = m->config;
+
+	if (c->hvt)
+		return err_set(err, ENOTSUP, "a Solo5 guest can't be saved");
+	if (c->exec)
+		return err_set(err, ENOTSUP,
+			       "a guest that runs a command (--) can't be saved: its streams are "
+			       "this process's");
+	for (unsigned int i = 0; i < c->n_disks; i++) {
+		if (c->disks[i].cow)
+			return err_set(err, ENOTSUP,
+				       "the disk %s is cow: what the guest wrote to it is in no "
+				       "file that could be kept",
+				       c->disks[i].path);
+	}
+	return 0;
+}
+
+/* (The end of the VM waits for the lock before it takes devices down.) */
+static int fill(struct machine *m, struct snapshot_writer *w, const struct buf *options,
+		uint64_t *paused, struct err *err)
+{
+	uint64_t begin = clock_now();
 	int rc = vm_pause(m->vm);
 
 	if (rc)
-		return err_set(err, -rc, "the VM has ended");
-	device_list_quiesce(&m->devices);
-	rc = snapshot_write(m->vm, &m->devices, dir, err);
-	device_list_resume(&m->devices);
+		return err_set(err, -rc, "the guest does not run: it has not begun, or has ended");
+	pthread_mutex_lock(&m->state_lock);
+	if (atomic_load(&m->vm->want) == VM_END) {
+		rc = err_set(err, ESRCH, "the VM has ended");
+	} else {
+		device_list_quiesce(&m->devices);
+		rc = snapshot_fill(w, m->vm, &m->devices, options, err);
+		device_list_resume(&m->devices);
+	}
+	pthread_mutex_unlock(&m->state_lock);
 	vm_resume(m->vm);
+	*paused = clock_now() - begin;
 	return rc;
+}
+
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+		     struct machine_saved *saved, struct err *err)
+{
+	struct snapshot_writer w;
+	int rc = machine_can_be_saved(m, err);
+
+	if (!rc)
+		rc = snapshot_begin(&w, dir, err);
+	if (rc)
+		return rc;
+	saved->memory = m->vm->mem.size;
+	rc = fill(m, &w, options, &saved->paused, err);
+	if (rc) {
+		snapshot_abandon(&w);
+		return rc;
+	}
+	return snapshot_finish(&w, &saved->stored, err);
 }
 
 static int restore(void *opaque, struct vm *vm, struct err *err)

@@ -338,6 +338,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	log_tail_init(&m->log_tail);
 	machine_init_descent(m);
 	pthread_mutex_init(&m->watch_lock, NULL);
+	pthread_mutex_init(&m->state_lock, NULL);
 	timeline_mark(&m->timeline, PHASE_START);
 	rc = build(m, err);
 	if (rc)
@@ -366,7 +367,9 @@ int machine_run(struct machine *m, struct err *err)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
 	machine_watch_descent(m);
+	pthread_mutex_lock(&m->state_lock);
 	device_list_quiesce(&m->devices);
+	pthread_mutex_unlock(&m->state_lock);
 	machine_end_descent(m);
 	end_reports(m);
 	if (m->exec)
@@ -559,6 +562,7 @@ void machine_destroy(struct machine *m)
 	pthread_cond_destroy(&m->descent.changed);
 	pthread_mutex_destroy(&m->descent.lock);
 	pthread_mutex_destroy(&m->watch_lock);
+	pthread_mutex_destroy(&m->state_lock);
 	free(m->cmdline);
 	free(m);
 }

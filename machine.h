@@ -73,6 +73,7 @@ struct machine_debug_exit {
 	uint32_t ok;
 };
 
+struct buf;
 struct machine;
 struct snapshot;
 
@@ -212,11 +213,22 @@ struct loop *machine_loop(struct machine *m);
 struct vm *machine_vm(struct machine *m);
 struct device_list *machine_devices(struct machine *m);
 
+/* What is not saved with a machine, and it has: -errno and a line. */
+int machine_can_be_saved(const struct machine *m, struct err *err);
+
+struct machine_saved {
+	uint64_t memory; /* bytes of RAM */
+	uint64_t stored; /* bytes that all of it takes on the disk */
+	uint64_t paused; /* ns that the guest stood */
+};
+
 /*
- * As it stands into the folder `dir` (state/snapshot.h), and on it goes. Any thread but a vCPU's and the
- * loop's; one such call at a time.
+ * As it stands into the folder `dir` (state/snapshot.h), and on it goes, while the rest reaches the disk. `options`
+ * is for who restores it (state/state.h); NULL: he knows. Any thread but a vCPU's and the loop's; one such call at
+ * a time, which is over before machine_destroy().
  */
-int machine_snapshot(struct machine *m, const char *dir, struct err *err);
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+		     struct machine_saved *saved, struct err *err);
 
 /* Writes out what the console still holds, then frees all. */
 void machine_destroy(struct machine *m);

@@ -39,6 +39,15 @@ static const struct command commands[] = {
 	{ "debug", cmd_debug,
 	  "Show the registers of a guest's CPUs (-d), send Linux a SysRq key (-s), or inject an NMI (-m)",
 	  "[-d | --dump] [-s | --sysrq KEY] [-m | --nmi CPU] " NAMES, "lkvm debug -n web --dump" },
+	{ "snapshot", cmd_snapshot,
+	  "Write a running guest into the folder DIR, which is made, and let it go on; it stands while its memory "
+	  "is written. Its disks are not in it: see SNAPSHOTS",
+	  "[-n] NAME DIR", "lkvm snapshot -n web web.saved" },
+	{ "restore", cmd_restore,
+	  "Let a guest go on as lkvm snapshot wrote it into DIR, as often as you like. It is the same machine; what "
+	  "options of run say of it beside that wins, and those of one run (--name, --timeout, --result ...) are "
+	  "said anew. --trust: though another user could have written DIR",
+	  "[--trust] [OPTION]... DIR", "lkvm restore web.saved --name web2" },
 	{ "inspect", cmd_inspect,
 	  "Say what an image is, how lkvm run would enter it and what it asks for, or why it would be refused "
 	  "(status 1)",

@@ -189,8 +189,10 @@ static int choose(struct vm *vm, enum arm_gic *gic, struct err *err)
 		if (strcmp(word, words[i].word))
 			continue;
 		*gic = words[i].gic;
-		if (arm_gic_offered(vm->fd, words[i].type))
+		if (arm_gic_offered(vm->fd, words[i].type)) {
+			vm->config.irqchip = words[i].word;
 			return 0;
+		}
 		if (!vm->config.irqchip)
 			return err_set(
 				err, ENOTSUP,

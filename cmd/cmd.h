@@ -22,6 +22,8 @@ struct command {
 };
 
 int cmd_run(int argc, char **argv, const struct command *table);
+int cmd_snapshot(int argc, char **argv, const struct command *table);
+int cmd_restore(int argc, char **argv, const struct command *table);
 int cmd_setup(int argc, char **argv, const struct command *table);
 int cmd_inspect(int argc, char **argv, const struct command *table);
 int cmd_list(int argc, char **argv, const struct command *table);

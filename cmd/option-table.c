@@ -376,43 +376,47 @@ bad:
 
 /* ---- The table ---- */
 
-#define WORKS OPTION_WORKS, NULL
-#define LATER OPTION_LATER, NULL, NULL
-#define X86 OPTION_WORKS, "x86_64"
-#define ARM64 OPTION_WORKS, "aarch64"
-#define ARM64_LATER OPTION_LATER, "aarch64", NULL
+#define RUN OPTION_WORKS, NULL, OPTION_OF_RUN
+#define BOOT OPTION_WORKS, NULL, OPTION_OF_BOOT
+#define MACHINE OPTION_WORKS, NULL, OPTION_OF_MACHINE
+#define LATER OPTION_LATER, NULL, OPTION_OF_RUN, NULL
+#define X86_BOOT OPTION_WORKS, "x86_64", OPTION_OF_BOOT
+#define X86_MACHINE OPTION_WORKS, "x86_64", OPTION_OF_MACHINE
+#define ARM64_BOOT OPTION_WORKS, "aarch64", OPTION_OF_BOOT
+#define ARM64_MACHINE OPTION_WORKS, "aarch64", OPTION_OF_MACHINE
+#define ARM64_LATER OPTION_LATER, "aarch64", OPTION_OF_RUN, NULL
 
 const struct option run_option_table[] = {
-	{ "kernel", 'k', "FILE", WORKS, option_set_kernel,
+	{ "kernel", 'k', "FILE", BOOT, option_set_kernel,
 	  "Kernel or other image (see IMAGES). x86: a bzImage, a vmlinux or other ELF file, a multiboot image. arm64: an Image, "
 	  "a vmlinux or other ELF file, a 32-bit zImage, a flat image, an EFI zboot image. Each also packed by "
 	  "gzip, xz, zstd or lz4. May be given as a bare word. Else the first that is there is taken, of a kernel "
 	  "tree's bzImage or Image, vmlinux, /boot/vmlinuz-$(uname -r).",
 	  "-k bzImage -i initrd.cpio.gz" },
-	{ "initrd", 'i', "FILE", WORKS, set_initrd,
+	{ "initrd", 'i', "FILE", BOOT, set_initrd,
 	  "Initial ramdisk, packed or not; may be repeated: the kernel unpacks one after the other.",
 	  "-k bzImage --initrd initrd.cpio.gz" },
-	{ "params", 'p', "TEXT", WORKS, set_params,
+	{ "params", 'p', "TEXT", BOOT, set_params,
 	  "The image's command line; may be repeated. For Linux console= and panic=-1 are added unless given.",
 	  "-k bzImage -i initrd.cpio.gz -p \"quiet\"" },
-	{ "entry", 0, "linux64|pvh|multiboot|raw", X86, NULL,
+	{ "entry", 0, "linux64|pvh|multiboot|raw", X86_BOOT, NULL,
 	  "Enter the image so, where it has several ways in or none that is known: at Linux's 64-bit entry, "
 	  "by its PVH note, by its multiboot header, or in real mode as raw code at 1000:0000. See IMAGES.",
 	  "-k kernel.elf --entry linux64" },
-	{ "entry", 0, "raw", ARM64, NULL,
+	{ "entry", 0, "raw", ARM64_BOOT, NULL,
 	  "The image is raw code, whatever it looks like: it goes to the beginning of RAM + 0x80000.",
 	  NULL },
-	{ "module", 0, "FILE[,ARGS]", X86, option_set_module,
+	{ "module", 0, "FILE[,ARGS]", X86_BOOT, option_set_module,
 	  "A module for a multiboot or PVH image, with these words behind its name; may be repeated. For "
 	  "multiboot what -i names are modules, too, the first ones.",
 	  "-k kernel.mb --module initrd.cpio.gz,root" },
-	{ "cpus", 'c', "N", WORKS, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
-	{ "mem", 'm', "SIZE", WORKS, set_mem,
+	{ "cpus", 'c', "N", MACHINE, set_cpus, "Number of vCPUs.", "--payload smp -c 2" },
+	{ "mem", 'm', "SIZE", MACHINE, set_mem,
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.",
 	  "--payload exit -m 64M" },
 	{ "disk", 'd',
 	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,rate=BYTES][,iops=N][,burst=BYTES][,serial=NAME][,io=uring|threads]",
-	  WORKS, option_set_disk,
+	  MACHINE, option_set_disk,
 	  "A file or a block device as the next virtio disk (vda, vdb ...); or a directory, or the name of one that "
 	  "lkvm setup made, as the root file system: see DIRECTORIES. format: raw unless given; never "
 	  "guessed, so a file that begins as a qcow2 image does needs the word. ro: read-only. cow: copy on "
@@ -421,122 +425,122 @@ const struct option run_option_table[] = {
 	  "folder, whose formats its header says; backing=any: of any folder. direct: raw only, past the host's "
 	  "page cache. queues: up to 8, for guests with as many CPUs; a thread each. rate, iops: so many bytes (K, M or G behind it) and requests a second at most, for reads, and as many for all else; burst: bytes at once after a rest, a tenth of a second's unless given. io: by io_uring (raw without cow), or by threads of our own; what works unless given.",
 	  "--payload exit -d disk.img,ro" },
-	{ "share-image", 0, NULL, WORKS, set_share_image,
+	{ "share-image", 0, NULL, BOOT, set_share_image,
 	  "Map the image's pages from its file instead of copying them, so that many VMs of one image share what "
 	  "they do not write to. Of ELF files and arm64 Images, as far as they are aligned to pages. The file must "
 	  "stay as it is while a guest runs on it: if it does not, that run ends with 125.",
 	  "-k bzImage --share-image" },
-	{ "rng", 0, NULL, WORKS, set_rng, "A virtio entropy source.", "--payload exit --rng" },
-	{ "vsock", 0, "CID[,uds=PATH]", WORKS, set_vsock,
+	{ "rng", 0, NULL, MACHINE, set_rng, "A virtio entropy source.", "--payload exit --rng" },
+	{ "vsock", 0, "CID[,uds=PATH]", MACHINE, set_vsock,
 	  "A virtio socket device: AF_VSOCK in the guest, whose address is CID (3 or more). uds: the host's "
 	  "programs connect to the Unix socket PATH, write CONNECT PORT and a newline, and get OK and a "
 	  "number when the guest has accepted; port N of the host (CID 2) is whoever listens at PATH_N. Without "
 	  "uds: the host's own AF_VSOCK, by vhost-vsock.",
 	  "--payload exit --vsock 3,uds=guest.sock" },
-	{ "balloon", 0, NULL, WORKS, set_balloon,
+	{ "balloon", 0, NULL, MACHINE, set_balloon,
 	  "A virtio memory balloon: what the guest frees goes back to the host. It also takes memory from the "
 	  "guest when told to, and gives it back before the guest runs out of it.",
 	  "--payload exit --balloon" },
-	{ "balloon-target", 0, "SIZE", WORKS, set_balloon_target,
+	{ "balloon-target", 0, "SIZE", BOOT, set_balloon_target,
 	  "How much the balloon takes from the start, as soon as the guest's driver is there; --balloon is "
 	  "meant, too. A guest that needs it more takes it back.",
 	  "--payload exit -m 64M --balloon-target 16M" },
-	{ "console", 0, "serial|virtio|none", WORKS, set_console,
+	{ "console", 0, "serial|virtio|none", MACHINE, set_console,
 	  "Which console is the kernel's and takes the input. virtio is hvc0; the serial port is there "
 	  "beside it. none: neither.",
 	  "--payload exit --console none" },
-	{ "console-log", 0, "FILE", WORKS, set_console_log,
+	{ "console-log", 0, "FILE", RUN, set_console_log,
 	  "Also write what the guest prints to this file.",
 	  "--payload hello --console-log console.log" },
-	{ "nodefaults", 0, NULL, WORKS, set_nodefaults, "Add nothing to the kernel's command line.",
+	{ "nodefaults", 0, NULL, BOOT, set_nodefaults, "Add nothing to the kernel's command line.",
 	  "-k bzImage -i initrd.cpio.gz --nodefaults -p \"console=ttyS0 panic=-1\"" },
-	{ "network", 'n', "mode=user|tap|fd|none,KEY=VALUE,...", WORKS, option_set_network,
+	{ "network", 'n', "mode=user|tap|fd|none,KEY=VALUE,...", MACHINE, option_set_network,
 	  "A virtio network device; may be repeated. mode=user, unless told otherwise: through passt, without "
 	  "privileges; fwd=[HOST:]PORT:PORT brings connections to a port of the host (0: a free one, which is said) "
 	  "to one of the guest. tap: tapif=NAME, or a tap that is made now, with host_ip=; script= and "
 	  "downscript= are run with its name; queues=1 to 8. fd=N: an open tap. Any: guest_mac=, mtu=, and rate=, iops=, burst= as a disk has them, each way. See NETWORKS.",
 	  "--payload exit -n mode=none" },
-	{ "block:", 0, "NAME=PATH", WORKS, option_set_block,
+	{ "block:", 0, "NAME=PATH", BOOT, option_set_block,
 	  "For a Solo5 image: the file or block device behind its block device NAME, as all four of these are "
 	  "spelled by Solo5's own tender. It is raw, and written to.",
 	  "guest.hvt --block:storage=disk.img" },
-	{ "block-sector-size:", 0, "NAME=BYTES", WORKS, option_set_block_sector_size,
+	{ "block-sector-size:", 0, "NAME=BYTES", BOOT, option_set_block_sector_size,
 	  "For a Solo5 image: what offsets and lengths on it are multiples of, a power of two; 512 unless given.",
 	  "guest.hvt --block:storage=disk.img --block-sector-size:storage=4096" },
-	{ "net:", 0, "NAME=TAP", WORKS, option_set_net,
+	{ "net:", 0, "NAME=TAP", BOOT, option_set_net,
 	  "For a Solo5 image: the tap behind its network NAME, which is there and up; or @N, an open tap's fd.",
 	  NULL },
-	{ "net-mac:", 0, "NAME=MAC", WORKS, option_set_net_mac,
+	{ "net-mac:", 0, "NAME=MAC", BOOT, option_set_net_mac,
 	  "For a Solo5 image: the address of its network NAME; else one by chance.", NULL },
-	{ "root", 0, "DIR", WORKS, option_set_root,
+	{ "root", 0, "DIR", BOOT, option_set_root,
 	  "For a command: its root directory. DIR: of the host, read-only below a layer in the guest's memory that "
 	  "takes what is written. /dev/vda and the like: that disk of the guest's. none: the initramfs (-i). Unless "
 	  "given: the directory of -d, or /dev/vda if there is a disk, else the host's root.",
 	  "--payload exec -p \"hello started exited=0 ack\" --root / -- true" },
-	{ "root-rw", 0, NULL, WORKS, option_set_root_rw,
+	{ "root-rw", 0, NULL, BOOT, option_set_root_rw,
 	  "For a command: what it writes goes to the --root itself. Nothing is made there but by the command: the "
 	  "folders dev, proc and sys, and mnt for --share, must be there.",
 	  "--payload exec -p \"hello started exited=0 ack\" --root-rw -- true" },
-	{ "env", 0, "NAME[=VALUE]", WORKS, option_set_env,
+	{ "env", 0, "NAME[=VALUE]", BOOT, option_set_env,
 	  "For a command: a variable of its environment, from here if no value is given; may be repeated. Else "
 	  "there are PATH, HOME, USER, LOGNAME, LANG, and TERM on a terminal.",
 	  "--payload exec -p \"hello started exited=0 ack\" --env CI=1 -- true" },
-	{ "user", 0, "USER[:GROUP]", WORKS, option_set_user,
+	{ "user", 0, "USER[:GROUP]", BOOT, option_set_user,
 	  "For a command: whose it is; names are looked up on the host. Else root's.",
 	  "--payload exec -p \"hello started exited=0 ack\" --user nobody -- true" },
-	{ "modules", 0, "DIR", WORKS, option_set_modules,
+	{ "modules", 0, "DIR", BOOT, option_set_modules,
 	  "For a command, or -d DIR: where the kernel's modules are, a directory with modules.dep, the "
 	  "INSTALL_MOD_PATH of make modules_install, or a kernel tree in which make modules was run. Else the "
 	  "kernel's own tree, lib/modules/RELEASE near the kernel, or on the host.",
 	  "--payload exec -p \"hello started exited=0 ack\" --modules /lib/modules -- true" },
-	{ "sandbox", 0, "SCRIPT", WORKS, option_set_sandbox,
+	{ "sandbox", 0, "SCRIPT", BOOT, option_set_sandbox,
 	  "Run this script of the host's in the guest, instead of a command, as lkvm sandbox would: the host's "
 	  "root is at /host there, read-only.",
 	  "--payload exec -p \"hello started exited=0 ack\" --sandbox script.sh" },
-	{ "share", 0, "TAG=DIR[:ro|rw|cow]", WORKS, option_set_share,
+	{ "share", 0, "TAG=DIR[:ro|rw|cow]", MACHINE, option_set_share,
 	  "The guest can mount this directory: mount -t 9p -o trans=virtio,version=9p2000.L TAG ...; may be "
 	  "repeated. ro, unless told otherwise: nothing is written. cow: neither, but the guest of a command "
 	  "(-- COMMAND) may, and loses it. Nothing outside of it is reached, and no device, FIFO or socket of "
 	  "the host is opened. As root, owners are kept. As any other user, files of this user's are root's "
 	  "in the guest, all is done with this user's rights, and files given to root are this user's.",
 	  "--payload exit --share src=.:ro" },
-	{ "9p", 0, "DIR[,TAG]", WORKS, option_set_9p,
+	{ "9p", 0, "DIR[,TAG]", MACHINE, option_set_9p,
 	  "--share TAG=DIR:rw, as kvmtool spells it; the tag is kvm_9p unless given.",
 	  "--payload exit --9p .,src" },
-	{ "virtio-transport", 0, "mmio|pci|auto", WORKS, option_set_transport,
+	{ "virtio-transport", 0, "mmio|pci|auto", MACHINE, option_set_transport,
 	  "How virtio devices are found. auto, the default: as this kernel can, told from its configuration "
 	  "or modules.builtin nearby or on this host, from the modules in the initrd, or from the "
 	  "configuration inside it; if nothing tells, pci. For an image that is no Linux kernel mmio, and with pci "
 	  "on x86 it finds configuration space by ports 0xcf8 and 0xcfc, too.",
 	  "--payload exit --virtio-transport pci --rng" },
-	{ "unpack", 0, "host|guest", X86, NULL,
+	{ "unpack", 0, "host|guest", X86_BOOT, NULL,
 	  "Who unpacks a bzImage. host: lkvm, and enters the kernel inside, without KASLR. guest: the bzImage "
 	  "itself, as it always does when it is packed by bzip2, lzma or lzo.",
 	  "-k bzImage -i initrd.cpio.gz --unpack guest" },
-	{ "irqchip", 0, "split|full|none", X86, set_irqchip,
+	{ "irqchip", 0, "split|full|none", X86_MACHINE, set_irqchip,
 	  "Interrupt controllers. split: local APICs in KVM, IOAPIC here; starts the fastest. full: all in "
 	  "KVM, with PIC and PIT; what multiboot images and raw code have unless told otherwise. none: an image that "
 	  "takes no interrupts.",
 	  "--payload exit --irqchip full" },
-	{ "irqchip", 0, "gicv2|gicv2m|gicv3|gicv3-its", ARM64, set_irqchip,
+	{ "irqchip", 0, "gicv2|gicv2m|gicv3|gicv3-its", ARM64_MACHINE, set_irqchip,
 	  "Which GIC; else a GICv3 where KVM has one, else a GICv2, and with PCI what takes its messages: "
 	  "the ITS, or a GICv2m frame. Without either, PCI's functions share four lines.",
 	  "--payload timer --irqchip gicv3" },
-	{ "vcpu-affinity", 0, "LIST", WORKS, set_affinity,
+	{ "vcpu-affinity", 0, "LIST", RUN, set_affinity,
 	  "The host's CPUs that the vCPUs run on, as in 0-3,8.",
 	  "--payload exit --vcpu-affinity 0" },
-	{ "timeout", 0, "TIME", WORKS, set_timeout,
+	{ "timeout", 0, "TIME", RUN, set_timeout,
 	  "End the guest after this time, with status 124: seconds, as 90 or 1.5, or with ms, s, m or h behind it. "
 	  "0: never. What helps to see why is printed before: the registers of each vCPU, the last lines of "
 	  "the kernel's log (with a command), and into that log the list of tasks that SysRq t gives.",
 	  "--payload exit --timeout 1.5m" },
-	{ "boot-timeout", 0, "TIME", WORKS, set_boot_timeout,
+	{ "boot-timeout", 0, "TIME", BOOT, set_boot_timeout,
 	  "The same, unless the command starts within this time.",
 	  "--payload exec -p \"hello started exited=0 ack\" --boot-timeout 30 -- true" },
-	{ "silence-timeout", 0, "TIME", WORKS, set_silence_timeout,
+	{ "silence-timeout", 0, "TIME", RUN, set_silence_timeout,
 	  "The same, when neither a console nor the command has printed anything for this time.",
 	  "--payload exit --silence-timeout 30" },
-	{ "fail-on", 0, "CLASS,...", WORKS, set_fail_on,
+	{ "fail-on", 0, "CLASS,...", RUN, set_fail_on,
 	  "Which reports of the guest's kernel, seen on its console, make a run fail with status 122, though "
 	  "it goes on: oops, bug, warning, kasan, kfence, kmsan, kcsan, ubsan, lockdep, atomic, hung-task, "
 	  "workqueue, soft-lockup, hard-lockup, rcu-stall, list, refcount, bad-page, slab, kmemleak; none, all, "
@@ -544,80 +548,81 @@ const struct option run_option_table[] = {
 	  "A panic always fails, with 123. Only lines with printk's time stamp count; what a command prints is "
 	  "its own affair.",
 	  "--payload exit --fail-on default,-warning" },
-	{ "kernel-log", 0, "FILE", WORKS, set_console_log,
+	{ "kernel-log", 0, "FILE", RUN, set_console_log,
 	  "Write what the kernel prints on its console to this file, whole: the same as --console-log.",
 	  "--payload hello --kernel-log kernel.log" },
-	{ "result", 0, "FILE", WORKS, set_result,
+	{ "result", 0, "FILE", RUN, set_result,
 	  "Write the verdict with its reason, status, timings, the kernel's reports and the command line to "
 	  "this file, as JSON; also when nothing could be run.",
 	  "--payload exit --result result.json" },
-	{ "junit", 0, "FILE", WORKS, set_junit,
+	{ "junit", 0, "FILE", RUN, set_junit,
 	  "Write the results of tests that the guest printed as KTAP or TAP (kselftest, KUnit), in the command's "
 	  "output or on the console, to this file as JUnit's XML.",
 	  "--payload exit --junit results.xml" },
-	{ "bisect", 0, NULL, WORKS, set_bisect,
+	{ "bisect", 0, NULL, RUN, set_bisect,
 	  "For git bisect run: a status of the guest's own of 125 and above becomes 1, which is bad. What lkvm "
 	  "itself says stays as it is; 125, nothing was tested, is git's skip.",
 	  "--payload exit --bisect" },
-	{ "triple-fault", 0, "ok|fail", X86, set_triple_fault,
+	{ "triple-fault", 0, "ok|fail", X86_MACHINE, set_triple_fault,
 	  "What a triple fault means: fail (status 123), or ok (0) for images that end so.",
 	  "--payload end -p triple --triple-fault ok" },
-	{ "reset", 0, "ok|fail", WORKS, option_set_reset,
+	{ "reset", 0, "ok|fail", MACHINE, option_set_reset,
 	  "What a reset means that no kernel has announced: fail (status 123), or ok (0) for images that end so, "
 	  "as those for Firecracker do on x86.",
 	  "--payload end -p reset --reset ok" },
-	{ "debug-exit", 0, "PORT[,shift|,ok=NUMBER]", X86, option_set_debug_exit,
+	{ "debug-exit", 0, "PORT[,shift|,ok=NUMBER]", X86_MACHINE, option_set_debug_exit,
 	  "What an image writes to this I/O port, 1, 2 or 4 bytes, ends it and is its exit status; with shift twice "
 	  "that and 1, as QEMU's own status is with isa-debug-exit; with ok=NUMBER that number is 0, and 0 is 1. "
 	  "A status has 8 bits: a value whose low 8 are 0 is 255. May be repeated. Unless given an image that is "
 	  "no Linux kernel has 0xf4 (kvm-unit-tests, and most) and 0x501,ok=41 (Unikraft); none: not even these.",
 	  "--payload exit --debug-exit 0x8900,shift" },
-	{ "discovery", 0, "acpi|cmdline|both", X86, option_set_discovery,
+	{ "discovery", 0, "acpi|cmdline|both", X86_BOOT, option_set_discovery,
 	  "How the guest learns of its virtio-mmio devices. acpi: by the ACPI tables, as Linux does. cmdline: by a "
 	  "word virtio_mmio.device=SIZE@BASE:IRQ for each at the end of its command line (before a --), the default "
 	  "for an image that is no Linux kernel.",
 	  "--payload exit --rng --discovery cmdline" },
-	{ "payload", 0, "NAME", WORKS, set_payload,
+	{ "payload", 0, "NAME", MACHINE, set_payload,
 	  "Run a tiny guest that is part of lkvm, instead of a kernel (lkvm help payloads).",
 	  "--payload hello" },
-	{ "name", 0, "NAME", WORKS, set_name,
-	  "The guest's name, by which lkvm list, stat, pause, resume, stop, balloon, debug and clients of QMP reach it "
+	{ "name", 0, "NAME", RUN, set_name,
+	  "The guest's name, by which lkvm list, stat, pause, resume, stop, balloon, debug, snapshot and clients of QMP reach it "
 	  "while it runs: see CONTROL. Without a name it can't be reached, and costs nothing for that.",
 	  "--payload exit --name web" },
-	{ "dev", 0, "PATH", WORKS, set_dev, "KVM's device node.", "--payload exit --dev /dev/kvm" },
-	{ "verbose", 'v', NULL, WORKS, set_verbose, "Say what is done and why.",
+	{ "dev", 0, "PATH", RUN, set_dev, "KVM's device node.", "--payload exit --dev /dev/kvm" },
+	{ "verbose", 'v', NULL, RUN, set_verbose, "Say what is done and why.",
 	  "--payload exit -v" },
-	{ "debug", 0, NULL, WORKS, set_debug, "The same as --loglevel debug.",
+	{ "debug", 0, NULL, RUN, set_debug, "The same as --loglevel debug.",
 	  "--payload exit --debug" },
-	{ "loglevel", 0, "LEVEL", WORKS, set_loglevel,
+	{ "loglevel", 0, "LEVEL", RUN, set_loglevel,
 	  "What lkvm itself reports: error, warning (the default), info or debug.",
 	  "--payload exit --loglevel error" },
 
-	{ "aarch32", 0, NULL, ARM64, NULL, "A flat image is 32-bit code. A zImage says so itself.",
-	  "zImage --aarch32" },
-	{ "pmu", 0, NULL, ARM64, NULL, "A PMU (v3) for perf in the guest.",
+	{ "aarch32", 0, NULL, ARM64_MACHINE, NULL,
+	  "A flat image is 32-bit code. A zImage says so itself.", "zImage --aarch32" },
+	{ "pmu", 0, NULL, ARM64_MACHINE, NULL, "A PMU (v3) for perf in the guest.",
 	  "--payload exit --pmu" },
-	{ "sve-max-vl", 0, "BITS", ARM64, NULL,
+	{ "sve-max-vl", 0, "BITS", ARM64_MACHINE, NULL,
 	  "The longest SVE vector, a multiple of 128; 0: no SVE. Else as the processor has it.",
 	  "--payload exit --sve-max-vl 0" },
-	{ "mte", 0, NULL, ARM64, NULL, "Memory tagging.", "--payload exit --no-mte" },
-	{ "disable-mte", 0, NULL, ARM64, set_disable_mte, "--no-mte, as kvmtool spells it.",
+	{ "mte", 0, NULL, ARM64_MACHINE, NULL, "Memory tagging.", "--payload exit --no-mte" },
+	{ "disable-mte", 0, NULL, ARM64_MACHINE, set_disable_mte, "--no-mte, as kvmtool spells it.",
 	  "--payload exit --disable-mte" },
-	{ "pvtime", 0, NULL, ARM64, NULL,
+	{ "pvtime", 0, NULL, ARM64_MACHINE, NULL,
 	  "Tell the guest of the time that the host took (on where KVM can; --no-pvtime).",
 	  "--payload exit --no-pvtime" },
-	{ "counter-offset", 0, "TICKS", ARM64, NULL,
+	{ "counter-offset", 0, "TICKS", ARM64_MACHINE, NULL,
 	  "What the guest's counters are behind the host's (Linux 6.4).", NULL },
-	{ "nested", 0, NULL, ARM64, NULL,
+	{ "nested", 0, NULL, ARM64_MACHINE, NULL,
 	  "A guest that begins at EL2 and may use KVM (Linux 6.16).", NULL },
-	{ "kaslr-seed", 0, "N", ARM64, NULL,
+	{ "kaslr-seed", 0, "N", ARM64_BOOT, NULL,
 	  "Where the kernel places itself, to have it twice; else by chance.",
 	  "--payload exit --kaslr-seed 42" },
-	{ "dtb", 0, "FILE", ARM64, NULL,
+	{ "dtb", 0, "FILE", ARM64_BOOT, NULL,
 	  "This device tree instead of the machine's own. Its memory, number of CPUs and GIC must be the "
 	  "machine's; /chosen is filled in.",
 	  "--payload exit --dtb machine.dtb" },
-	{ "dump-dtb", 0, "FILE", ARM64, NULL, "Write the device tree that the guest gets to FILE.",
+	{ "dump-dtb", 0, "FILE", ARM64_BOOT, NULL,
+	  "Write the device tree that the guest gets to FILE.",
 	  "--payload exit --dump-dtb out.dtb" },
 
 	{ "hugetlbfs", 0, "PATH", LATER, "Guest memory from a hugetlbfs mount.", NULL },
@@ -630,7 +635,7 @@ const struct option run_option_table[] = {
 	{ "debug-ioport", 0, NULL, LATER, "Report port I/O.", NULL },
 	{ "debug-mmio", 0, NULL, LATER, "Report MMIO.", NULL },
 	{ "firmware-address", 0, "ADDRESS", ARM64_LATER, "Where the firmware goes.", NULL },
-	{ NULL, 0, NULL, WORKS, NULL, NULL, NULL },
+	{ NULL, 0, NULL, RUN, NULL, NULL, NULL },
 };
 
 _Static_assert(ARRAY_SIZE(run_option_table) <= OPTIONS_MAX, "raise OPTIONS_MAX");

@@ -102,9 +102,34 @@ int option_set_port(struct run_options *o, const char *name, const char *value, 
 	return 0;
 }
 
+/*
+ * May these words say this? A person's own win over what a stream says: `*skip`. (In a stream the value need not be
+ * looked at then: it names a disk, perhaps, that is somewhere else here.)
+ */
+static int check_source(const struct option *p, struct run_options *o, bool *skip, struct err *err)
+{
+	bool *given = &o->given[p - run_option_table];
+
+	*skip = false;
+	if (o->source == OPTIONS_SAVED) {
+		*skip = *given;
+		return p->kind == OPTION_OF_MACHINE
+			       ? 0
+			       : err_set(err, EINVAL, "--%s does not describe a machine", p->name);
+	}
+	*given = true;
+	if (o->source == OPTIONS_RESTORE && p->kind == OPTION_OF_BOOT)
+		return err_set(err, EINVAL,
+			       "--%s says how a guest begins: one that is restored goes on",
+			       p->name);
+	return 0;
+}
+
 static int apply(const struct option *p, struct run_options *o, const char *value, struct err *err)
 {
 	const char *no = !p->arg && *value == '0' ? "no-" : "";
+	bool skip;
+	int rc;
 
 	if (!option_is_ours(p))
 		return err_set(err, ENOTSUP, "--%s%s is for %s guests, this machine is %s", no,
@@ -114,6 +139,9 @@ static int apply(const struct option *p, struct run_options *o, const char *valu
 	if (!*value && strcmp(p->name, "params"))
 		return err_set(err, EINVAL, "--%s needs a value: --%s%s%s", p->name, p->name,
 			       ends_in_colon(p) ? "" : " ", p->arg);
+	rc = check_source(p, o, &skip, err);
+	if (rc || skip)
+		return rc;
 	return p->set ? p->set(o, value, err) : option_set_port(o, p->name, value, err);
 }
 
@@ -180,6 +208,25 @@ static int parse_short(int argc, char **argv, int *i, struct run_options *o, str
 	return apply(p, o, argv[*i], err);
 }
 
+int options_parse_word(char *word, struct run_options *o, struct err *err)
+{
+	int i = 0;
+
+	if (strncmp(word, "--", 2))
+		return err_set(err, EINVAL, "%.80s is no option", word);
+	return parse_long(1, &word, &i, o, err);
+}
+
+static int set_word(struct run_options *o, const char *word, struct err *err)
+{
+	if (o->source != OPTIONS_RESTORE)
+		return option_set_kernel(o, word, err);
+	if (o->from)
+		return err_set(err, EINVAL, "two to restore: %s and %s", o->from, word);
+	o->from = word;
+	return 0;
+}
+
 /* Of what is not shown nothing can be found. */
 static int check_fail_on(const struct run_options *o, struct err *err)
 {
@@ -188,6 +235,20 @@ static int check_fail_on(const struct run_options *o, struct err *err)
 	return err_set(
 		err, EINVAL,
 		"--fail-on and --console none: what a kernel reports is seen on its console");
+}
+
+int options_check(const struct run_options *o, struct err *err)
+{
+	int rc = option_check_exec(o, err);
+
+	if (!rc)
+		rc = option_check_shares(o, err);
+	if (!rc)
+		rc = check_fail_on(o, err);
+	if (!rc && o->machine.payload && o->machine.image.kernel)
+		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
+			     o->machine.payload, o->machine.image.kernel);
+	return rc;
 }
 
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
@@ -207,22 +268,15 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 		else if (arg[0] == '-' && arg[1])
 			rc = parse_short(argc, argv, &i, o, err);
 		else
-			rc = option_set_kernel(o, arg, err);
+			rc = set_word(o, arg, err);
 	}
+	if (!rc && o->command && o->source == OPTIONS_RESTORE)
+		rc = err_set(err, EINVAL, "-- and a command: a guest that is restored goes on");
 	if (!rc && o->command && !o->command[0])
 		rc = err_set(err, EINVAL, "there is no command behind --");
 	if (!rc)
 		rc = sandbox_command(o, err);
-	if (!rc)
-		rc = option_check_exec(o, err);
-	if (!rc)
-		rc = option_check_shares(o, err);
-	if (!rc)
-		rc = check_fail_on(o, err);
-	if (!rc && o->machine.payload && o->machine.image.kernel)
-		rc = err_set(err, EINVAL, "--payload %s and kernel %s: one of them",
-			     o->machine.payload, o->machine.image.kernel);
-	return rc;
+	return rc || o->source == OPTIONS_RESTORE ? rc : options_check(o, err);
 }
 
 const char *options_params(const struct run_options *o)
@@ -261,6 +315,7 @@ int options_add_params(struct run_options *o, const char *words, bool before, st
 void options_free(struct run_options *o)
 {
 	free(o->params);
+	free(o->saved_text);
 	free(o->hvt_cmdline);
 	free(o->plan.env);
 	free(o->plan.cwd);

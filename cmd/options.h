@@ -19,8 +19,19 @@
 #define ATTACH_MAX 256
 #define DEFAULT_PAYLOAD_MEM (128 * MIB)
 
+/* Whose words are being parsed. */
+enum option_source {
+	OPTIONS_RUN,
+	OPTIONS_RESTORE, /* a person's, for a machine that was saved */
+	OPTIONS_SAVED,	 /* what a stream says of such a machine: see cmd/saved-options.h */
+};
+
 struct run_options {
 	struct machine_config machine;
+	enum option_source source;
+	bool given[OPTIONS_MAX]; /* by a person: the table's entries */
+	const char *from;	 /* what is restored: the bare word, with OPTIONS_RESTORE */
+	char *saved_text;	 /* what a stream's words point into */
 	const char *initrds[INITRDS_MAX + 1]; /* what image.initrds points to */
 	unsigned int n_initrds;
 	struct arch_module modules[BOOT_MODULES_MAX]; /* what image.modules points to */
@@ -50,6 +61,13 @@ enum option_state {
 	OPTION_LATER, /* known, not built yet */
 };
 
+/* What an option says something of, and so who gives it to a machine that is restored. */
+enum option_kind {
+	OPTION_OF_RUN,	   /* this run, or lkvm: whoever restores it gives his own */
+	OPTION_OF_BOOT,	   /* how the guest began: that is in its memory, and can't be said again */
+	OPTION_OF_MACHINE, /* what the machine is: goes with it, in its stream */
+};
+
 struct option {
 	const char *
 		name; /* without its dashes; with a colon at its end the value is right behind it */
@@ -57,6 +75,7 @@ struct option {
 	const char *arg; /* what the value is called; NULL: a switch, which --no-NAME turns off */
 	enum option_state state;
 	const char *port; /* the arch_name that has it; NULL: all */
+	enum option_kind kind;
 	/*
 	 * `value` is the argument, or "1" or "0" for a switch. 0 or -errno and a line. NULL: it is
 	 * handed to the port as it is (vm_option()).
@@ -126,8 +145,14 @@ int option_set_port(struct run_options *o, const char *name, const char *value, 
 /* Does this lkvm have it (or will it)? */
 bool option_is_ours(const struct option *p);
 
-/* argv[1] on: options, and the kernel as a bare word. 0 or -errno and a line. */
+/* argv[1] on: options, and the kernel (or what is restored) as a bare word. 0 or -errno and a line. */
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err);
+
+/* When all are known: what does not go together. options_parse() has done it, but with OPTIONS_RESTORE. */
+int options_check(const struct run_options *o, struct err *err);
+
+/* One word that is all of an option, --name=value: with OPTIONS_SAVED. */
+int options_parse_word(char *word, struct run_options *o, struct err *err);
 void options_free(struct run_options *o);
 
 #define PARAMS_MAX 4095

@@ -71,18 +71,45 @@ static int next_line(struct remote *r, struct err *err)
 	return json_parse(&r->tree, r->text, r->line, err);
 }
 
+static int send_command(struct remote *r, const char *command, const char *args, struct err *err)
+{
+	char *line;
+	int len = asprintf(&line, "{\"execute\": \"%s\"%s%s}\n", command,
+			   args ? ", \"arguments\": " : "", args ? args : "");
+	bool sent;
+
+	if (len < 0)
+		return err_set(err, ENOMEM, "no memory for a command");
+	sent = send(r->fd, line, (size_t)len, MSG_NOSIGNAL) == len;
+	free(line);
+	return sent ? 0 : err_set(err, EPIPE, "it takes no command: %s", strerror(errno));
+}
+
+int remote_wait_event(struct remote *r, const char *event, const struct json_value **data,
+		      struct err *err)
+{
+	const char *name;
+	int rc;
+
+	do {
+		rc = next_line(r, err);
+		if (rc)
+			return rc;
+		name = json_get_string(&r->tree, r->tree.values, "event");
+	} while (!name || strcmp(name, event));
+	*data = json_get(&r->tree, r->tree.values, "data");
+	return 0;
+}
+
 int remote_call(struct remote *r, const char *command, const char *args,
 		const struct json_value **out, struct err *err)
 {
 	const struct json_value *answer, *error;
 	const char *desc;
-	char line[256];
-	int len = snprintf(line, sizeof(line), "{\"execute\": \"%s\"%s%s}\n", command,
-			   args ? ", \"arguments\": " : "", args ? args : "");
-	int rc;
+	int rc = send_command(r, command, args, err);
 
-	if (send(r->fd, line, (size_t)len, MSG_NOSIGNAL) != len)
-		return err_set(err, EPIPE, "it takes no command: %s", strerror(errno));
+	if (rc)
+		return rc;
 	do {
 		rc = next_line(r, err);
 		if (rc)
@@ -268,6 +295,24 @@ int remote_parse(int argc, char **argv, const struct remote_option *options, str
 		return err_set(err, EINVAL, "%s: which guest? Give its name, or -a for all",
 			       argv[0]);
 	return all ? guests_find(g, err) : 0;
+}
+
+int remote_parse_words(int argc, char **argv, const struct remote_option *options,
+		       const char **words, unsigned int most, unsigned int *n, struct err *err)
+{
+	const struct remote_option none = { NULL, 0, NULL, false };
+	int rc = 0;
+
+	*n = 0;
+	for (int i = 1; !rc && i < argc; i++) {
+		if (argv[i][0] == '-' && argv[i][1])
+			rc = parse_option(argc, argv, &i, options, &none, err);
+		else if (*n == most)
+			rc = err_set(err, EINVAL, "%s: %s is too much", argv[0], argv[i]);
+		else
+			words[(*n)++] = argv[i];
+	}
+	return rc;
 }
 
 static int one(const char *name, remote_fn what, void *opaque)

@@ -31,6 +31,10 @@ void remote_close(struct remote *r);
 int remote_call(struct remote *r, const char *command, const char *args,
 		const struct json_value **out, struct err *err);
 
+/* The next event of that name that comes, each line within r->ms; its data as remote_call() has answers. */
+int remote_wait_event(struct remote *r, const char *event, const struct json_value **data,
+		      struct err *err);
+
 /* It was told to end: waits until it has. False: not within so many ms. */
 bool remote_wait_end(struct remote *r, unsigned int ms);
 
@@ -66,6 +70,10 @@ struct remote_option {
  */
 int remote_parse(int argc, char **argv, const struct remote_option *options, struct guests *guests,
 		 struct err *err);
+
+/* These options, and other words, `most` of them, in order: -errno and a line. */
+int remote_parse_words(int argc, char **argv, const struct remote_option *options,
+		       const char **words, unsigned int most, unsigned int *n, struct err *err);
 
 /*
  * `what` is done for each of them: an error of one is said, and the others have their turn. Then they are freed.

@@ -12,6 +12,8 @@
 #include "cmd/front.h"
 #include "cmd/options.h"
 #include "cmd/results.h"
+#include "cmd/run.h"
+#include "cmd/saved-options.h"
 #include "cmd/signals.h"
 #include "cmd/transport.h"
 #include "control/control.h"
@@ -235,6 +237,13 @@ static int open_console_log(struct run_options *o, struct err *err)
 	return MIN(o->machine.log_fd, 0);
 }
 
+int run_open_outputs(struct run_options *o, struct results *results, struct err *err)
+{
+	int rc = results_open(results, o, err);
+
+	return rc ? rc : open_console_log(o, err);
+}
+
 static void choose_transport(struct run_options *o)
 {
 	struct machine_config *c = &o->machine;
@@ -261,9 +270,7 @@ static int prepare(int argc, char **argv, struct run_options *o, struct results 
 	if (!rc)
 		rc = add_defaults(o, err);
 	if (!rc)
-		rc = results_open(results, o, err);
-	if (!rc)
-		rc = open_console_log(o, err);
+		rc = run_open_outputs(o, results, err);
 	if (!rc && o->machine.payload && !o->mem_given)
 		o->machine.vm.mem = DEFAULT_PAYLOAD_MEM;
 	o->machine.image.cmdline = options_params(o);
@@ -328,6 +335,7 @@ struct run {
 	const struct run_options *o;
 	struct results *results;
 	struct control *control; /* NULL: it has no name */
+	struct machine *machine;
 };
 
 /* Nobody is waited for any more, on stderr neither. Threads that are stuck end with the process. */
@@ -405,16 +413,30 @@ static int run_watched(struct machine *m, const struct run *run, struct err *err
 	return status;
 }
 
+static int options(void *opaque, struct buf *out, struct err *err)
+{
+	const struct run *run = opaque;
+
+	return saved_options_make(run->o, &machine_vm(run->machine)->config, out, err);
+}
+
 static int open_control(struct run *run, struct machine *m, struct err *err)
 {
-	struct control_config config = { run->o->name, cmd_version_string, m };
+	struct control_config config = {
+		.name = run->o->name,
+		.version = cmd_version_string,
+		.machine = m,
+		.options = options,
+		.opaque = run,
+	};
 
+	run->machine = m;
 	return run->o->name ? control_create(&config, &run->control, err) : 0;
 }
 
-static int run_machine(struct run_options *o, struct results *results)
+int run_machine(struct run_options *o, struct results *results)
 {
-	struct run run = { o, results, NULL };
+	struct run run = { .o = o, .results = results };
 	struct machine *m;
 	struct err err;
 	int status;
@@ -458,11 +480,9 @@ static bool wants_help(int argc, char **argv)
 	return false;
 }
 
-int cmd_run(int argc, char **argv, const struct command *table)
+void run_init(struct run_options *o)
 {
-	char *help[] = { "help", argv[0], NULL };
-	char buf[128] = "";
-	struct run_options o = {
+	*o = (struct run_options){
 		.machine = {
 			.vm = {
 				.cpus = DEFAULT_CPUS,
@@ -474,12 +494,20 @@ int cmd_run(int argc, char **argv, const struct command *table)
 			.log_fd = -1,
 		},
 	};
+}
+
+int cmd_run(int argc, char **argv, const struct command *table)
+{
+	char *help[] = { "help", argv[0], NULL };
+	char buf[128] = "";
+	struct run_options o;
 	struct results results = { .what.argv = argv };
 	struct err err;
 	int status;
 
 	if (wants_help(argc, argv))
 		return cmd_help(2, help, table);
+	run_init(&o);
 	if (prepare(argc, argv, &o, &results, buf, sizeof(buf), &err))
 		status = results_fail(&results, err.text);
 	else

@@ -45,12 +45,14 @@ static void on_crash(int sig)
 	raise(sig);
 }
 
-/* Who shares an image's pages has none left, if somebody cuts its file short. That is no bug, and no crash. */
+/* Whose pages are a file's has none left, if somebody cuts that short. That is no bug, and no crash. */
 static void on_bus_error(int sig)
 {
-	static const char why[] =
+	static const char image[] =
 		"lkvm: the image's file was cut short while the guest ran on it: copy it, "
 		"or leave out --share-image (status 125)\n";
+	static const char snapshot[] =
+		"lkvm: the snapshot's memory was cut short while the guest ran on it (status 125)\n";
 	struct machine *m = atomic_load(&process.machine);
 
 	if (!m || machine_intact(m)) {
@@ -58,7 +60,10 @@ static void on_bus_error(int sig)
 		return;
 	}
 	terminal_restore();
-	write_within(STDERR_FILENO, why, sizeof(why) - 1, 0);
+	if (machine_settings(m)->snapshot)
+		write_within(STDERR_FILENO, snapshot, sizeof(snapshot) - 1, 0);
+	else
+		write_within(STDERR_FILENO, image, sizeof(image) - 1, 0);
 	_exit(STATUS_HOST_FAILED);
 }
 

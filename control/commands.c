@@ -8,11 +8,8 @@
 
 /* More commands: a table in a file of their own, and its name here. */
 const struct control_command *const control_tables[] = {
-	control_query_commands,
-	control_run_commands,
-	control_inspect_commands,
-	control_balloon_commands,
-	NULL,
+	control_query_commands,	  control_run_commands,	     control_inspect_commands,
+	control_balloon_commands, control_snapshot_commands, NULL,
 };
 
 /* ---- What it is ---- */

@@ -259,6 +259,7 @@ void control_ended(struct control *c)
 	if (!c || c->listener.fd < 0)
 		return;
 	loop_remove(machine_loop(c->config.machine), c->first);
+	control_end_job(c);
 	if (c->serving)
 		loop_call(c->loop, say_end, c);
 	if (c->loop)

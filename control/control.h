@@ -12,6 +12,7 @@
 #define CONTROL_CONTROL_H
 
 #include "machine.h"
+#include "util/buf.h"
 
 #define CONTROL_CLIENTS 16
 #define CONTROL_LINE (64 * 1024) /* bytes of a command at most */
@@ -22,6 +23,12 @@ struct control_config {
 	const char *name;    /* of the VM; all borrowed */
 	const char *version; /* "0.1-gabcdef" */
 	struct machine *machine;
+	/*
+	 * What its snapshots carry for who restores them (state/state.h); NULL: nothing. 0 or -errno and a line. On a
+	 * thread of control's, until control_ended().
+	 */
+	int (*options)(void *opaque, struct buf *out, struct err *err);
+	void *opaque;
 };
 
 /* Before machine_run(). -EBUSY: a VM of that name is running. -errno and a line. */

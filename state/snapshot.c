@@ -36,9 +36,31 @@ static bool is_zero(const uint8_t *page, size_t size)
 	return !page[0] && !memcmp(page, page + 1, size - 1);
 }
 
+/* Which of these pages are in holes of the file, if all of it is. */
+static void find_holes(int fd, uint64_t from, unsigned int n, uint64_t page, bool hole[PAGES])
+{
+	off_t at = (off_t)from, end = (off_t)(from + n * page);
+
+	memset(hole, true, n);
+	while (at < end) {
+		off_t data = lseek(fd, at, SEEK_DATA);
+
+		if (data < 0 && errno == ENXIO)
+			return; /* none behind that */
+		if (data < 0)
+			data = at;
+		at = lseek(fd, data, SEEK_HOLE);
+		if (at < 0)
+			at = end;
+		for (off_t p = data - data % (off_t)page; p < MIN(at, end); p += (off_t)page)
+			hole[((uint64_t)p - from) / page] = false;
+	}
+}
+
 /*
- * Which pages need not be looked at: those of anonymous memory that never were there. To read them would make
- * them be there. Where the host does not tell, or what is not there is in a file, all are looked at.
+ * Which pages need not be looked at: those of anonymous memory that never were there, or of a snapshot's that
+ * nobody has written to, and that were zeros there. To read them would make them be there. Where the host does not
+ * tell all are looked at.
  */
 static void find_absent(const struct mem *mem, int pagemap, const uint8_t *at, unsigned int n,
 			bool absent[PAGES])
@@ -46,11 +68,15 @@ static void find_absent(const struct mem *mem, int pagemap, const uint8_t *at, u
 	uint64_t entries[PAGES];
 	off_t where = (off_t)((uintptr_t)at / mem->page * sizeof(entries[0]));
 	size_t size = n * sizeof(entries[0]);
-	bool known = mem->backing == MEM_ANON && mem->image < 0 && pagemap >= 0 &&
+	bool is_file = mem->backing == MEM_FILE;
+	bool known = (is_file || (mem->backing == MEM_ANON && mem->image < 0)) && pagemap >= 0 &&
 		     pread(pagemap, entries, size, where) == (ssize_t)size;
 
+	memset(absent, known, n);
+	if (known && is_file)
+		find_holes(mem->image, (uint64_t)(at - mem->ram), n, mem->page, absent);
 	for (unsigned int i = 0; i < n; i++)
-		absent[i] = known && !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
+		absent[i] = absent[i] && !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
 }
 
 /* What lies together is written together. */
@@ -76,97 +102,148 @@ static int write_pages(const struct mem *mem, int pagemap, int fd, uint64_t from
 	return rc;
 }
 
-static int write_memory(const struct mem *mem, int fd)
+/* Not to its end, if the VM is to end: whoever waits for that is not kept waiting. */
+static int write_memory(struct vm *vm, int fd)
 {
+	const struct mem *mem = &vm->mem;
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	int rc = ftruncate(fd, (off_t)mem->size) ? -errno : 0;
 
-	for (uint64_t at = 0; !rc && at < mem->size; at += PAGES * mem->page)
+	for (uint64_t at = 0; !rc && at < mem->size; at += PAGES * mem->page) {
 		rc = write_pages(
 			mem, pagemap, fd, at,
 			(unsigned int)(MIN(mem->size - at, PAGES * mem->page) / mem->page));
+		if (atomic_load(&vm->want) == VM_END)
+			rc = -ECANCELED;
+	}
 	if (pagemap >= 0)
 		close(pagemap);
-	if (!rc && fsync(fd))
-		rc = -errno;
 	return rc;
 }
 
 /* ---- Writing ---- */
 
-/* Nobody restores from it before it is whole: the lock says the same to who opened it early. */
-static int make_memory(struct vm *vm, int dir_fd, const char *dir, struct err *err)
+static int open_dir(struct snapshot_writer *w, struct err *err)
 {
-	int fd = openat(dir_fd, MEMORY, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int rc = fd < 0 || flock(fd, LOCK_EX | LOCK_NB) ? -errno : write_memory(&vm->mem, fd);
-
-	if (fd >= 0)
-		close(fd);
-	return rc ? err_set(err, -rc, "snapshot %s: the memory can't be written: %s", dir,
-			    rc == -EWOULDBLOCK ? "another VM uses it" : strerror(-rc))
-		  : 0;
+	w->made = !mkdir(w->dir, 0700);
+	if (!w->made && errno != EEXIST)
+		return err_set(err, errno, "snapshot %s: %s", w->dir, strerror(errno));
+	w->fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (w->fd < 0)
+		return err_set(err, errno, "snapshot %s: %s", w->dir, strerror(errno));
+	if (!faccessat(w->fd, STATE, F_OK, AT_SYMLINK_NOFOLLOW))
+		return err_set(err, EEXIST, "snapshot %s: there is one already", w->dir);
+	return 0;
 }
 
-static int make_state(const struct buf *state, int dir_fd, const char *dir, struct err *err)
+static int memory_error(const struct snapshot_writer *w, int rc, struct err *err)
 {
-	int fd = openat(dir_fd, STATE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+	if (rc == -ECANCELED)
+		return err_set(err, ESRCH, "the VM has ended");
+	return err_set(err, -rc, "snapshot %s: the memory can't be written: %s", w->dir,
+		       rc == -EWOULDBLOCK ? "another VM uses it" : strerror(-rc));
+}
+
+/*
+ * Nobody restores from it before it is whole: the lock says the same to who opened it early. It is emptied when it
+ * is known that no VM lives on it.
+ */
+static int open_new_memory(struct snapshot_writer *w, struct err *err)
+{
+	w->memory = openat(w->fd, MEMORY, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (w->memory < 0 || flock(w->memory, LOCK_EX | LOCK_NB))
+		return memory_error(w, -errno, err);
+	w->ours = true;
+	return ftruncate(w->memory, 0) ? memory_error(w, -errno, err) : 0;
+}
+
+int snapshot_begin(struct snapshot_writer *w, const char *dir, struct err *err)
+{
+	int rc;
+
+	*w = (struct snapshot_writer){ .dir = dir, .fd = -1, .memory = -1 };
+	rc = open_dir(w, err);
+	if (!rc)
+		rc = open_new_memory(w, err);
+	if (rc)
+		snapshot_abandon(w);
+	return rc;
+}
+
+int snapshot_fill(struct snapshot_writer *w, struct vm *vm, const struct device_list *devices,
+		  const struct buf *options, struct err *err)
+{
+	int rc = state_save(vm, devices, options, &w->state, err);
+
+	if (rc)
+		return rc;
+	rc = write_memory(vm, w->memory);
+	return rc ? memory_error(w, rc, err) : 0;
+}
+
+static int write_state(struct snapshot_writer *w)
+{
+	int fd = openat(w->fd, STATE_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 			0600);
-	int rc = fd < 0 ? -errno : write_at(fd, state->data, state->len, 0);
+	int rc = fd < 0 ? -errno : write_at(fd, w->state.data, w->state.len, 0);
 
 	if (!rc && fsync(fd))
 		rc = -errno;
 	if (fd >= 0)
 		close(fd);
-	if (!rc && (renameat(dir_fd, STATE_NEW, dir_fd, STATE) || fsync(dir_fd)))
+	if (!rc && (renameat(w->fd, STATE_NEW, w->fd, STATE) || fsync(w->fd)))
 		rc = -errno;
-	return rc ? err_set(err, -rc, "snapshot %s: the state can't be written: %s", dir,
-			    strerror(-rc))
-		  : 0;
-}
-
-static int open_dir(const char *dir, bool *made, struct err *err)
-{
-	int fd;
-
-	*made = !mkdir(dir, 0700);
-	if (!*made && errno != EEXIST)
-		return err_set(err, errno, "snapshot %s: %s", dir, strerror(errno));
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, errno, "snapshot %s: %s", dir, strerror(errno));
-	if (!faccessat(fd, STATE, F_OK, AT_SYMLINK_NOFOLLOW)) {
-		close(fd);
-		return err_set(err, EEXIST, "snapshot %s: there is one already", dir);
-	}
-	return fd;
-}
-
-int snapshot_write(struct vm *vm, const struct device_list *devices, const char *dir,
-		   struct err *err)
-{
-	struct buf state = { 0 };
-	bool made;
-	int fd = open_dir(dir, &made, err), rc;
-
-	if (fd < 0)
-		return fd;
-	rc = state_save(vm, devices, &state, err);
-	if (!rc)
-		rc = make_memory(vm, fd, dir, err);
-	if (!rc)
-		rc = make_state(&state, fd, dir, err);
-	if (rc) {
-		unlinkat(fd, STATE_NEW, 0);
-		unlinkat(fd, MEMORY, 0);
-	}
-	if (rc && made)
-		rmdir(dir);
-	close(fd);
-	buf_free(&state);
 	return rc;
 }
 
+static void close_writer(struct snapshot_writer *w)
+{
+	if (w->memory >= 0)
+		close(w->memory);
+	if (w->fd >= 0)
+		close(w->fd);
+	buf_free(&w->state);
+	w->fd = w->memory = -1;
+}
+
+int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, struct err *err)
+{
+	struct stat st = { 0 };
+	int rc = fsync(w->memory) ? -errno : 0;
+
+	if (rc)
+		rc = memory_error(w, rc, err);
+	else if ((rc = write_state(w)))
+		rc = err_set(err, -rc, "snapshot %s: the state can't be written: %s", w->dir,
+			     strerror(-rc));
+	if (rc) {
+		snapshot_abandon(w);
+		return rc;
+	}
+	fstat(w->memory, &st);
+	*stored = (uint64_t)st.st_blocks * 512 + w->state.len;
+	close_writer(w);
+	return 0;
+}
+
+/* (What another's lock kept from us is another's.) */
+void snapshot_abandon(struct snapshot_writer *w)
+{
+	if (w->ours) {
+		unlinkat(w->fd, STATE_NEW, 0);
+		unlinkat(w->fd, MEMORY, 0);
+	}
+	if (w->made)
+		rmdir(w->dir);
+	close_writer(w);
+}
+
 /* ---- Reading ---- */
+
+static bool is_own(const struct stat *st)
+{
+	return (st->st_uid == geteuid() || !st->st_uid) && !(st->st_mode & (S_IWGRP | S_IWOTH));
+}
 
 static int open_memory(struct snapshot *s, const char *dir, struct err *err)
 {
@@ -184,6 +261,7 @@ static int open_memory(struct snapshot *s, const char *dir, struct err *err)
 		return err_set(err, EINVAL, "snapshot %s: %s is no file with memory in it", dir,
 			       MEMORY);
 	s->memory_size = (uint64_t)st.st_size;
+	s->own &= is_own(&st);
 	return 0;
 }
 
@@ -191,13 +269,19 @@ static int open_state(struct snapshot *s, const char *dir, struct err *err)
 {
 	char path[4096];
 	struct err why = { "" };
-	int rc;
+	struct stat st;
+	int fd, rc;
 
 	if (snprintf(path, sizeof(path), "%s/%s", dir, STATE) >= (int)sizeof(path))
 		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
-	rc = file_map(path, "snapshot's state", &s->state_file, err);
-	if (rc)
-		return rc;
+	if (access(path, F_OK) && errno == ENOENT)
+		return err_set(err, ENOENT, "snapshot %s: there is no %s", dir,
+			       access(dir, F_OK) ? "such folder" : "snapshot in it");
+	fd = file_map_open(path, "snapshot's state", &s->state_file, err);
+	if (fd < 0)
+		return fd;
+	s->own = !fstat(fd, &st) && is_own(&st);
+	close(fd);
 	rc = s->state_file.size > SAVED_MOST
 		     ? err_set(&why, EINVAL, "the saved state is too large")
 		     : saved_open(&s->state, s->state_file.data, s->state_file.size, &why);

@@ -11,15 +11,31 @@
 #include "util/file.h"
 
 /*
- * Makes `dir`, unless it is there. The caller has paused the VM and quiesced its devices. A folder that holds a
- * snapshot already is refused; after any error what was written is gone.
+ * Written in three steps, of which only the second needs the VM paused and its devices quiesced. After an error of
+ * the first or the last, or snapshot_abandon(), what was written is gone.
  */
-int snapshot_write(struct vm *vm, const struct device_list *devices, const char *dir,
-		   struct err *err);
+struct snapshot_writer {
+	const char *dir;
+	bool made, ours; /* by us: the folder; the memory */
+	int fd, memory;
+	struct buf state;
+};
+
+/* Makes `dir`, which is borrowed, unless it is there. A folder that holds a snapshot already is refused. */
+int snapshot_begin(struct snapshot_writer *w, const char *dir, struct err *err);
+
+/* `options` as state_save() has them. An end of the VM that is wanted meanwhile is an error, -ESRCH. */
+int snapshot_fill(struct snapshot_writer *w, struct vm *vm, const struct device_list *devices,
+		  const struct buf *options, struct err *err);
+
+/* `*stored`: bytes that it takes on the disk. */
+int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, struct err *err);
+void snapshot_abandon(struct snapshot_writer *w);
 
 struct snapshot {
 	int memory; /* its fd: read-only, and locked (flock(), shared) as long as it is open */
 	uint64_t memory_size;
+	bool own; /* both files are this user's or root's, and no other may write to them */
 	struct file_map state_file;
 	struct saved state;
 };

@@ -78,14 +78,16 @@ static int check_sections(const struct vm *vm, const struct device_list *devices
 		if (!saved_find(s, d->name, 0))
 			return err_set(err, EINVAL, "the saved state lacks the device %s", d->name);
 	}
-	if (!saved_find(s, "vm", 0) || s->n_sections != 2 + vm->n_vcpus + count(devices))
+	if (!saved_find(s, "vm", 0) ||
+	    s->n_sections != 2 + !!saved_find(s, STATE_OPTIONS, 0) + vm->n_vcpus + count(devices))
 		return err_set(err, EINVAL, "the saved state has sections of another machine");
 	return 0;
 }
 
 /* ---- All of it ---- */
 
-int state_save(struct vm *vm, const struct device_list *devices, struct buf *out, struct err *err)
+int state_save(struct vm *vm, const struct device_list *devices, const struct buf *options,
+	       struct buf *out, struct err *err)
 {
 	struct buf body = { 0 };
 	int rc = 0;
@@ -93,6 +95,8 @@ int state_save(struct vm *vm, const struct device_list *devices, struct buf *out
 	saved_begin(out);
 	describe(vm, count(devices), &body);
 	saved_add(out, "machine", 0, &body);
+	if (options)
+		saved_add(out, STATE_OPTIONS, 0, options);
 	for (unsigned int i = 0; !rc && i < vm->n_vcpus; i++) {
 		body.len = 0;
 		rc = arch_vcpu_save(&vm->vcpus[i], &body, err);
@@ -123,6 +127,10 @@ static int restore_device(struct device *d, const struct saved *s, struct err *e
 	struct reader in = saved_find(s, d->name, 0)->body;
 	int rc = d->ops->load(d, &in);
 
+	if (rc == -ESTALE)
+		return err_set(err, ESTALE,
+			       "%s: what it lies on is of another size than when it was saved",
+			       d->name);
 	return rc || in.failed || in.left
 		       ? err_set(err, EINVAL, "the state of %s is not one that it can have",
 				 d->name)

@@ -7,6 +7,7 @@
  *	vcpu.N		of vCPU N
  *	vm		KVM's interrupt controllers and clocks
  *	NAME		of the device of that name
+ *	options		what the caller gave, if he did: bytes that this knows nothing of (cmd/saved-options.h)
  */
 #ifndef STATE_STATE_H
 #define STATE_STATE_H
@@ -15,11 +16,14 @@
 #include "vm/device.h"
 #include "vm/vm.h"
 
+#define STATE_OPTIONS "options"
+
 /*
  * All vCPUs are paused (vm_pause()) and all devices quiesced by the caller, who resumes them. Appends a stream
- * of its own to `out`. Not from a vCPU's thread.
+ * of its own to `out`. `options`: the section of that name; NULL: there is none. Not from a vCPU's thread.
  */
-int state_save(struct vm *vm, const struct device_list *devices, struct buf *out, struct err *err);
+int state_save(struct vm *vm, const struct device_list *devices, const struct buf *options,
+	       struct buf *out, struct err *err);
 
 /*
  * Into a machine of the same configuration that has not run: from vm_config.prepare. All that can be known

@@ -82,14 +82,18 @@ static void blk_config_write(struct virtio_dev *dev, uint32_t offset, const void
 static void blk_save(struct virtio_dev *dev, struct buf *out)
 {
 	buf_put_u8(out, atomic_load(&blk_of(dev)->write_back));
+	buf_put_le64(out, atomic_load(&blk_of(dev)->capacity));
 }
 
 static int blk_load(struct virtio_dev *dev, struct reader *in)
 {
 	uint8_t write_back = reader_u8(in);
+	uint64_t capacity = reader_le64(in);
 
 	if (in->failed || write_back > 1)
 		return -EINVAL;
+	if (capacity != atomic_load(&blk_of(dev)->capacity))
+		return -ESTALE;
 	atomic_store(&blk_of(dev)->write_back, write_back);
 	return 0;
 }

@@ -58,7 +58,7 @@ struct virtio_ops {
 	/* After all queues stopped: the device's own state as at power-on. */
 	void (*reset)(struct virtio_dev *dev);
 	/*
-	 * The device's own state. load() applies all of it, or returns -EINVAL and applies nothing.
+	 * The device's own state. load() applies all of it, or returns -EINVAL (-ESTALE: a disk of another size) and applies nothing.
 	 */
 	void (*save)(struct virtio_dev *dev, struct buf *out);
 	int (*load)(struct virtio_dev *dev, struct reader *in);

@@ -40,7 +40,7 @@ int arch_layout(struct vm *vm, struct err *err);
 
 /*
  * After vm->fd and RAM exist, before any vCPU: reads config.options, makes the interrupt controller
- * that config.irqchip names, sets vm->chip (and vm->irq.pins, where KVM routes the chip's lines by
+ * that config.irqchip names (and names it there, where it was not said), sets vm->chip (and vm->irq.pins, where KVM routes the chip's lines by
  * itself; more lines than config.irq_lines are marked in vm->irq.used), claims the registers that
  * belong to the architecture (reset, clock, ...). Refuses what this KVM can't do by the name of the
  * capability.

@@ -59,7 +59,7 @@ struct device_ops {
 	void (*quiesce)(struct device *dev);
 	void (*resume)(struct device *dev);
 	/*
-	 * Guest-visible state, of a quiesced device. load() refuses with -EINVAL what can't be,
+	 * Guest-visible state, of a quiesced device. load() refuses with -EINVAL (-ESTALE: a disk of another size) what can't be,
 	 * applying nothing.
 	 */
 	void (*save)(struct device *dev, struct buf *out);

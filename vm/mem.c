@@ -13,9 +13,29 @@
 #define HUGE_PAGE (2 * MIB)
 #define WORTH_MAPPING (64 * KIB) /* what is less is copied sooner */
 
+/* A file whose pages are RAM: is it what it was? */
+static int hold_image(struct mem *mem, int fd)
+{
+	struct stat st;
+
+	if (mem->image >= 0)
+		return 0;
+	if (fstat(fd, &st))
+		return -errno;
+	mem->image = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	mem->image_time = st.st_mtim;
+	mem->image_size = st.st_size;
+	return mem->image < 0 ? -errno : 0;
+}
+
 static int open_backing(struct mem *mem, int fd, struct err *err)
 {
 	mem->fd = fd;
+	if (mem->backing == MEM_FILE) {
+		int rc = hold_image(mem, fd);
+
+		return rc ? err_set(err, -rc, "the file of guest memory: %s", strerror(-rc)) : 0;
+	}
 	if (mem->backing != MEM_SHARED)
 		return 0;
 	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
@@ -191,22 +211,6 @@ int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len)
 	memcpy(p, from, len);
 	mem_dirty(mem, gpa, len);
 	return 0;
-}
-
-/* ---- RAM that is a file's ---- */
-
-static int hold_image(struct mem *mem, int fd)
-{
-	struct stat st;
-
-	if (mem->image >= 0)
-		return 0;
-	if (fstat(fd, &st))
-		return -errno;
-	mem->image = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	mem->image_time = st.st_mtim;
-	mem->image_size = st.st_size;
-	return mem->image < 0 ? -errno : 0;
 }
 
 /* All three are whole host pages. */

@@ -44,9 +44,9 @@ struct mem {
 	uint8_t *ram;
 	uint64_t size;
 	enum mem_backing backing;
-	uint64_t page;		    /* bytes: what the host takes back at a time */
-	int fd;			    /* MEM_SHARED's or MEM_FILE's, else -1 */
-	int image;		    /* the file that mem_load() has mapped, or -1 */
+	uint64_t page; /* bytes: what the host takes back at a time */
+	int fd;	       /* MEM_SHARED's or MEM_FILE's, else -1 */
+	int image; /* the file that mem_load() has mapped, or MEM_FILE's (a descriptor of our own); or -1 */
 	struct timespec image_time; /* when it had been changed last, and how long it was */
 	int64_t image_size;
 	_Atomic uint64_t *dirty;

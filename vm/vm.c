@@ -227,8 +227,10 @@ static void check_image(struct vm *vm)
 {
 	if (mem_intact(&vm->mem))
 		return;
-	log_at(&vm->config.log, LOG_ERROR,
-	       "the image's file was changed while the guest ran on it: copy it, or leave out --share-image");
+	log_at(&vm->config.log, LOG_ERROR, "%s",
+	       vm->mem.backing == MEM_FILE
+		       ? "the snapshot's memory was changed while the guest ran on it"
+		       : "the image's file was changed while the guest ran on it: copy it, or leave out --share-image");
 	verdict_add(&vm->verdict, VERDICT_HOST, 0);
 }
 

@@ -192,6 +192,7 @@ static int create_irqchip(struct vm *vm, struct err *err)
 
 	if (!word)
 		word = kvm_cap(vm->kvm_fd, KVM_CAP_SPLIT_IRQCHIP) ? "split" : "full";
+	vm->config.irqchip = word;
 	if (!strcmp(word, "split")) {
 		arch->irqchip = X86_IRQCHIP_SPLIT;
 		return create_split(vm, err);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is meant to be saved and restored, anywhere on its way: forty ticks of five milliseconds by the local APIC's
- * timer, between which it sees to it that nothing is lost and no time goes back. 0 when all was well, else what
- * was not. A line after each tenth tick, so that outside one knows where it is.
+ * Is meant to be saved and restored, anywhere on its way: forty ticks of five milliseconds (or "ticks=" of them) by
+ * the local APIC's timer, between which it sees to it that nothing is lost and no time goes back. 0 when all was
+ * well, else what was not. A line after each tenth tick, so that outside one knows where it is; what comes by the
+ * serial port goes back there.
  */
+#include "guest/payload/option.h"
 #include "guest/payload/x86/lib.h"
 
 #include "x86/map.h"
@@ -14,6 +16,7 @@
 #define TIMER_DIVIDE (X86_LAPIC + 0x3e0)
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_SYSTEM_TIME 0x4b564d01u
+#define COM1 0x3f8
 #define GS 0x123456789000ull
 #define WORDS (1 << 12)
 
@@ -69,17 +72,28 @@ static int check_time(void)
 	return 0;
 }
 
+static void echo(void)
+{
+	char text[2] = "";
+
+	while (inb(COM1 + 5) & 1) {
+		text[0] = (char)inb(COM1);
+		put_str(text);
+	}
+}
+
 int payload_main(const void *zero_page)
 {
+	uint32_t ticks = option(payload_cmdline(zero_page), "ticks=", 40);
 	int rc = 0;
 
-	(void)zero_page;
 	catch_vector(VECTOR);
 	wrmsr(MSR_KERNEL_GS_BASE, GS);
 	wrmsr(MSR_SYSTEM_TIME, (uint64_t)&kvmclock | 1);
 	write32(TIMER_DIVIDE, 0xb);
+	outb(COM1 + 1, 1); /* whoever wants interrupts of input is given some */
 	write32(LVT_TIMER, VECTOR);
-	for (uint32_t tick = 0; !rc && tick < 40; tick++) {
+	for (uint32_t tick = 0; !rc && tick < ticks; tick++) {
 		write32(TIMER_INITIAL, 5000000);
 		wait_interrupt();
 		if (caught != tick + 1)
@@ -90,6 +104,7 @@ int payload_main(const void *zero_page)
 			rc = check_time();
 		if (!rc && rdmsr(MSR_KERNEL_GS_BASE) != GS)
 			rc = 6;
+		echo();
 		if (tick % 10 == 9)
 			put_str("ten ticks\r\n");
 	}
