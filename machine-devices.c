@@ -214,6 +214,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		.cow = d->cow,
 		.direct = d->direct,
 		.backing_any = d->backing_any,
+		.unlocked = m->config->incoming,
 	};
 	struct blk_config config = {
 		.name = m->names[i],
@@ -237,6 +238,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		disk_close(config.disk); /* else it is the device's */
 		return rc;
 	}
+	m->disks[i] = config.disk;
 	return plug_virtio(m, dev, err);
 }
 
