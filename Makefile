@@ -136,9 +136,9 @@ obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-bo
 
 # A VM that has a name can be asked and told things while it runs.
 control-y := control/none.o cmd/control-none.o
-control-$(CONFIG_CONTROL) := control/control.o control/snapshot.o control/client.o control/commands.o control/run.o control/inspect.o \
+control-$(CONFIG_CONTROL) := control/control.o control/snapshot.o control/migrate.o control/client.o control/commands.o control/run.o control/inspect.o \
 	$(if $(CONFIG_VIRTIO_BALLOON),control/balloon.o,control/balloon-none.o) \
-	cmd/remote.o cmd/control.o cmd/snapshot.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
+	cmd/remote.o cmd/control.o cmd/snapshot.o cmd/migrate.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
 obj-y += $(control-y)
 
 obj-y += main.o
