@@ -110,8 +110,10 @@ obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o 
 
 obj-y += $(if $(CONFIG_HVT),hvt/hvt.o hvt/attach.o hvt/io.o hvt/wait.o,hvt/none.o)
 
-obj-y += $(if $(CONFIG_STATE),machine-state.o,machine-state-none.o)
-obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o
+obj-y += $(if $(CONFIG_STATE),machine-state.o machine-migrate.o,machine-state-none.o)
+obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o vm/pages.o
+obj-y += $(if $(CONFIG_STATE)$(CONFIG_CONTROL),host/channel.o host/channel-open.o)
+obj-$(CONFIG_STATE) += state/dirty.o state/migrate.o state/receive.o vm/pace.o host/wire.o
 obj-x86 += $(if $(CONFIG_STATE),x86/state.o x86/state-cpuid.o x86/state-msrs.o)
 obj-arm64 += $(if $(CONFIG_STATE),arm/state.o arm/gic-state.o)
 
@@ -135,9 +137,9 @@ obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-bo
 
 # A VM that has a name can be asked and told things while it runs.
 control-y := control/none.o cmd/control-none.o
-control-$(CONFIG_CONTROL) := control/control.o control/snapshot.o control/client.o control/commands.o control/run.o control/inspect.o \
+control-$(CONFIG_CONTROL) := control/control.o control/snapshot.o control/migrate.o control/client.o control/commands.o control/run.o control/inspect.o \
 	$(if $(CONFIG_VIRTIO_BALLOON),control/balloon.o,control/balloon-none.o) \
-	cmd/remote.o cmd/control.o cmd/snapshot.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
+	cmd/remote.o cmd/control.o cmd/snapshot.o cmd/migrate.o cmd/list.o cmd/stat.o host/rundir.o util/json-parse.o
 obj-y += $(control-y)
 
 obj-y += main.o
@@ -184,7 +186,7 @@ payload-arm64 += hello exit end timer irq smp probe badreg
 payload-$(CONFIG_EXEC) += exec
 payload-y += say
 # Payloads for tests alone, which are not part of the binary.
-test-payload-x86 += pc state
+test-payload-x86 += pc state migrate
 test-payload-arm64 += ticks
 
 # Libraries by their names, and the headers that a compiler for another libc does not find by itself.

@@ -152,7 +152,7 @@ static int add_vmgenid(struct machine *m, struct err *err)
 		.name = vmgenid->name,
 		.gpa = vmgenid->place.base,
 		.irq = line_of(m, &vmgenid->place),
-		.same_vm = m->config->same_vm,
+		.same_vm = m->config->incoming,
 	};
 
 	if (!m->power_button)
@@ -260,6 +260,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		.cow = d->cow,
 		.direct = d->direct,
 		.backing_any = d->backing_any,
+		.unlocked = m->config->incoming,
 	};
 	struct blk_config config = {
 		.name = m->names[i],
@@ -283,6 +284,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		disk_close(config.disk); /* else it is the device's */
 		return rc;
 	}
+	m->disks[i] = config.disk;
 	return plug_virtio(m, dev, err);
 }
 

@@ -12,6 +12,23 @@
 #include "term/tty.h"
 #include "vm/device.h"
 
+/* A migration, from here: see machine-migrate.c. */
+struct migration {
+	pthread_mutex_t lock; /* of what stands up to `progress` */
+	enum migration_status status;
+	bool snapshot; /* one is being written */
+	bool read;     /* its thread's: what is printed finds its reader soon */
+	struct machine_migration how;
+	struct buf options;
+	uint64_t begun, ended;
+	struct err err;
+	struct migrate_progress progress;
+	struct migrate_config config;
+	atomic_bool cancel;
+	pthread_t thread;
+	bool has_thread;
+};
+
 /* The devices' way down: see machine-down.c. */
 struct descent {
 	pthread_mutex_t lock;
@@ -52,6 +69,8 @@ struct machine {
 	uint64_t words_due;	/* when they are waited for no more */
 	atomic_bool words_over; /* it has said them */
 	struct descent descent;
+	struct migration migration;
+	struct disk *disks[MACHINE_DISKS]; /* the devices' */
 	atomic_bool driven; /* a device has been: there may be something to wait for */
 	char why[REPORT_LINE + 128];
 	struct {
@@ -109,6 +128,18 @@ void machine_end_descent(struct machine *m);
 
 /* Memory and state will be config->snapshot's. */
 int machine_prepare_restore(struct machine *m, struct vm_config *config, struct err *err);
+
+/* ---- machine-migrate.c ---- */
+
+void machine_init_migration(struct machine *m);
+void machine_end_migration(struct machine *m); /* the VM has ended, or will never run */
+void machine_destroy_migration(struct machine *m);
+
+/* While a snapshot is written there is none. -EBUSY and a line: there is one. */
+int machine_exclude_migration(struct machine *m, bool exclude, struct err *err);
+
+/* Memory and state will come from config->incoming. */
+int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct err *err);
 
 /* ---- machine-exec.c: the command in the guest, if there is one ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* In place of machine-state.c, where CONFIG_STATE is left out. */
+/* In place of machine-state.c and machine-migrate.c, where CONFIG_STATE is left out. */
 #include <errno.h>
 
 #include "machine-parts.h"
@@ -24,4 +24,56 @@ int machine_prepare_restore(struct machine *m, struct vm_config *config, struct 
 	(void)m;
 	(void)config;
 	return err_set(err, ENOTSUP, "this lkvm was built without snapshots (CONFIG_STATE)");
+}
+
+int machine_migrate(struct machine *m, const struct machine_migration *how, struct err *err)
+{
+	(void)m;
+	(void)how;
+	return err_set(err, ENOTSUP, "this lkvm was built without migration (CONFIG_STATE)");
+}
+
+void machine_migration_state(struct machine *m, struct machine_migration_state *out)
+{
+	(void)m;
+	*out = (struct machine_migration_state){ .status = MIGRATION_NONE };
+}
+
+void machine_migrate_cancel(struct machine *m)
+{
+	(void)m;
+}
+
+int machine_migrate_take_back(struct machine *m)
+{
+	(void)m;
+	return -EINVAL;
+}
+
+int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct err *err)
+{
+	return machine_prepare_restore(m, config, err);
+}
+
+int machine_exclude_migration(struct machine *m, bool exclude, struct err *err)
+{
+	(void)m;
+	(void)exclude;
+	(void)err;
+	return 0;
+}
+
+void machine_init_migration(struct machine *m)
+{
+	(void)m;
+}
+
+void machine_end_migration(struct machine *m)
+{
+	(void)m;
+}
+
+void machine_destroy_migration(struct machine *m)
+{
+	(void)m;
 }

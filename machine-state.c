@@ -50,8 +50,8 @@ static int fill(struct machine *m, struct snapshot_writer *w, const struct buf *
 	return rc;
 }
 
-int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
-		     struct machine_saved *saved, struct err *err)
+static int write_snapshot(struct machine *m, const struct buf *options, const char *dir,
+			  struct machine_saved *saved, struct err *err)
 {
 	struct snapshot_writer w;
 	int rc = machine_can_be_saved(m, err);
@@ -67,6 +67,18 @@ int machine_snapshot(struct machine *m, const struct buf *options, const char *d
 		return rc;
 	}
 	return snapshot_finish(&w, &saved->stored, err);
+}
+
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+		     struct machine_saved *saved, struct err *err)
+{
+	int rc = machine_exclude_migration(m, true, err);
+
+	if (rc)
+		return rc;
+	rc = write_snapshot(m, options, dir, saved, err);
+	machine_exclude_migration(m, false, err);
+	return rc;
 }
 
 static int restore(void *opaque, struct vm *vm, struct err *err)

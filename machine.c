@@ -265,7 +265,9 @@ static int create_vm(struct machine *m, struct err *err)
 			       n_virtio, arch_map.virtio_slots);
 	config.cmdline_devices = machine_discovery(c) == DISCOVERY_CMDLINE;
 	count_lines(c, &config, n_virtio);
-	rc = c->snapshot ? machine_prepare_restore(m, &config, err) : 0;
+	rc = c->snapshot   ? machine_prepare_restore(m, &config, err)
+	     : c->incoming ? machine_prepare_incoming(m, &config, err)
+			   : 0;
 	if (!rc)
 		rc = vm_create(&config, &m->vm, err);
 	if (!rc && c->triple_fault_ok)
@@ -319,7 +321,9 @@ static int build(struct machine *m, struct err *err)
 		.log = &m->vm->config.log,
 		.driven = &m->driven,
 	};
-	p = m->config->snapshot ? restored_parts : m->config->hvt ? hvt_parts : parts;
+	p = m->config->snapshot || m->config->incoming ? restored_parts
+	    : m->config->hvt			       ? hvt_parts
+						       : parts;
 	for (; !rc && *p; p++)
 		rc = (*p)(m, err);
 	return rc;
@@ -337,6 +341,7 @@ int machine_create(const struct machine_config *config, struct machine **out, st
 	reports_init(&m->reports, reported, m);
 	log_tail_init(&m->log_tail);
 	machine_init_descent(m);
+	machine_init_migration(m);
 	pthread_mutex_init(&m->watch_lock, NULL);
 	pthread_mutex_init(&m->state_lock, NULL);
 	timeline_mark(&m->timeline, PHASE_START);
@@ -360,6 +365,7 @@ int machine_run(struct machine *m, struct err *err)
 
 	timeline_mark(&m->timeline, PHASE_KERNEL);
 	rc = vm_run(m->vm, err);
+	machine_end_migration(m);
 	timeline_mark(&m->timeline, PHASE_END);
 	/* It did end in time: a slow reader of the console must not turn that into a timeout. */
 	stop_timeouts(m);
@@ -546,6 +552,7 @@ void machine_destroy(struct machine *m)
 	stop_timeouts(m);
 	join_last_words(m);
 	machine_end_descent(m);
+	machine_destroy_migration(m);
 	device_list_destroy(&m->devices);
 	machine_remove_hvt(m);
 	if (m->config->exec)

@@ -11,6 +11,7 @@
 #include "host/net.h"
 #include "hvt/hvt.h"
 #include "platform/debug-exit.h"
+#include "state/migrate.h"
 #include "util/limit.h"
 #include "term/reports.h"
 #include "util/log.h"
@@ -76,6 +77,7 @@ struct machine_debug_exit {
 struct buf;
 struct machine;
 struct snapshot;
+struct receive;
 
 struct machine_config {
 	struct vm_config vm; /* irq_lines is filled in by machine_create() */
@@ -83,7 +85,8 @@ struct machine_config {
 	const char *payload; /* a built-in guest, instead of image.kernel */
 	/* Instead of an image: a machine that was saved, whose configuration was the same. Till machine_run(). */
 	const struct snapshot *snapshot;
-	bool same_vm; /* which ends by that: it was moved, and its VMGenID stays */
+	/* The same: one that is migrated to here, by who has begun so (state/receive.h). */
+	struct receive *incoming;
 	enum discovery discovery;
 	/* Where it may write its exit status, in place of where such images do; see machine-small.c. */
 	bool debug_exits_given;
@@ -229,6 +232,47 @@ struct machine_saved {
  */
 int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
 		     struct machine_saved *saved, struct err *err);
+
+enum migration_status {
+	MIGRATION_NONE, /* there was none yet */
+	MIGRATION_SETUP,
+	MIGRATION_ACTIVE,
+	MIGRATION_COMPLETED, /* it runs there; this machine ends, VERDICT_MOVED */
+	MIGRATION_FAILED,    /* it runs here */
+	MIGRATION_CANCELLED, /* the same */
+	MIGRATION_UNKNOWN,   /* it stands still: see state/migrate.h */
+};
+
+struct machine_migration {
+	/* Connects to the target, on a thread that may wait; the channel's end is ours. */
+	int (*connect)(void *opaque, struct channel *channel, struct err *err);
+	void (*told)(void *opaque); /* of each new status, on that thread. NULL: nobody is */
+	void *opaque;
+	const struct buf *options;	       /* copied (state/migrate.h); or NULL */
+	uint64_t downtime, timeout, bandwidth; /* as in struct migrate_config */
+	unsigned int throttle;
+};
+
+/*
+ * The guest moves to another lkvm, while it runs, and this goes on; see state/migrate.h. Any thread but a vCPU's.
+ * -EBUSY: it is being migrated, or stands still after one that failed. -errno and a line.
+ */
+int machine_migrate(struct machine *m, const struct machine_migration *how, struct err *err);
+
+struct machine_migration_state {
+	enum migration_status status;
+	uint64_t begun, ended; /* clock_now(); 0: not yet */
+	struct migrate_progress progress;
+	struct err err; /* why it failed */
+};
+
+void machine_migration_state(struct machine *m, struct machine_migration_state *out);
+
+/* It stays here, if that is not too late. The status tells. Any thread; async-signal-safe it is not. */
+void machine_migrate_cancel(struct machine *m);
+
+/* After MIGRATION_UNKNOWN, by a person who knows that it does not run there. -EINVAL: it is not unknown. */
+int machine_migrate_take_back(struct machine *m);
 
 /* Writes out what the console still holds, then frees all. */
 void machine_destroy(struct machine *m);

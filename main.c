@@ -43,11 +43,17 @@ static const struct command commands[] = {
 	  "Write a running guest into the folder DIR, which is made, and let it go on; it stands while its memory "
 	  "is written. Its disks are not in it: see SNAPSHOTS",
 	  "[-n] NAME DIR", "lkvm snapshot -n web web.saved" },
+	{ "migrate", cmd_migrate,
+	  "Move a running guest to another lkvm, which waits for it: lkvm restore tcp:HOST:PORT, unix:PATH or -, or "
+	  "there is ssh://[USER@]HOST, where lkvm is started. See MIGRATION",
+	  "[--downtime MS] [--bandwidth BYTES] [--throttle PERCENT] [--timeout MS] [-n] NAME WHERE | --cancel [-n] NAME",
+	  "lkvm migrate -n web ssh://other-host" },
 	{ "restore", cmd_restore,
 	  "Let a guest go on as lkvm snapshot wrote it into DIR, as often as you like. It is the same machine; what "
 	  "options of run say of it beside that wins, and those of one run (--name, --timeout, --result ...) are "
-	  "said anew. --trust: though another user could have written DIR",
-	  "[--trust] [OPTION]... DIR", "lkvm restore web.saved --name web2" },
+	  "said anew. Or wait for one that is migrated to tcp:HOST:PORT, unix:PATH or - (see MIGRATION). --trust: though "
+	  "another user could have written DIR, or may come there",
+	  "[--trust] [OPTION]... DIR | PLACE", "lkvm restore web.saved --name web2" },
 	{ "inspect", cmd_inspect,
 	  "Say what an image is, how lkvm run would enter it and what it asks for, or why it would be refused "
 	  "(status 1)",

@@ -23,6 +23,7 @@ struct command {
 
 int cmd_run(int argc, char **argv, const struct command *table);
 int cmd_snapshot(int argc, char **argv, const struct command *table);
+int cmd_migrate(int argc, char **argv, const struct command *table);
 int cmd_restore(int argc, char **argv, const struct command *table);
 int cmd_setup(int argc, char **argv, const struct command *table);
 int cmd_inspect(int argc, char **argv, const struct command *table);

@@ -15,6 +15,7 @@ static int none(const char *name)
 		return none(argv[0]);                                      \
 	}
 
+NONE(migrate)
 NONE(list)
 NONE(stat)
 NONE(pause)

@@ -106,6 +106,7 @@ int remote_call(struct remote *r, const char *command, const char *args,
 {
 	const struct json_value *answer, *error;
 	const char *desc;
+	bool is_event;
 	int rc = send_command(r, command, args, err);
 
 	if (rc)
@@ -114,7 +115,10 @@ int remote_call(struct remote *r, const char *command, const char *args,
 		rc = next_line(r, err);
 		if (rc)
 			return rc;
-	} while (json_get(&r->tree, r->tree.values, "event"));
+		is_event = json_get(&r->tree, r->tree.values, "event");
+		if (is_event && r->event)
+			r->event(r->opaque, &r->tree);
+	} while (is_event);
 	error = json_get(&r->tree, r->tree.values, "error");
 	desc = json_get_string(&r->tree, error, "desc");
 	answer = json_get(&r->tree, r->tree.values, "return");

@@ -18,6 +18,9 @@ struct remote {
 	size_t used, size, line; /* `line`: bytes of the first, which the tree is of */
 	struct json_tree tree;
 	unsigned int ms; /* that an answer may take */
+	/* Told of each event that comes before an answer; set after remote_open(), or NULL. */
+	void (*event)(void *opaque, const struct json_tree *tree);
+	void *opaque;
 };
 
 /* Connects, ready for commands. -errno and a line: there is nothing to close. */

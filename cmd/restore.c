@@ -7,6 +7,8 @@
 #include "cmd/cmd.h"
 #include "cmd/run.h"
 #include "cmd/saved-options.h"
+#include "host/channel.h"
+#include "state/receive.h"
 #include "state/snapshot.h"
 
 /* Options in it open files with this user's rights. */
@@ -47,6 +49,68 @@ static int prepare(struct run_options *o, struct snapshot *s, bool trust, struct
 	return rc ? rc : run_open_outputs(o, results, err);
 }
 
+/* ---- A guest that comes ---- */
+
+/* Who has not got in by this user's own doing is somebody else, whom nobody has asked who he is. */
+static enum saved_trust trust_in(const char *place, bool trust)
+{
+	bool own = !strncmp(place, "unix:", 5) || !strncmp(place, "exec:", 5);
+
+	return own || trust ? SAVED_BELIEVED : SAVED_DOUBTED;
+}
+
+static int take_hello(struct run_options *o, const struct receive *r, bool trust, struct err *err)
+{
+	const struct saved_section *section = saved_find(&r->said, STATE_OPTIONS, 0);
+	enum saved_trust in = trust_in(o->from, trust);
+
+	if (!section)
+		return err_set(err, EINVAL, "the guest comes without options to be restored by");
+	if (in == SAVED_DOUBTED && !saved_options_given(o))
+		return err_set(
+			err, EPERM,
+			"%.64s: anybody may come there, and names files to be opened: say what "
+			"machine it is (-m, -c, -d ...), or --trust",
+			o->from);
+	return saved_options_take(o, &section->body, in, err);
+}
+
+static int accept_guest(struct run_options *o, struct receive *r, struct channel *channel,
+			bool trust, struct results *results, struct err *err)
+{
+	int rc = channel_accept(channel, o->from, err);
+
+	if (rc)
+		return rc;
+	rc = receive_begin(r, channel, err);
+	if (!rc)
+		rc = take_hello(o, r, trust, err);
+	o->machine.incoming = r;
+	/* What is not the guest's goes nowhere. */
+	if (!strcmp(o->from, "-"))
+		o->machine.in = o->machine.out = -1;
+	return rc ? rc : run_open_outputs(o, results, err);
+}
+
+static int run_incoming(struct run_options *o, bool trust, struct results *results)
+{
+	struct receive *r = calloc(1, sizeof(*r));
+	struct channel channel = { 0 };
+	struct err err;
+	int status, rc;
+
+	if (!r)
+		return cmd_fail("no memory");
+	rc = accept_guest(o, r, &channel, trust, results, &err);
+	status = rc ? results_fail(results, err.text) : run_machine(o, results);
+	if (o->machine.incoming && !r->taken)
+		receive_refuse(r, rc ? err.text : "no machine could be made for it there");
+	channel_close(&channel);
+	receive_end(r);
+	free(r);
+	return status;
+}
+
 /* It is no option of run's. */
 static bool take_trust(int *argc, char **argv)
 {
@@ -77,9 +141,13 @@ int cmd_restore(int argc, char **argv, const struct command *table)
 	run_init(&o);
 	o.source = OPTIONS_RESTORE;
 	rc = options_parse(argc, argv, &o, &err);
-	if (!rc)
-		rc = prepare(&o, s, trust, &results, &err);
-	status = rc ? results_fail(&results, err.text) : run_machine(&o, &results);
+	if (!rc && o.from && channel_is_place(o.from)) {
+		status = run_incoming(&o, trust, &results);
+	} else {
+		if (!rc)
+			rc = prepare(&o, s, trust, &results, &err);
+		status = rc ? results_fail(&results, err.text) : run_machine(&o, &results);
+	}
 	results_close(&results);
 	options_free(&o);
 	snapshot_close(s);

@@ -110,7 +110,7 @@ void signals_set(void)
 
 	signal(SIGPIPE, SIG_IGN);
 	signal(VM_KICK_SIGNAL, SIG_DFL); /* one that is ignored interrupts no KVM_RUN */
-	signal(SIGXFSZ, SIG_IGN); /* EFBIG is the disk's error, not our end */
+	signal(SIGXFSZ, SIG_IGN);	 /* EFBIG is the disk's error, not our end */
 	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
 		set_handler(ends[i], on_end);
 	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)

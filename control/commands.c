@@ -8,8 +8,13 @@
 
 /* More commands: a table in a file of their own, and its name here. */
 const struct control_command *const control_tables[] = {
-	control_query_commands,	  control_run_commands,	     control_inspect_commands,
-	control_balloon_commands, control_snapshot_commands, NULL,
+	control_query_commands,
+	control_run_commands,
+	control_inspect_commands,
+	control_balloon_commands,
+	control_snapshot_commands,
+	control_migrate_commands,
+	NULL,
 };
 
 /* ---- What it is ---- */

@@ -98,6 +98,7 @@ static void tell_reasons(struct control *c)
 		control_event(c, "GUEST_PANICKED", panicked, NULL);
 	if (is_new(c, VERDICT_RESET))
 		control_event(c, "RESET", ended_by, "guest-reset");
+	control_tell_migration(c);
 }
 
 static void reasons_ready(void *opaque, uint32_t events)
@@ -227,6 +228,8 @@ static const char *how_it_ended(const struct control *c)
 	switch (verdict_reason(&c->vm->verdict)) {
 	case VERDICT_SIGNAL:
 		return c->quit ? "host-qmp-quit" : "host-signal";
+	case VERDICT_MOVED:
+		return "host-qmp-quit";
 	case VERDICT_HOST:
 	case VERDICT_TIMEOUT:
 		return "host-error";
@@ -277,6 +280,7 @@ void control_destroy(struct control *c)
 	control_ended(c);
 	if (c->event_fd >= 0)
 		close(c->event_fd);
+	control_end_migration(c);
 	rundir_remove(&c->dir);
 	free(c);
 }

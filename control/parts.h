@@ -30,10 +30,11 @@ struct control {
 	loop_id accepts, events;
 	int event_fd; /* the verdict has another reason */
 	struct client *clients[CONTROL_CLIENTS];
-	uint32_t told;		 /* bits of verdict_reason that there were events for */
-	bool stopped;		 /* by a client */
-	bool quit;		 /* the same: it shall end */
-	struct control_job *job; /* snapshot.c's, NULL: there was none */
+	uint32_t told;			     /* bits of verdict_reason that there were events for */
+	bool stopped;			     /* by a client */
+	bool quit;			     /* the same: it shall end */
+	struct control_job *job;	     /* snapshot.c's, NULL: there was none */
+	struct control_migration *migration; /* migrate.c's, the same */
 };
 
 /* ---- Commands ---- */
@@ -59,7 +60,8 @@ struct control_command {
 /* The tables of all commands, ends with NULL: commands.c. */
 extern const struct control_command *const control_tables[];
 extern const struct control_command control_query_commands[], control_run_commands[],
-	control_inspect_commands[], control_balloon_commands[], control_snapshot_commands[];
+	control_inspect_commands[], control_balloon_commands[], control_snapshot_commands[],
+	control_migrate_commands[];
 
 /* A command came from this client: answers it. */
 void control_command(struct client *client, const void *text, size_t len);
@@ -75,6 +77,14 @@ void control_balloon_stats(struct control *c, struct json *j);
 
 /* Waits for a snapshot that is being written; on the machine's thread, while the loop runs (snapshot.c). */
 void control_end_job(struct control *c);
+
+/* ---- Migration: migrate.c ---- */
+
+bool control_is_migrating(struct control *c);
+
+/* Its status may be another. */
+void control_tell_migration(struct control *c);
+void control_end_migration(struct control *c);
 
 /* ---- Clients: client.c ---- */
 

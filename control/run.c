@@ -23,16 +23,21 @@ static int query_status(struct call *call)
 	bool ending = atomic_load(&c->vm->want) == VM_END;
 	bool begun = has_begun(c->vm);
 	bool panicked = atomic_load(&c->vm->verdict.reasons) >> VERDICT_PANIC & 1;
+	struct machine_migration_state moved;
+	bool still;
 	struct json *j = call->reply;
 
+	machine_migration_state(c->config.machine, &moved);
+	still = moved.status == MIGRATION_UNKNOWN || moved.progress.stopped;
 	json_object(j, "return");
-	json_bool(j, "running", begun && !c->stopped && !ending);
+	json_bool(j, "running", begun && !c->stopped && !ending && !still);
 	json_string(j, "status",
 		    ending	 ? "shutdown"
 		    : !begun	 ? "prelaunch"
 		    : c->stopped ? "paused"
-		    : panicked	 ? "guest-panicked"
-				 : "running");
+		    : still ? moved.status == MIGRATION_UNKNOWN ? "postmigrate" : "finish-migrate"
+		    : panicked ? "guest-panicked"
+			       : "running");
 	json_end_object(j);
 	return 0;
 }
@@ -49,8 +54,13 @@ int control_not_running(struct call *call, int rc)
 static int stop(struct call *call)
 {
 	struct control *c = call->control;
-	int rc = c->stopped ? 0 : vm_pause(c->vm);
+	int rc;
 
+	/* The guest would run there. */
+	if (control_is_migrating(c))
+		return err_set(call->err, EBUSY,
+			       "the guest is being migrated: migrate_cancel first");
+	rc = c->stopped ? 0 : vm_pause(c->vm);
 	if (rc)
 		return control_not_running(call, rc);
 	if (!c->stopped)
@@ -63,8 +73,12 @@ static int cont(struct call *call)
 {
 	struct control *c = call->control;
 
-	if (!c->stopped)
+	if (!c->stopped && machine_migrate_take_back(c->config.machine))
 		return 0;
+	if (!c->stopped) {
+		control_event(c, "RESUME", NULL, NULL);
+		return 0;
+	}
 	c->stopped = false;
 	control_event(c, "RESUME", NULL, NULL);
 	vm_resume(c->vm);

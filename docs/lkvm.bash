@@ -4,7 +4,7 @@ _lkvm()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]}
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		COMPREPLY=($(compgen -W 'run sandbox setup list stat pause resume stop balloon debug snapshot restore inspect doctor version help' -- "$word"))
+		COMPREPLY=($(compgen -W 'run sandbox setup list stat pause resume stop balloon debug snapshot migrate restore inspect doctor version help' -- "$word"))
 		return
 	fi
 	case $before in

@@ -32,6 +32,7 @@ struct disk {
 struct disk_source {
 	const char *path;
 	bool read_only, direct;
+	bool unlocked;			 /* as in host/disk.h */
 	bool any_size;			 /* it may be empty, or end within a block */
 	bool backing_any;		 /* what it stands on may lie outside its folder */
 	const struct disk_source *above; /* what stands on it, up to the user's own; or NULL */

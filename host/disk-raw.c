@@ -136,6 +136,22 @@ static int lock(struct disk *disk, const char *path, struct err *err)
 		       path);
 }
 
+static void unlock(struct disk *disk)
+{
+	fcntl(disk->fd, F_OFD_SETLK, &(struct flock){ .l_type = F_UNLCK });
+}
+
+void disk_unlock(struct disk *disk)
+{
+	if (disk->fd >= 0 && !disk->read_only)
+		unlock(disk);
+}
+
+int disk_lock(struct disk *disk, const char *path, struct err *err)
+{
+	return disk->fd >= 0 && !disk->read_only ? lock(disk, path, err) : 0;
+}
+
 /* The smallest block, and alignment of memory, with which reading works. */
 static int find_direct_block(struct raw *raw, const char *path, struct err *err)
 {
@@ -166,7 +182,7 @@ static int prepare(struct raw *raw, const struct disk_source *source, struct err
 
 	if (!rc)
 		rc = find_size(disk, source, err);
-	if (!rc)
+	if (!rc && !source->unlocked)
 		rc = lock(disk, path, err);
 	if (!rc && disk->direct)
 		rc = find_direct_block(raw, path, err);
@@ -187,7 +203,7 @@ static void raw_close(struct disk *disk)
 
 	if (disk->fd >= 0) {
 		/* By hand: a ring that knew the file may hold it for a moment longer. */
-		fcntl(disk->fd, F_OFD_SETLK, &(struct flock){ .l_type = F_UNLCK });
+		unlock(disk);
 		close(disk->fd);
 	}
 	free(raw->bounce);

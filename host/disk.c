@@ -143,6 +143,7 @@ int disk_open(const struct disk_config *config, struct disk **out, struct err *e
 		.path = config->path,
 		.read_only = config->read_only || cow,
 		.direct = config->direct,
+		.unlocked = config->unlocked && !config->read_only && !cow,
 		.backing_any = config->backing_any,
 	};
 	struct disk *base;

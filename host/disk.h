@@ -24,6 +24,7 @@ struct disk_config {
 	bool cow;	  /* what is written is gone when it is closed; not if read_only */
 	bool direct;	  /* past the host's page cache (O_DIRECT); raw disks only */
 	bool backing_any; /* images that it stands on may lie outside its folder */
+	bool unlocked;	  /* raw disks only: somebody else writes it yet; disk_lock() follows */
 };
 
 struct disk;
@@ -66,6 +67,15 @@ int disk_clear(struct disk *disk, uint64_t offset, uint64_t len, bool discard);
 
 /* What was written is on stable storage when it returns. */
 int disk_flush(struct disk *disk);
+
+/* ---- A disk that changes hands ---- */
+
+/*
+ * Nobody reads or writes it, nor will before disk_lock() has made it ours (again): it waits up to a second, then
+ * -EBUSY and a line. Disks that are not written are nobody's, and these do nothing. `path` is for the error.
+ */
+void disk_unlock(struct disk *disk);
+int disk_lock(struct disk *disk, const char *path, struct err *err);
 
 /* ---- For disk queues ---- */
 

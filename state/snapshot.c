@@ -11,16 +11,12 @@
 #include <unistd.h>
 
 #include "host/iov.h"
+#include "vm/pages.h"
 #include "util/util.h"
 
 #define MEMORY "memory"
 #define STATE "state"
 #define STATE_NEW "state.new"
-#define PAGES 512u /* looked at in one go */
-
-/* Linux's Documentation/admin-guide/mm/pagemap.rst */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_SWAPPED (1ull << 62)
 
 /* ---- Memory ---- */
 
@@ -31,67 +27,19 @@ static int write_at(int fd, const void *data, size_t len, uint64_t at)
 	return iov_pwrite(fd, &part, 1, at);
 }
 
-static bool is_zero(const uint8_t *page, size_t size)
-{
-	return !page[0] && !memcmp(page, page + 1, size - 1);
-}
-
-/* Which of these pages are in holes of the file, if all of it is. */
-static void find_holes(int fd, uint64_t from, unsigned int n, uint64_t page, bool hole[PAGES])
-{
-	off_t at = (off_t)from, end = (off_t)(from + n * page);
-
-	memset(hole, true, n);
-	while (at < end) {
-		off_t data = lseek(fd, at, SEEK_DATA);
-
-		if (data < 0 && errno == ENXIO)
-			return; /* none behind that */
-		if (data < 0)
-			data = at;
-		at = lseek(fd, data, SEEK_HOLE);
-		if (at < 0)
-			at = end;
-		for (off_t p = data - data % (off_t)page; p < MIN(at, end); p += (off_t)page)
-			hole[((uint64_t)p - from) / page] = false;
-	}
-}
-
-/*
- * Which pages need not be looked at: those of anonymous memory that never were there, or of a snapshot's that
- * nobody has written to, and that were zeros there. To read them would make them be there. Where the host does not
- * tell all are looked at.
- */
-static void find_absent(const struct mem *mem, int pagemap, const uint8_t *at, unsigned int n,
-			bool absent[PAGES])
-{
-	uint64_t entries[PAGES];
-	off_t where = (off_t)((uintptr_t)at / mem->page * sizeof(entries[0]));
-	size_t size = n * sizeof(entries[0]);
-	bool is_file = mem->backing == MEM_FILE;
-	bool known = (is_file || (mem->backing == MEM_ANON && mem->image < 0)) && pagemap >= 0 &&
-		     pread(pagemap, entries, size, where) == (ssize_t)size;
-
-	memset(absent, known, n);
-	if (known && is_file)
-		find_holes(mem->image, (uint64_t)(at - mem->ram), n, mem->page, absent);
-	for (unsigned int i = 0; i < n; i++)
-		absent[i] = absent[i] && !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
-}
-
 /* What lies together is written together. */
 static int write_pages(const struct mem *mem, int pagemap, int fd, uint64_t from, unsigned int n)
 {
-	bool absent[PAGES];
+	bool absent[PAGES_MOST];
 	uint64_t first = 0;
 	unsigned int run = 0;
 	int rc = 0;
 
-	find_absent(mem, pagemap, mem->ram + from, n, absent);
+	pages_absent(mem, pagemap, from, n, absent);
 	for (unsigned int i = 0; !rc && i <= n; i++) {
 		const uint8_t *page = mem->ram + from + i * mem->page;
 
-		if (i < n && !absent[i] && !is_zero(page, mem->page)) {
+		if (i < n && !absent[i] && !page_is_zero(page, mem->page)) {
 			first = run++ ? first : from + i * mem->page;
 			continue;
 		}
@@ -106,13 +54,13 @@ static int write_pages(const struct mem *mem, int pagemap, int fd, uint64_t from
 static int write_memory(struct vm *vm, int fd)
 {
 	const struct mem *mem = &vm->mem;
-	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	int pagemap = pages_open();
 	int rc = ftruncate(fd, (off_t)mem->size) ? -errno : 0;
 
-	for (uint64_t at = 0; !rc && at < mem->size; at += PAGES * mem->page) {
+	for (uint64_t at = 0; !rc && at < mem->size; at += PAGES_MOST * mem->page) {
 		rc = write_pages(
 			mem, pagemap, fd, at,
-			(unsigned int)(MIN(mem->size - at, PAGES * mem->page) / mem->page));
+			(unsigned int)(MIN(mem->size - at, PAGES_MOST * mem->page) / mem->page));
 		if (atomic_load(&vm->want) == VM_END)
 			rc = -ECANCELED;
 	}

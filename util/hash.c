@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/hash.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FIRST_BUCKETS 64u
 #define LAST_BUCKETS (1u << 20)
@@ -106,4 +108,38 @@ uint64_t hash_bytes(uint64_t seed, const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		seed = (seed ^ p[i]) * 0x100000001b3;
 	return hash_mix(seed);
+}
+
+#define LANES 4
+
+/* What is invertible in each word loses none of them. */
+static uint64_t add_word(uint64_t lane, uint64_t word)
+{
+	lane ^= word;
+	return (lane << 29 | lane >> 35) * 0x9e3779b97f4a7c15;
+}
+
+/* (Compilers do not see that get_le64() is one load.) */
+static uint64_t load(const uint8_t *p)
+{
+	uint64_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return le64toh(word);
+}
+
+/* Four sums side by side, for a processor that can multiply faster than wait for a product. */
+uint64_t hash_block(uint64_t seed, const void *data, size_t len)
+{
+	uint64_t lanes[LANES] = { seed, ~seed, hash_mix(seed), len };
+	const uint8_t *p = data;
+
+	for (; len >= LANES * 8; p += LANES * 8, len -= LANES * 8) {
+		for (unsigned int i = 0; i < LANES; i++)
+			lanes[i] = add_word(lanes[i], load(p + i * 8));
+	}
+	seed = hash_bytes(0, p, len);
+	for (unsigned int i = 0; i < LANES; i++)
+		seed = hash_mix(add_word(seed, lanes[i]));
+	return seed;
 }

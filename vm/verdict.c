@@ -24,6 +24,7 @@ static const struct {
 	[VERDICT_REPORTED] = { STATUS_REPORTED, "reported", "the guest kernel reported a failure" },
 	[VERDICT_COMMAND] = { 0, "command", "the command ended" },
 	[VERDICT_IMAGE] = { 0, "image", "the image ended with its own status" },
+	[VERDICT_MOVED] = { 0, "moved", "the guest was migrated and runs elsewhere" },
 	[VERDICT_POWEROFF] = { 0, "poweroff", "the guest powered off" },
 	[VERDICT_NONE] = { STATUS_GUEST_DIED, "none", "ended without a verdict" },
 };

@@ -30,6 +30,7 @@ enum verdict_reason {
 	VERDICT_REPORTED,   /* the guest's kernel reported what --fail-on names */
 	VERDICT_COMMAND,    /* value: the command's status */
 	VERDICT_IMAGE,	    /* value: the image's own exit status */
+	VERDICT_MOVED,	    /* it runs in another lkvm now: of its end it is there that one hears */
 	VERDICT_POWEROFF,
 	VERDICT_NONE, /* it just stopped: a failure */
 };

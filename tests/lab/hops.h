@@ -160,7 +160,7 @@ static inline bool take_state(struct machine *m, struct state *s)
 	int rc;
 
 	s->bytes.len = 0;
-	rc = state_save(machine_vm(m), machine_devices(m), &s->bytes, &err);
+	rc = state_save(machine_vm(m), machine_devices(m), NULL, &s->bytes, &err);
 	if (!rc)
 		rc = saved_open(&s->stream, s->bytes.data, s->bytes.len, &err);
 	if (rc)

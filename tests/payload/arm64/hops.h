@@ -15,7 +15,7 @@
 #define CPUS 18	    /* at most */
 #define COUNTERS 17 /* bytes at the start of a VM's state */
 
-struct saved {
+struct taken {
 	struct buf vcpus[CPUS], vm, devices[DEVICES];
 	unsigned int n_vcpus;
 	uint8_t *ram[MEM_SLOTS];
@@ -28,7 +28,7 @@ struct guest {
 	void (*configure)(struct machine_config *config); /* more; or NULL */
 	struct run run;
 	pthread_t thread;
-	struct saved *from; /* NULL: from its beginning */
+	struct taken *from; /* NULL: from its beginning */
 	int rc;
 	struct err err;
 	char text[4096]; /* all that it has printed */
@@ -37,7 +37,7 @@ struct guest {
 
 /* ---- Save ---- */
 
-static inline bool save(struct machine *m, struct saved *s)
+static inline bool save(struct machine *m, struct taken *s)
 {
 	struct vm *vm = machine_vm(m);
 	struct err err = { "" };
@@ -57,7 +57,7 @@ static inline bool save(struct machine *m, struct saved *s)
 	return !rc;
 }
 
-static inline void save_ram(struct machine *m, struct saved *s)
+static inline void save_ram(struct machine *m, struct taken *s)
 {
 	const struct mem *mem = &machine_vm(m)->mem;
 
@@ -71,7 +71,7 @@ static inline void save_ram(struct machine *m, struct saved *s)
 	}
 }
 
-static inline void release(struct saved *s)
+static inline void release(struct taken *s)
 {
 	for (unsigned int i = 0; i < CPUS; i++)
 		buf_free(&s->vcpus[i]);
@@ -96,7 +96,7 @@ static inline bool same(const char *what, const struct buf *a, const struct buf 
 	return false;
 }
 
-static inline bool all_same(const struct saved *a, const struct saved *b)
+static inline bool all_same(const struct taken *a, const struct taken *b)
 {
 	bool is = same("VM", &a->vm, &b->vm, COUNTERS);
 
@@ -114,7 +114,7 @@ static inline struct reader reader_of(const struct buf *b)
 	return (struct reader){ .p = b->data, .left = b->len };
 }
 
-static inline void load_ram(struct vm *vm, const struct saved *s)
+static inline void load_ram(struct vm *vm, const struct taken *s)
 {
 	for (unsigned int i = 0; i < vm->mem.n_slots; i++) {
 		uint64_t size = vm->mem.slots[i].size;
@@ -123,7 +123,7 @@ static inline void load_ram(struct vm *vm, const struct saved *s)
 	}
 }
 
-static inline int load_devices(struct machine *m, const struct saved *s)
+static inline int load_devices(struct machine *m, const struct taken *s)
 {
 	unsigned int i = 0;
 	int rc = 0;
@@ -146,7 +146,7 @@ static inline uint64_t frequency(void)
 }
 
 /* At once: saving vCPUs takes its time in a software CPU. */
-static inline void goes_on(struct vm *vm, const struct saved *before)
+static inline void goes_on(struct vm *vm, const struct taken *before)
 {
 	struct buf now = { 0 };
 	bool saved = !arch_save(vm, &now, NULL);
@@ -160,7 +160,7 @@ static inline void goes_on(struct vm *vm, const struct saved *before)
 static inline int restore(void *opaque, struct vm *vm, struct err *err)
 {
 	struct guest *g = opaque;
-	struct saved again;
+	struct taken again;
 	struct reader in;
 	int rc = 0;
 
@@ -261,10 +261,10 @@ static inline void end(struct guest *g)
 }
 
 /* Saves it, twice, and that was its life in this machine. False: there is nothing to go on from. */
-static inline bool stop_and_save(struct guest *g, struct saved *s, const struct irq_line *raise)
+static inline bool stop_and_save(struct guest *g, struct taken *s, const struct irq_line *raise)
 {
 	struct vm *vm = machine_vm(g->run.m);
-	struct saved twice;
+	struct taken twice;
 	bool saved;
 
 	saved = !vm_pause(vm);

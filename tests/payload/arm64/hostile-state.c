@@ -3,7 +3,7 @@
 #include "arm/arm.h"
 #include "tests/payload/arm64/hops.h"
 
-static const struct saved *good;
+static const struct taken *good;
 
 static int try_vcpu(struct vm *vm, const uint8_t *data, size_t len)
 {
@@ -123,7 +123,7 @@ static bool hostile(const char *irqchip)
 {
 	struct guest g = { .what = irqchip, .irqchip = irqchip, .cpus = 2, .payload = "irq" };
 	struct guest victim = g;
-	struct saved state;
+	struct taken state;
 
 	if (!has_chip(irqchip) || !start(&g))
 		return false;

@@ -13,7 +13,7 @@ static char ticks_path[4096];
 /* From machine to machine, in a few of which it gets on by some lines. */
 static void hop(struct guest *g, const char *wanted)
 {
-	struct saved states[HOPS] = { 0 };
+	struct taken states[HOPS] = { 0 };
 	bool lives = start(g);
 
 	for (unsigned int i = 0; lives && i < HOPS; i++) {
@@ -106,7 +106,7 @@ static void ticks_32(const char *irqchip)
 static void edges(const char *irqchip)
 {
 	struct guest g = { .what = "irq", .irqchip = irqchip, .cpus = 1, .payload = "irq" };
-	struct saved states[2] = { 0 };
+	struct taken states[2] = { 0 };
 	struct irq_line line;
 	bool lives = start(&g);
 
@@ -152,7 +152,7 @@ static void other_vectors(const char *irqchip)
 {
 	struct guest g = { .what = "SVE", .irqchip = irqchip, .cpus = 1, .payload = "irq" };
 	struct guest other = g;
-	struct saved state = { 0 };
+	struct taken state = { 0 };
 
 	other.from = &state;
 	other.configure = short_vectors;

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/channel.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/iov.h"
+#include "util/clock.h"
+#include "util/util.h"
+
+#define SLICE 100 /* ms of waiting, between looks whether to stop */
+#define CHILD_TRIES 20
+#define CHILD_STEP 10000 /* us */
+#define LINGER 1000	 /* ms */
+#define PIPE_ROOM 4096	 /* bytes that a pipe takes without waiting, if it takes any */
+
+void channel_of(struct channel *c, int in, int out)
+{
+	int type;
+	socklen_t size = sizeof(type);
+
+	*c = (struct channel){
+		.in = in,
+		.out = out,
+		.is_socket = in == out && !getsockopt(in, SOL_SOCKET, SO_TYPE, &type, &size),
+		.patience = CHANNEL_PATIENCE,
+	};
+}
+
+static int failed(struct err *err, int code)
+{
+	switch (code) {
+	case 0:
+	case EPIPE:
+	case ECONNRESET:
+		return err_set(err, EPIPE, "the other side has closed the link");
+	case ECANCELED:
+		return err_set(err, ECANCELED, "it was cancelled");
+	default:
+		return err_set(err, code, "the link: %s", strerror(code));
+	}
+}
+
+/* Until `fd` is ready for that. */
+static int wait_for(struct channel *c, int fd, short events, struct err *err)
+{
+	uint64_t end = clock_now() + c->patience * CLOCK_MS;
+	struct pollfd p = { .fd = fd, .events = events };
+	int rc = 0;
+
+	do {
+		if (c->stopped && c->stopped(c->opaque))
+			return failed(err, ECANCELED);
+		rc = poll(&p, 1, SLICE);
+	} while ((!rc || (rc < 0 && errno == EINTR)) && clock_now() < end);
+	if (rc > 0)
+		return 0;
+	if (rc < 0 && errno != EINTR)
+		return failed(err, errno);
+	return err_set(err, ETIMEDOUT, "nothing came or went on the link for %u s",
+		       c->patience / 1000);
+}
+
+static bool is_passing(int code)
+{
+	return code == EAGAIN || code == EINTR;
+}
+
+/* A reader who is awaited mostly: tried before it is waited for. */
+int channel_read(struct channel *c, void *to, size_t len, struct err *err)
+{
+	uint8_t *p = to;
+
+	while (len) {
+		ssize_t n = -1;
+		int rc = 0;
+
+		errno = EAGAIN;
+		if (c->is_socket)
+			n = recv(c->in, p, len, MSG_DONTWAIT);
+		if (n < 0 && is_passing(errno))
+			rc = wait_for(c, c->in, POLLIN, err);
+		if (rc)
+			return rc;
+		if (n < 0 && is_passing(errno))
+			n = c->is_socket ? recv(c->in, p, len, MSG_DONTWAIT) : read(c->in, p, len);
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (!n || !is_passing(errno)) {
+			return failed(err, n ? errno : 0);
+		}
+	}
+	return 0;
+}
+
+static ssize_t write_some(struct channel *c, struct iovec *iov, unsigned int n)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
+
+	if (c->is_socket)
+		return sendmsg(c->out, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return write(c->out, iov->iov_base, MIN(iov->iov_len, (size_t)PIPE_ROOM));
+}
+
+int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct err *err)
+{
+	ssize_t done;
+	int rc = 0;
+
+	n = iov_advance(&iov, n, 0);
+	while (n) {
+		/* Of a pipe only poll() tells that it has room. */
+		rc = c->is_socket ? 0 : wait_for(c, c->out, POLLOUT, err);
+		if (rc)
+			return rc;
+		done = write_some(c, iov, n);
+		if (done >= 0)
+			n = iov_advance(&iov, n, (size_t)done);
+		else if (errno == EAGAIN)
+			rc = wait_for(c, c->out, POLLOUT, err);
+		else if (errno != EINTR)
+			rc = failed(err, errno);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+bool channel_has_input(const struct channel *c)
+{
+	struct pollfd p = { .fd = c->in, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+void channel_drain(struct channel *c)
+{
+	uint64_t end = clock_now() + LINGER * CLOCK_MS;
+	struct pollfd p = { .fd = c->in, .events = POLLIN };
+	uint8_t bytes[4096];
+
+	if (c->is_socket)
+		shutdown(c->out, SHUT_WR);
+	while (clock_now() < end && poll(&p, 1, SLICE) >= 0) {
+		if (p.revents && read(c->in, bytes, sizeof(bytes)) <= 0)
+			return;
+	}
+}
+
+/* Its end of the link is gone, and so it goes; unless it is what runs the guest now: then it is left to itself. */
+static void end_child(pid_t child)
+{
+	for (unsigned int i = 0; child > 0 && i < CHILD_TRIES; i++) {
+		if (waitpid(child, NULL, WNOHANG))
+			return;
+		usleep(CHILD_STEP);
+	}
+}
+
+void channel_close(struct channel *c)
+{
+	if (!c->in && !c->out)
+		return;
+	close(c->in);
+	if (c->out != c->in)
+		close(c->out);
+	end_child(c->child);
+	*c = (struct channel){ 0 };
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A two-way stream of bytes to a peer that may be slow, silent or dead: whoever reads or writes waits, but not
+ * for ever. For one thread at a time.
+ */
+#ifndef HOST_CHANNEL_H
+#define HOST_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "util/log.h"
+
+#define CHANNEL_PATIENCE 15000 /* ms, where nobody says another */
+
+struct channel {
+	int in, out; /* owned; one fd twice, if it is a socket */
+	bool is_socket;
+	pid_t child;	       /* that is at the other end; 0: none of ours */
+	unsigned int patience; /* ms without a byte, after which the peer counts as dead */
+	/* Asked at least ten times a second: true is the end (-ECANCELED). May be NULL. */
+	bool (*stopped)(void *opaque);
+	void *opaque;
+};
+
+/* Of an open fd, or two: they are the channel's. What is no socket is never made non-blocking. */
+void channel_of(struct channel *c, int in, int out);
+
+/*
+ * To who waits at tcp:HOST:PORT, at the Unix socket unix:PATH, as the command exec:COMMAND (by the shell, its
+ * standard input and output), as `command` on ssh://[USER@]HOST[:PORT], or at the open socket fd:N. c->stopped and
+ * c->patience may be set before, and are kept. 0, or -errno and a line.
+ */
+int channel_connect(struct channel *c, const char *where, const char *command, struct err *err);
+
+/* Waits for one who connects, as long as it takes: there, or, with -, at our standard input and output. */
+int channel_accept(struct channel *c, const char *where, struct err *err);
+
+/* Is it a place that one of them understands? */
+bool channel_is_place(const char *where);
+
+/*
+ * All of it. 0, or -errno and a line: -EPIPE, the peer has closed it; -ETIMEDOUT, it was silent; -ECANCELED.
+ * channel_write() uses `iov` up.
+ */
+int channel_read(struct channel *c, void *to, size_t len, struct err *err);
+int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct err *err);
+
+/* Is there something to be read, an end or an error perhaps? Does not wait. */
+bool channel_has_input(const struct channel *c);
+
+/* The last was written: waits until the peer has closed his end, too, so that it reaches him; not for long. */
+void channel_drain(struct channel *c);
+
+/* A channel that was closed already, or never was one but zeros, is fine. */
+void channel_close(struct channel *c);
+
+#endif

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+/* A machine whose guest moves to another lkvm, and one to which such a guest comes. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/disk.h"
+#include "machine-parts.h"
+#include "state/receive.h"
+#include "util/clock.h"
+#include "util/util.h"
+
+#define OUTPUT_TRIES 500
+#define OUTPUT_STEP 200 /* us */
+
+/* ---- What changes hands ---- */
+
+/* What the guest has printed is out before it prints elsewhere, if its reader takes it soon. */
+static bool write_output(struct machine *m)
+{
+	for (unsigned int i = 0; i < OUTPUT_TRIES && !tty_written(m->tty); i++)
+		usleep(OUTPUT_STEP);
+	return tty_written(m->tty);
+}
+
+/* So that less is left to be flushed when the guest stands still. An error is found then, too. */
+static void settle(void *opaque)
+{
+	struct machine *m = opaque;
+
+	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+		if (!disk_read_only(m->disks[i]))
+			disk_flush(m->disks[i]);
+	}
+	m->migration.read = write_output(m);
+}
+
+/* What the guest was told is on the disk is there for the target, too, wherever that is. */
+static int release(void *opaque, struct err *err)
+{
+	struct machine *m = opaque;
+
+	if (m->migration.read)
+		write_output(m);
+	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+		int rc = disk_read_only(m->disks[i]) ? 0 : disk_flush(m->disks[i]);
+
+		if (rc)
+			return err_set(err, -rc, "disk %s: %s", m->config->disks[i].path,
+				       strerror(-rc));
+	}
+	for (unsigned int i = 0; i < m->config->n_disks; i++)
+		disk_unlock(m->disks[i]);
+	return 0;
+}
+
+static int claim_disks(void *opaque, struct err *err)
+{
+	struct machine *m = opaque;
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < m->config->n_disks; i++)
+		rc = disk_lock(m->disks[i], m->config->disks[i].path, err);
+	return rc;
+}
+
+/* Nobody else runs: who still has a lock is about to go, and the guest lives without ours. */
+static void reclaim_disks(void *opaque)
+{
+	struct machine *m = opaque;
+	struct err err;
+
+	if (claim_disks(m, &err))
+		log_at(&m->vm->config.log, LOG_WARNING, "%s", err.text);
+}
+
+/* ---- The source ---- */
+
+static bool is_stopped(void *opaque)
+{
+	struct machine *m = opaque;
+
+	return atomic_load(&m->vm->want) == VM_END ||
+	       (atomic_load(&m->migration.cancel) && !m->migration.progress.committed);
+}
+
+static void set_status(struct machine *m, enum migration_status status, const struct err *err)
+{
+	struct migration *g = &m->migration;
+
+	pthread_mutex_lock(&g->lock);
+	g->status = status;
+	if (err)
+		g->err = *err;
+	if (status > MIGRATION_ACTIVE)
+		g->ended = clock_now();
+	pthread_mutex_unlock(&g->lock);
+	if (g->how.told)
+		g->how.told(g->how.opaque);
+}
+
+/* The devices come down under nobody's hands: machine_end_migration() waits for this. */
+static void *migrate_main(void *opaque)
+{
+	struct machine *m = opaque;
+	struct migration *g = &m->migration;
+	struct channel channel = { 0 };
+	struct err err = { "" };
+	int rc;
+
+	pthread_setname_np(pthread_self(), "lkvm-migrate");
+	rc = g->how.connect(g->how.opaque, &channel, &err);
+	if (!rc) {
+		channel.stopped = is_stopped;
+		channel.opaque = m;
+		set_status(m, MIGRATION_ACTIVE, NULL);
+		rc = migrate_send(m->vm, &m->devices, &channel, &g->config, &g->options,
+				  &g->progress, &err);
+	}
+	if (!rc)
+		set_status(m, MIGRATION_COMPLETED, NULL);
+	else if (rc == MIGRATE_UNKNOWN)
+		set_status(m, MIGRATION_UNKNOWN, &err);
+	else
+		set_status(m, atomic_load(&g->cancel) ? MIGRATION_CANCELLED : MIGRATION_FAILED,
+			   &err);
+	if (!rc)
+		vm_end(m->vm, VERDICT_MOVED, 0);
+	channel_close(&channel);
+	return NULL;
+}
+
+/* With the lock held. */
+static int begin(struct machine *m, const struct machine_migration *how, struct err *err)
+{
+	struct migration *g = &m->migration;
+	int rc;
+
+	if (g->snapshot)
+		return err_set(err, EBUSY, "a snapshot of it is being written");
+	if (g->status == MIGRATION_SETUP || g->status == MIGRATION_ACTIVE)
+		return err_set(err, EBUSY, "it is being migrated already");
+	if (g->status == MIGRATION_COMPLETED || g->status == MIGRATION_UNKNOWN)
+		return err_set(err, EBUSY, "it has been migrated already");
+	if (g->has_thread)
+		pthread_join(g->thread, NULL);
+	g->has_thread = false;
+	g->how = *how;
+	g->options.len = 0;
+	if (how->options)
+		buf_put(&g->options, how->options->data, how->options->len);
+	g->err.text[0] = 0;
+	memset(&g->progress, 0, sizeof(g->progress));
+	atomic_store(&g->cancel, false);
+	g->config = (struct migrate_config){
+		.downtime = how->downtime,
+		.bandwidth = how->bandwidth,
+		.timeout = how->timeout,
+		.throttle = how->throttle,
+		.settle = settle,
+		.release = release,
+		.reclaim = reclaim_disks,
+		.opaque = m,
+	};
+	g->begun = clock_now();
+	g->ended = 0;
+	g->status = MIGRATION_SETUP;
+	rc = pthread_create(&g->thread, NULL, migrate_main, m);
+	g->has_thread = !rc;
+	if (rc)
+		g->status = MIGRATION_NONE;
+	return rc ? err_set(err, rc, "no thread to migrate by: %s", strerror(rc)) : 0;
+}
+
+int machine_migrate(struct machine *m, const struct machine_migration *how, struct err *err)
+{
+	int rc = machine_can_be_saved(m, err);
+	sigset_t all, old;
+
+	if (rc)
+		return rc;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_mutex_lock(&m->migration.lock);
+	rc = begin(m, how, err);
+	pthread_mutex_unlock(&m->migration.lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc;
+}
+
+void machine_migration_state(struct machine *m, struct machine_migration_state *out)
+{
+	struct migration *g = &m->migration;
+
+	pthread_mutex_lock(&g->lock);
+	out->status = g->status;
+	out->begun = g->begun;
+	out->ended = g->ended;
+	out->err = g->err;
+	/* (Each of them for itself: they are told while they change.) */
+	memcpy(&out->progress, &g->progress, sizeof(out->progress));
+	pthread_mutex_unlock(&g->lock);
+}
+
+void machine_migrate_cancel(struct machine *m)
+{
+	atomic_store(&m->migration.cancel, true);
+}
+
+int machine_migrate_take_back(struct machine *m)
+{
+	struct migration *g = &m->migration;
+	bool is;
+
+	pthread_mutex_lock(&g->lock);
+	is = g->status == MIGRATION_UNKNOWN;
+	if (is)
+		g->status = MIGRATION_FAILED;
+	pthread_mutex_unlock(&g->lock);
+	if (is)
+		migrate_take_back(m->vm, &m->devices, &g->config);
+	return is ? 0 : -EINVAL;
+}
+
+/* Either of them pauses devices, and lets them go on. */
+int machine_exclude_migration(struct machine *m, bool exclude, struct err *err)
+{
+	struct migration *g = &m->migration;
+	int rc = 0;
+
+	pthread_mutex_lock(&g->lock);
+	if (exclude && g->status != MIGRATION_NONE && g->status != MIGRATION_FAILED &&
+	    g->status != MIGRATION_CANCELLED)
+		rc = err_set(err, EBUSY, "it is being migrated");
+	else
+		g->snapshot = exclude;
+	pthread_mutex_unlock(&g->lock);
+	return rc;
+}
+
+void machine_init_migration(struct machine *m)
+{
+	pthread_mutex_init(&m->migration.lock, NULL);
+}
+
+void machine_end_migration(struct machine *m)
+{
+	struct migration *g = &m->migration;
+
+	machine_migrate_cancel(m);
+	if (g->has_thread)
+		pthread_join(g->thread, NULL);
+	g->has_thread = false;
+}
+
+void machine_destroy_migration(struct machine *m)
+{
+	machine_end_migration(m);
+	buf_free(&m->migration.options);
+	pthread_mutex_destroy(&m->migration.lock);
+}
+
+/* ---- The target ---- */
+
+static bool has_ended(void *opaque)
+{
+	struct vm *vm = opaque;
+
+	return atomic_load(&vm->want) == VM_END;
+}
+
+static int take_over(void *opaque, struct vm *vm, struct err *err)
+{
+	struct machine *m = opaque;
+	struct receive *r = m->config->incoming;
+	int rc;
+
+	r->wire.channel->stopped = has_ended;
+	r->wire.channel->opaque = vm;
+	rc = receive_guest(r, vm, &m->devices, claim_disks, m, err);
+	if (!rc)
+		device_list_resume(&m->devices);
+	return rc;
+}
+
+int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct err *err)
+{
+	const struct receive *r = m->config->incoming;
+
+	if (r->ram != config->mem + arch_own_ram)
+		return err_set(err, EINVAL,
+			       "the guest has %llu KiB of memory, and this machine %llu",
+			       (unsigned long long)(r->ram / KIB),
+			       (unsigned long long)((config->mem + arch_own_ram) / KIB));
+	config->prepare = take_over;
+	config->prepare_opaque = m;
+	return 0;
+}

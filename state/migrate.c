@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/* The source's side. */
+#include "state/migrate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "state/dirty.h"
+#include "state/state.h"
+#include "util/clock.h"
+#include "util/limit.h"
+#include "util/util.h"
+#include "vm/pace.h"
+#include "vm/pages.h"
+
+#define RUN (WIRE_BODY / MEM_PAGE) /* pages in one frame */
+#define STEP 20			   /* per cent that a guest is slowed down by at a time */
+#define PATIENCE 5		   /* rounds without progress, at the slowest */
+#define MOST_ROUNDS 1000
+#define ENOUGH MIB /* bytes, of which a rate can be told */
+
+struct sender {
+	struct vm *vm;
+	struct device_list *devices;
+	const struct migrate_config *config;
+	struct migrate_progress *progress;
+	struct wire wire;
+	struct dirty dirty;
+	struct limit limit;
+	struct pace pace;
+	unsigned int slow, stuck; /* per cent; rounds in which that did not help */
+	uint64_t begun, rate;	  /* when, ns; bytes a second */
+	bool first;		  /* the first round: the target's RAM is all zeros yet */
+	int pagemap;
+	uint8_t copy[WIRE_BODY];
+};
+
+/* ---- Pages ---- */
+
+/* So long as more than `bandwidth` went. */
+static int wait_turn(struct sender *s, struct err *err)
+{
+	uint64_t wait;
+
+	while ((wait = limit_wait(&s->limit))) {
+		if (s->wire.channel->stopped && s->wire.channel->stopped(s->wire.channel->opaque))
+			return err_set(err, ECANCELED, "it was cancelled");
+		usleep((useconds_t)(MIN(wait, 20 * CLOCK_MS) / 1000 + 1));
+	}
+	return 0;
+}
+
+/* A copy, as the guest may write there at any moment, and the sum must be of what goes. */
+static int send_data(struct sender *s, uint64_t at, unsigned int n, struct err *err)
+{
+	size_t len = n * MEM_PAGE;
+	int rc = s->progress->stopped ? 0 : wait_turn(s, err);
+
+	/* Who speaks now has found something wrong. */
+	if (!rc && channel_has_input(s->wire.channel))
+		rc = wire_expect(&s->wire, WIRE_SEEN, err) ?: -EBADMSG;
+	if (rc)
+		return rc;
+	memcpy(s->copy, s->vm->mem.ram + at, len);
+	rc = wire_put(&s->wire, WIRE_PAGES, at, 0, s->copy, len, err);
+	limit_charge(&s->limit, len);
+	s->progress->pages += n;
+	s->progress->sent = s->wire.bytes;
+	return rc;
+}
+
+static int send_zeros(struct sender *s, uint64_t at, unsigned int n, struct err *err)
+{
+	s->progress->zeros += n;
+	return s->first ? 0 : wire_put(&s->wire, WIRE_ZEROS, at, n, NULL, 0, err);
+}
+
+enum kind { NOTHING, ZEROS, DATA };
+
+struct run {
+	enum kind kind;
+	uint64_t at;
+	unsigned int n;
+};
+
+static int send_run(struct sender *s, const struct run *r, struct err *err)
+{
+	if (r->kind == NOTHING || !r->n)
+		return 0;
+	return r->kind == DATA ? send_data(s, r->at, r->n, err) : send_zeros(s, r->at, r->n, err);
+}
+
+/* Where it ends, the run goes; a page that goes with it makes it longer. */
+static int add_page(struct sender *s, struct run *r, enum kind kind, uint64_t at, struct err *err)
+{
+	int rc = 0;
+
+	if (kind != r->kind || (kind == DATA && r->n == RUN)) {
+		rc = send_run(s, r, err);
+		*r = (struct run){ .kind = kind, .at = at };
+	}
+	r->n++;
+	return rc;
+}
+
+static bool is_marked(const uint64_t bits[DIRTY_WORDS], unsigned int page)
+{
+	return bits[page / 64] >> page % 64 & 1;
+}
+
+/* Host pages of which only the first round needs to know: later ones are of what was written to. */
+static void find_absent(struct sender *s, uint64_t at, unsigned int n, bool absent[DIRTY_WINDOW])
+{
+	const struct mem *mem = &s->vm->mem;
+	unsigned int host = (unsigned int)((n * MEM_PAGE + mem->page - 1) / mem->page);
+
+	memset(absent, 0, DIRTY_WINDOW);
+	for (unsigned int i = 0; s->first && i < host; i += PAGES_MOST)
+		pages_absent(mem, s->pagemap, at + i * mem->page, MIN(host - i, PAGES_MOST),
+			     absent + i);
+}
+
+static int send_window(struct sender *s, unsigned int slot, uint64_t first, struct err *err)
+{
+	const struct mem *mem = &s->vm->mem;
+	uint64_t at = (uint64_t)(mem->slots[slot].hva - mem->ram) + first * MEM_PAGE;
+	struct run run = { NOTHING, 0, 0 };
+	uint64_t bits[DIRTY_WORDS];
+	bool absent[DIRTY_WINDOW];
+	unsigned int n;
+	int rc = dirty_take(&s->dirty, slot, first, bits, &n, err);
+
+	if (!rc)
+		find_absent(s, at, n, absent);
+	for (unsigned int i = 0; !rc && i < n; i++) {
+		uint64_t page = at + i * MEM_PAGE;
+		enum kind kind = !is_marked(bits, i) ? NOTHING
+				 : absent[i * MEM_PAGE / mem->page] ||
+						 page_is_zero(mem->ram + page, MEM_PAGE)
+					 ? ZEROS
+					 : DATA;
+
+		rc = add_page(s, &run, kind, page, err);
+	}
+	s->progress->remaining = s->dirty.count * MEM_PAGE;
+	return rc ? rc : send_run(s, &run, err);
+}
+
+/* All that is marked; and the target has got it. */
+static int send_marked(struct sender *s, struct err *err)
+{
+	const struct mem *mem = &s->vm->mem;
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < mem->n_slots; i++) {
+		uint64_t pages = mem->slots[i].size / MEM_PAGE;
+
+		for (uint64_t first = 0; !rc && s->dirty.count && first < pages;
+		     first += DIRTY_WINDOW)
+			rc = send_window(s, i, first, err);
+	}
+	s->first = false;
+	if (!rc)
+		rc = wire_put(&s->wire, WIRE_ROUND, 0, 0, NULL, 0, err);
+	if (!rc)
+		rc = wire_expect(&s->wire, WIRE_SEEN, err);
+	s->progress->sent = s->wire.bytes;
+	return rc;
+}
+
+/* ---- Rounds ---- */
+
+static uint64_t per_second(uint64_t bytes, uint64_t ns)
+{
+	return (uint64_t)((double)bytes * CLOCK_SECOND / (double)MAX(ns, (uint64_t)1));
+}
+
+/* How long the rest would take, in ns. */
+static uint64_t expect(const struct sender *s)
+{
+	return (uint64_t)((double)(s->dirty.count * MEM_PAGE) * CLOCK_SECOND /
+			  (double)MAX(s->rate, (uint64_t)1));
+}
+
+static int never_ends(const struct sender *s, struct err *err)
+{
+	return err_set(err, ETIME,
+		       "the guest writes to %llu MiB a second, kept from running for %u%% of the "
+		       "time, and the link takes %llu MiB/s: it would stand still for %llu ms, and "
+		       "may for %llu; give it more (--downtime)",
+		       (unsigned long long)(s->progress->dirtied / MIB), s->slow,
+		       (unsigned long long)(s->rate / MIB),
+		       (unsigned long long)(expect(s) / CLOCK_MS),
+		       (unsigned long long)s->config->downtime);
+}
+
+/* Too much was left by this round, in which so much was sent. */
+static int press_on(struct sender *s, uint64_t bytes, struct err *err)
+{
+	uint64_t left = s->dirty.count * MEM_PAGE, timeout = s->config->timeout * CLOCK_MS;
+
+	if (s->progress->rounds >= MOST_ROUNDS)
+		return never_ends(s, err);
+	if (timeout && clock_now() - s->begun > timeout)
+		return err_set(err, ETIMEDOUT, "%llu MiB are left after %llu s (--timeout)",
+			       (unsigned long long)(left / MIB),
+			       (unsigned long long)(s->config->timeout / 1000));
+	if (left < bytes / 10 * 7) {
+		s->stuck = 0;
+		return 0;
+	}
+	if (s->slow < s->config->throttle) {
+		s->slow = MIN(s->slow + STEP, s->config->throttle);
+		pace_set(&s->pace, s->slow);
+		s->progress->throttle = s->slow;
+		return 0;
+	}
+	return ++s->stuck < PATIENCE ? 0 : never_ends(s, err);
+}
+
+/* `*enough`: so little is left that the rest can go while the guest stands still. */
+static int send_round(struct sender *s, bool *enough, struct err *err)
+{
+	uint64_t begin = clock_now(), before = s->wire.bytes, bytes, ns;
+	int rc = send_marked(s, err);
+
+	if (!rc)
+		rc = dirty_sync(&s->dirty, err);
+	if (rc)
+		return rc;
+	bytes = s->wire.bytes - before;
+	ns = clock_now() - begin;
+	/* Of little only the way to and fro could be told. */
+	if (bytes >= ENOUGH || !s->rate)
+		s->rate = per_second(bytes, ns);
+	s->progress->rounds++;
+	s->progress->rate = s->rate;
+	s->progress->dirtied = per_second(s->dirty.count * MEM_PAGE, ns);
+	s->progress->remaining = s->dirty.count * MEM_PAGE;
+	s->progress->expected = expect(s) / 1000;
+	*enough = expect(s) <= s->config->downtime * CLOCK_MS;
+	return *enough ? 0 : press_on(s, bytes, err);
+}
+
+/* ---- The end ---- */
+
+static int send_state(struct sender *s, const struct buf *state, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t at = 0; !rc && at < state->len; at += WIRE_BODY)
+		rc = wire_put(&s->wire, WIRE_STATE, at, 0, state->data + at,
+			      MIN(state->len - at, (size_t)WIRE_BODY), err);
+	if (!rc)
+		rc = wire_put(&s->wire, WIRE_END, 0, 0, NULL, 0, err);
+	return rc;
+}
+
+/* The guest stands still. Its state first: to save that may write to RAM (the ITS's tables). */
+static int send_rest(struct sender *s, struct err *err)
+{
+	struct buf state = { 0 };
+	int rc = s->config->release ? s->config->release(s->config->opaque, err) : 0;
+
+	if (!rc)
+		rc = state_save(s->vm, s->devices, NULL, &state, err);
+	if (!rc)
+		rc = dirty_sync(&s->dirty, err);
+	if (!rc)
+		rc = send_marked(s, err);
+	if (!rc)
+		rc = send_state(s, &state, err);
+	if (!rc)
+		rc = wire_expect(&s->wire, WIRE_READY, err);
+	buf_free(&state);
+	return rc;
+}
+
+/* GO is said; after that the target alone can tell that it does not run. */
+static int hand_over(struct sender *s, struct err *err)
+{
+	int rc = wire_put(&s->wire, WIRE_GO, 0, 0, NULL, 0, err);
+	struct err why;
+
+	if (rc)
+		return rc;
+	rc = wire_expect(&s->wire, WIRE_RUNNING, &why);
+	if (rc == -EREMOTEIO)
+		return err_set(err, EREMOTEIO, "%s", why.text);
+	if (!rc)
+		return 0;
+	err_set(err, EINPROGRESS,
+		"the other side was told to go on, and its answer is lost (%.200s): if it does not "
+		"run there, lkvm resume lets it go on here",
+		why.text);
+	return MIGRATE_UNKNOWN;
+}
+
+void migrate_take_back(struct vm *vm, struct device_list *devices,
+		       const struct migrate_config *config)
+{
+	if (config->reclaim)
+		config->reclaim(config->opaque);
+	device_list_resume(devices);
+	vm_resume(vm);
+}
+
+static int stop_and_go(struct sender *s, struct err *err)
+{
+	uint64_t begin = clock_now();
+	int rc = vm_pause(s->vm);
+
+	pace_end(&s->pace);
+	if (rc)
+		return err_set(err, -rc, "the guest has ended");
+	s->progress->stopped = true;
+	device_list_quiesce(s->devices);
+	rc = send_rest(s, err);
+	/* From here on nobody may cancel it; unless he did. */
+	s->progress->committed = !rc;
+	if (!rc && s->wire.channel->stopped && s->wire.channel->stopped(s->wire.channel->opaque))
+		rc = err_set(err, ECANCELED, "it was cancelled");
+	if (!rc)
+		rc = hand_over(s, err);
+	s->progress->downtime = (clock_now() - begin) / 1000;
+	if (rc < 0) {
+		s->progress->committed = s->progress->stopped = false;
+		migrate_take_back(s->vm, s->devices, s->config);
+	}
+	return rc;
+}
+
+/* ---- All of it ---- */
+
+static int greet(struct sender *s, const struct buf *options, struct err *err)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	buf_put_le32(&b, MIGRATE_VERSION);
+	buf_put_le32(&b, 0);
+	buf_put_le64(&b, s->vm->mem.size);
+	saved_begin(&b);
+	if (options)
+		saved_add(&b, STATE_OPTIONS, 0, options);
+	saved_end(&b);
+	if (b.failed || b.len > WIRE_BODY)
+		rc = err_set(err, E2BIG, "there is too much to say about this machine");
+	else
+		rc = wire_put(&s->wire, WIRE_HELLO, 0, 0, b.data, b.len, err);
+	buf_free(&b);
+	return rc ? rc : wire_expect(&s->wire, WIRE_SEEN, err);
+}
+
+/* Who has closed the link may have said why. */
+static int find_reason(struct sender *s, int rc, struct err *err)
+{
+	struct err why;
+
+	if (rc != -EPIPE || wire_expect(&s->wire, WIRE_SEEN, &why) != -EREMOTEIO)
+		return rc;
+	*err = why;
+	return -EREMOTEIO;
+}
+
+static int run_rounds(struct sender *s, struct err *err)
+{
+	bool enough = false;
+	int rc = 0;
+
+	while (!rc && !enough)
+		rc = send_round(s, &enough, err);
+	if (rc || !s->config->settle)
+		return rc;
+	/* That may take a while, in which the guest goes on: once more. */
+	s->config->settle(s->config->opaque);
+	return send_round(s, &enough, err);
+}
+
+int migrate_send(struct vm *vm, struct device_list *devices, struct channel *channel,
+		 const struct migrate_config *config, const struct buf *options,
+		 struct migrate_progress *progress, struct err *err)
+{
+	struct sender *s = calloc(1, sizeof(*s));
+	int rc;
+
+	if (!s)
+		return err_set(err, ENOMEM, "no memory to migrate by");
+	*s = (struct sender){ .vm = vm,
+			      .devices = devices,
+			      .config = config,
+			      .progress = progress,
+			      .wire = { .channel = channel },
+			      .begun = clock_now(),
+			      .first = true };
+	s->pagemap = pages_open();
+	limit_init(&s->limit, &(struct limit_config){ .bytes = config->bandwidth });
+	pace_begin(&s->pace, vm);
+	progress->total = progress->remaining = vm->mem.size;
+	rc = greet(s, options, err);
+	if (!rc)
+		rc = dirty_start(&s->dirty, vm, err);
+	if (!rc)
+		rc = run_rounds(s, err);
+	if (!rc)
+		rc = stop_and_go(s, err);
+	pace_end(&s->pace);
+	rc = find_reason(s, rc, err);
+	dirty_stop(&s->dirty);
+	limit_destroy(&s->limit);
+	if (s->pagemap >= 0)
+		close(s->pagemap);
+	free(s);
+	return rc;
+}

@@ -1,0 +1,116 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# lkvm migrate, and lkvm restore that waits for who comes: two processes, each kind of link, QMP's own words. The
+# guest is the payload `migrate`, which counts, and ends with 0 only if nothing of it was lost.
+. tests/lib.sh
+lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
+build=$(cd "${KINDLING_BUILD:-build}" && pwd)
+image=$build/payload/migrate.elf
+[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
+tmp=$(mktemp -d)
+export XDG_RUNTIME_DIR=$tmp
+trap 'kill $(jobs -p) 2>/dev/null; "$lkvm" stop --force -a >/dev/null 2>&1; wait 2>/dev/null; rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+
+# wait_for COMMAND...: succeeds within 20 s.
+wait_for() { for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
+
+# waits NAME WORD...: `lkvm restore WORD...` as that guest, in the background: its process is $guest.
+waits()
+{
+	name=$1
+	shift
+	"$lkvm" restore "$@" --name "$name" </dev/null >"$name.out" 2>"$name.err" &
+	guest=$!
+}
+
+# runs NAME: it prints more than it did.
+runs() { before=$(wc -l <"$1.out"); wait_for more "$1"; }
+more() { [ "$(wc -l <"$1.out")" -gt "$before" ]; }
+
+# moved FROM STATUS...: its process has ended well.
+ended() { wait "$1"; is $? 0 "$2"; }
+
+truncate -s 1M disk
+"$lkvm" run "$image" -m 64 -d disk --rng --name a </dev/null >a.out 2>a.err &
+source=$!
+wait_for "$lkvm" stat a || bail "a does not come up: $(cat a.err)"
+check "it runs" runs a
+
+# ---- By a Unix socket: its options come with it, the disk changes hands ----
+
+"$lkvm" migrate -n a unix:nobody >out 2>err
+is $? 125 "nobody waits there"
+like err 'a: unix:nobody: ' "and that is said"
+check "the guest goes on" runs a
+waits b unix:b.sock
+wait_for test -S b.sock
+"$lkvm" migrate -n a "unix:$tmp/b.sock" >out 2>err
+is $? 0 "a guest moves by a Unix socket: $(cat out err)"
+like out '^a: unix:.*: [0-9.]+ MiB in [0-9.]+ s; it stood for [0-9.]+ ms$' "and what it cost is told"
+ended $source "the source ends well"
+source=$guest
+check "the target runs" runs b
+is "$(tail -qn1 a.out | tr -d '\r')" "$(printf '%016x' $((16#$(head -n1 b.out | tr -d '\r') - 1)))" "without a line lost, or twice"
+
+# ---- By TCP: who comes is nobody's friend ----
+
+port=$((20000 + $$ % 20000))
+waits c "tcp:127.0.0.1:$port"
+sleep 0.5
+"$lkvm" migrate -n b "tcp:127.0.0.1:$port" >out 2>err
+is $? 125 "a stranger's options are refused"
+like err 'b: the other side: .*--trust' "and why reaches the source"
+check "the guest goes on" runs b
+waits c "tcp:127.0.0.1:$port" -m 32 --trust
+sleep 0.5
+"$lkvm" migrate -n b "tcp:127.0.0.1:$port" >out 2>err
+is $? 125 "another machine is refused"
+waits c "tcp:127.0.0.1:$port" --trust
+sleep 0.5
+"$lkvm" migrate --downtime 100 --bandwidth 100M b "tcp:127.0.0.1:$port" >out 2>err
+is $? 0 "a guest moves by TCP: $(cat out err)"
+ended $source "the source ends well"
+check "the target runs" runs c
+
+# ---- By a command; and by ssh, or what is called so ----
+
+"$lkvm" migrate c "exec:exec $lkvm restore --trust --console-log d.out --name d - 2>d.err" >out 2>err
+is $? 0 "a guest moves to a command: $(cat out err d.err)"
+sleep 1.5
+check "which runs on" runs d
+mkdir bin
+printf '#!/bin/sh\necho "$@" >%s/ssh.args\nwhile [ $# -gt 1 ]; do shift; done\neval "exec $1"\n' "$tmp" >bin/ssh
+ln -s "$lkvm" bin/lkvm
+chmod +x bin/ssh
+"$lkvm" stop --force d
+PATH=$tmp/bin:$PATH "$lkvm" run "$image" -m 64 --name e </dev/null >e.out 2>e.err &
+wait_for "$lkvm" stat e
+"$lkvm" migrate e ssh://me@there:2222 >out 2>err
+is $? 125 "by ssh it has its name there, which is taken on this host: $(cat err)"
+is "$(cat ssh.args)" "-T -p 2222 -- me@there lkvm restore --trust --name e -" "so it is run there"
+check "the guest goes on" runs e
+"$lkvm" migrate e ssh://-oProxyCommand=x >out 2>err
+is $? 125 "a host is no option"
+
+# ---- QMP's words ----
+
+# qmp NAME COMMAND...: the answers, a line each.
+qmp()
+{
+	guest=$1
+	shift
+	{ printf '%s\n' '{"execute": "qmp_capabilities"}' "$@"; sleep 0.5; } | socat - "UNIX-CONNECT:$tmp/lkvm/$guest/control" 2>/dev/null
+}
+if command -v socat >/dev/null; then
+	qmp e '{"execute": "migrate", "arguments": {"uri": "unix:/nobody"}}' '{"execute": "query-migrate"}' >out
+	like out '"event": "MIGRATION", "data": {"status": "failed"' "an event tells that it failed"
+	qmp e '{"execute": "query-migrate"}' '{"execute": "query-status"}' >out
+	like out '"status": "failed".*"error-desc": "unix:/nobody: ' "query-migrate says why"
+	like out '"running": true' "and it runs"
+	qmp e '{"execute": "stop"}' '{"execute": "migrate", "arguments": {"uri": "unix:/nobody"}}' '{"execute": "cont"}' >out
+	like out 'the guest is stopped' "one that is stopped is not moved"
+fi
+"$lkvm" stop --force e
+done_testing

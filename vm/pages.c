@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm/pages.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "util/util.h"
+
+/* Linux's Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+
+int pages_open(void)
+{
+	return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/* Which of these pages are in holes of the file, if all of it is. */
+static void find_holes(int fd, uint64_t from, unsigned int n, uint64_t page, bool hole[PAGES_MOST])
+{
+	off_t at = (off_t)from, end = (off_t)(from + n * page);
+
+	memset(hole, true, n);
+	while (at < end) {
+		off_t data = lseek(fd, at, SEEK_DATA);
+
+		if (data < 0 && errno == ENXIO)
+			return; /* none behind that */
+		if (data < 0)
+			data = at;
+		at = lseek(fd, data, SEEK_HOLE);
+		if (at < 0)
+			at = end;
+		for (off_t p = data - data % (off_t)page; p < MIN(at, end); p += (off_t)page)
+			hole[((uint64_t)p - from) / page] = false;
+	}
+}
+
+void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,
+		  bool absent[PAGES_MOST])
+{
+	uint64_t entries[PAGES_MOST];
+	off_t where = (off_t)((uintptr_t)(mem->ram + from) / mem->page * sizeof(entries[0]));
+	size_t size = n * sizeof(entries[0]);
+	bool is_file = mem->backing == MEM_FILE;
+	bool known = (is_file || (mem->backing == MEM_ANON && mem->image < 0)) && fd >= 0 &&
+		     pread(fd, entries, size, where) == (ssize_t)size;
+
+	memset(absent, known, n);
+	if (known && is_file)
+		find_holes(mem->image, from, n, mem->page, absent);
+	for (unsigned int i = 0; i < n; i++)
+		absent[i] = absent[i] && !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
+}
