@@ -63,9 +63,9 @@ begin=$(date +%s)
 run 124 "milliseconds" --payload end -p hang --timeout 300ms
 check "are fewer" test $(($(date +%s) - begin)) -le 20
 # The user may have no signals left that could be queued, and who started us may ignore the one we use.
-(ulimit -i 0 && timeout -s KILL 20 "$lkvm" run --payload end -p spin -c 2 --timeout 0.5) >out 2>err </dev/null
+timeout -s KILL 20 prlimit --sigpending=0 "$lkvm" run --payload end -p spin -c 2 --timeout 0.5 >out 2>err </dev/null
 is $? 124 "no signal can be queued"
-(trap '' STKFLT && timeout -s KILL 20 "$lkvm" run --payload end -p spin -c 2 --timeout 0.5) >out 2>err </dev/null
+timeout -s KILL 20 env --ignore-signal=STKFLT "$lkvm" run --payload end -p spin -c 2 --timeout 0.5 >out 2>err </dev/null
 is $? 124 "the signal is ignored"
 for time in 1.5m 2h 0 0.001h 10 3s; do
 	run 0 "a time of $time" --payload exit --timeout "$time"
