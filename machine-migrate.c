@@ -54,13 +54,17 @@ static int release(void *opaque, struct err *err)
 	return 0;
 }
 
+/* All of them, or none. */
 static int claim_disks(void *opaque, struct err *err)
 {
 	struct machine *m = opaque;
+	unsigned int n = 0;
 	int rc = 0;
 
-	for (unsigned int i = 0; !rc && i < m->config->n_disks; i++)
-		rc = disk_lock(m->disks[i], m->config->disks[i].path, err);
+	for (; !rc && n < m->config->n_disks; n++)
+		rc = disk_lock(m->disks[n], m->config->disks[n].path, err);
+	while (rc && n)
+		disk_unlock(m->disks[--n]);
 	return rc;
 }
 
@@ -70,8 +74,10 @@ static void reclaim_disks(void *opaque)
 	struct machine *m = opaque;
 	struct err err;
 
-	if (claim_disks(m, &err))
-		log_at(&m->vm->config.log, LOG_WARNING, "%s", err.text);
+	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+		if (disk_lock(m->disks[i], m->config->disks[i].path, &err))
+			log_at(&m->vm->config.log, LOG_WARNING, "%s", err.text);
+	}
 }
 
 /* ---- The source ---- */
@@ -109,10 +115,10 @@ static void *migrate_main(void *opaque)
 	int rc;
 
 	pthread_setname_np(pthread_self(), "lkvm-migrate");
+	channel.stopped = is_stopped;
+	channel.opaque = m;
 	rc = g->how.connect(g->how.opaque, &channel, &err);
 	if (!rc) {
-		channel.stopped = is_stopped;
-		channel.opaque = m;
 		set_status(m, MIGRATION_ACTIVE, NULL);
 		rc = migrate_send(m->vm, &m->devices, &channel, &g->config, &g->options,
 				  &g->progress, &err);
@@ -207,19 +213,25 @@ void machine_migrate_cancel(struct machine *m)
 	atomic_store(&m->migration.cancel, true);
 }
 
-int machine_migrate_take_back(struct machine *m)
+/* A disk that somebody has locked is a guest that lives there, whatever who asks believes. */
+int machine_migrate_take_back(struct machine *m, struct err *err)
 {
 	struct migration *g = &m->migration;
-	bool is;
+	int rc;
 
 	pthread_mutex_lock(&g->lock);
-	is = g->status == MIGRATION_UNKNOWN;
-	if (is)
+	if (g->status != MIGRATION_UNKNOWN)
+		rc = err_set(err, EINVAL, "it is not in doubt where the guest runs");
+	else
+		rc = claim_disks(m, err);
+	if (!rc) {
 		g->status = MIGRATION_FAILED;
+		g->progress.stopped = g->progress.committed = false;
+	}
 	pthread_mutex_unlock(&g->lock);
-	if (is)
+	if (!rc)
 		migrate_take_back(m->vm, &m->devices, &g->config);
-	return is ? 0 : -EINVAL;
+	return rc;
 }
 
 /* Either of them pauses devices, and lets them go on. */

@@ -44,9 +44,10 @@ void machine_migrate_cancel(struct machine *m)
 	(void)m;
 }
 
-int machine_migrate_take_back(struct machine *m)
+int machine_migrate_take_back(struct machine *m, struct err *err)
 {
 	(void)m;
+	(void)err;
 	return -EINVAL;
 }
 

@@ -271,8 +271,11 @@ void machine_migration_state(struct machine *m, struct machine_migration_state *
 /* It stays here, if that is not too late. The status tells. Any thread; async-signal-safe it is not. */
 void machine_migrate_cancel(struct machine *m);
 
-/* After MIGRATION_UNKNOWN, by a person who knows that it does not run there. -EINVAL: it is not unknown. */
-int machine_migrate_take_back(struct machine *m);
+/*
+ * After MIGRATION_UNKNOWN, by a person who knows that it does not run there. -EINVAL: it is not unknown. -EBUSY and
+ * a line: one of its disks is locked, so it does.
+ */
+int machine_migrate_take_back(struct machine *m, struct err *err);
 
 /* Writes out what the console still holds, then frees all. */
 void machine_destroy(struct machine *m);

@@ -161,8 +161,11 @@ static int migrate(struct call *call)
 	if (control_is_migrating(c))
 		return err_set(call->err, EBUSY, "it is being migrated already");
 	rc = set_place(g, where, call->err);
-	g->told = MIGRATION_NONE;
-	return rc ? rc : start(g, call->err);
+	if (!rc)
+		rc = start(g, call->err);
+	if (!rc)
+		g->told = MIGRATION_NONE;
+	return rc;
 }
 
 static int migrate_cancel(struct call *call)

@@ -73,9 +73,11 @@ static int cont(struct call *call)
 {
 	struct control *c = call->control;
 
-	if (!c->stopped && machine_migrate_take_back(c->config.machine))
-		return 0;
 	if (!c->stopped) {
+		int rc = machine_migrate_take_back(c->config.machine, call->err);
+
+		if (rc)
+			return rc == -EINVAL ? 0 : rc;
 		control_event(c, "RESUME", NULL, NULL);
 		return 0;
 	}

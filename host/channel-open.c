@@ -263,7 +263,9 @@ static int connect_exec(struct channel *c, const char *command, struct err *err)
 static int connect_ssh(struct channel *c, const char *text, const char *command, struct err *err)
 {
 	char host[NAME], *port;
-	char *argv[] = { "ssh", "-T", "-p", "22", "--", host, (char *)(uintptr_t)command, NULL };
+	/* It may ask nothing: the terminal is the guest's. */
+	char *argv[] = { "ssh", "-T", "-oBatchMode=yes",	  "-p", "22",
+			 "--",	host, (char *)(uintptr_t)command, NULL };
 
 	if (!*text || strlen(text) >= sizeof(host) || *text == '-' || strpbrk(text, "/ "))
 		return err_set(
@@ -274,11 +276,11 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 	port = strrchr(host, ':');
 	if (port && port[1] && !port[1 + strspn(port + 1, "0123456789")]) {
 		*port = 0;
-		argv[3] = port + 1;
+		argv[4] = port + 1;
 		return connect_command(c, argv, err);
 	}
 	/* The port is ssh's own affair, or its configuration's. */
-	memmove(argv + 2, argv + 4, 4 * sizeof(argv[0]));
+	memmove(argv + 3, argv + 5, 4 * sizeof(argv[0]));
 	return connect_command(c, argv, err);
 }
 

@@ -162,6 +162,12 @@ static void end_child(pid_t child)
 	}
 }
 
+void channel_hang_up(struct channel *c)
+{
+	if (c->is_socket)
+		shutdown(c->out, SHUT_RDWR);
+}
+
 void channel_close(struct channel *c)
 {
 	if (!c->in && !c->out)

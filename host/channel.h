@@ -54,6 +54,9 @@ bool channel_has_input(const struct channel *c);
 /* The last was written: waits until the peer has closed his end, too, so that it reaches him; not for long. */
 void channel_drain(struct channel *c);
 
+/* A peer who waits for more hears now that there is none; only channel_close() makes sense after it. */
+void channel_hang_up(struct channel *c);
+
 /* A channel that was closed already, or never was one but zeros, is fine. */
 void channel_close(struct channel *c);
 

@@ -60,7 +60,8 @@ static int send_data(struct sender *s, uint64_t at, unsigned int n, struct err *
 
 	/* Who speaks now has found something wrong. */
 	if (!rc && channel_has_input(s->wire.channel))
-		rc = wire_expect(&s->wire, WIRE_SEEN, err) ?: -EBADMSG;
+		rc = wire_expect(&s->wire, WIRE_SEEN, err)
+			     ?: err_set(err, EBADMSG, "the other side answers unasked");
 	if (rc)
 		return rc;
 	memcpy(s->copy, s->vm->mem.ram + at, len);
@@ -105,11 +106,6 @@ static int add_page(struct sender *s, struct run *r, enum kind kind, uint64_t at
 	return rc;
 }
 
-static bool is_marked(const uint64_t bits[DIRTY_WORDS], unsigned int page)
-{
-	return bits[page / 64] >> page % 64 & 1;
-}
-
 /* Host pages of which only the first round needs to know: later ones are of what was written to. */
 static void find_absent(struct sender *s, uint64_t at, unsigned int n, bool absent[DIRTY_WINDOW])
 {
@@ -136,7 +132,7 @@ static int send_window(struct sender *s, unsigned int slot, uint64_t first, stru
 		find_absent(s, at, n, absent);
 	for (unsigned int i = 0; !rc && i < n; i++) {
 		uint64_t page = at + i * MEM_PAGE;
-		enum kind kind = !is_marked(bits, i) ? NOTHING
+		enum kind kind = !(bits[i / 64] >> i % 64 & 1) ? NOTHING
 				 : absent[i * MEM_PAGE / mem->page] ||
 						 page_is_zero(mem->ram + page, MEM_PAGE)
 					 ? ZEROS
@@ -307,6 +303,27 @@ void migrate_take_back(struct vm *vm, struct device_list *devices,
 	vm_resume(vm);
 }
 
+/* Who has closed the link may have said why. */
+static int find_reason(struct sender *s, int rc, struct err *err)
+{
+	struct err why;
+
+	if (rc != -EPIPE || wire_expect(&s->wire, WIRE_SEEN, &why) != -EREMOTEIO)
+		return rc;
+	*err = why;
+	return -EREMOTEIO;
+}
+
+/* The other side hears first that it is over: it has the disks' locks. */
+static int give_up(struct sender *s, int rc, struct err *err)
+{
+	rc = find_reason(s, rc, err);
+	channel_hang_up(s->wire.channel);
+	s->progress->committed = s->progress->stopped = false;
+	migrate_take_back(s->vm, s->devices, s->config);
+	return rc;
+}
+
 static int stop_and_go(struct sender *s, struct err *err)
 {
 	uint64_t begin = clock_now();
@@ -318,18 +335,14 @@ static int stop_and_go(struct sender *s, struct err *err)
 	s->progress->stopped = true;
 	device_list_quiesce(s->devices);
 	rc = send_rest(s, err);
-	/* From here on nobody may cancel it; unless he did. */
-	s->progress->committed = !rc;
 	if (!rc && s->wire.channel->stopped && s->wire.channel->stopped(s->wire.channel->opaque))
 		rc = err_set(err, ECANCELED, "it was cancelled");
+	/* From here on nobody may cancel it. */
+	s->progress->committed = !rc;
 	if (!rc)
 		rc = hand_over(s, err);
 	s->progress->downtime = (clock_now() - begin) / 1000;
-	if (rc < 0) {
-		s->progress->committed = s->progress->stopped = false;
-		migrate_take_back(s->vm, s->devices, s->config);
-	}
-	return rc;
+	return rc < 0 ? give_up(s, rc, err) : rc;
 }
 
 /* ---- All of it ---- */
@@ -354,29 +367,21 @@ static int greet(struct sender *s, const struct buf *options, struct err *err)
 	return rc ? rc : wire_expect(&s->wire, WIRE_SEEN, err);
 }
 
-/* Who has closed the link may have said why. */
-static int find_reason(struct sender *s, int rc, struct err *err)
-{
-	struct err why;
-
-	if (rc != -EPIPE || wire_expect(&s->wire, WIRE_SEEN, &why) != -EREMOTEIO)
-		return rc;
-	*err = why;
-	return -EREMOTEIO;
-}
-
 static int run_rounds(struct sender *s, struct err *err)
 {
-	bool enough = false;
+	bool enough = false, settled = !s->config->settle;
 	int rc = 0;
 
-	while (!rc && !enough)
+	while (!rc && !(enough && settled)) {
 		rc = send_round(s, &enough, err);
-	if (rc || !s->config->settle)
-		return rc;
-	/* That may take a while, in which the guest goes on: once more. */
-	s->config->settle(s->config->opaque);
-	return send_round(s, &enough, err);
+		/* That may take a while, in which the guest goes on: rounds again. */
+		if (!rc && enough && !settled) {
+			s->config->settle(s->config->opaque);
+			settled = true;
+			enough = false;
+		}
+	}
+	return rc;
 }
 
 int migrate_send(struct vm *vm, struct device_list *devices, struct channel *channel,

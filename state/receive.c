@@ -191,6 +191,9 @@ int receive_guest(struct receive *r, struct vm *vm, struct device_list *devices,
 		rc = wire_put(&r->wire, WIRE_READY, 0, 0, NULL, 0, &why);
 	if (!rc)
 		rc = wire_expect(&r->wire, WIRE_GO, &why);
+	/* Who is to end at once would lose the guest: the source believes this answer. */
+	if (!rc && r->wire.channel->stopped && r->wire.channel->stopped(r->wire.channel->opaque))
+		rc = err_set(&why, ECANCELED, "it was told to end");
 	if (rc) {
 		receive_refuse(r, why.text);
 		return err_set(err, -rc, "%s", why.text);

@@ -71,17 +71,26 @@ static int write_memory(struct vm *vm, int fd)
 
 /* ---- Writing ---- */
 
+static int check_none(const struct snapshot_writer *w, struct err *err)
+{
+	if (faccessat(w->fd, STATE, F_OK, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	return err_set(err, EEXIST, "snapshot %s: there is one already", w->dir);
+}
+
 static int open_dir(struct snapshot_writer *w, struct err *err)
 {
+	struct stat st;
+
 	w->made = !mkdir(w->dir, 0700);
 	if (!w->made && errno != EEXIST)
 		return err_set(err, errno, "snapshot %s: %s", w->dir, strerror(errno));
 	w->fd = open(w->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (w->fd < 0)
+	if (w->fd < 0 || fstat(w->fd, &st))
 		return err_set(err, errno, "snapshot %s: %s", w->dir, strerror(errno));
-	if (!faccessat(w->fd, STATE, F_OK, AT_SYMLINK_NOFOLLOW))
-		return err_set(err, EEXIST, "snapshot %s: there is one already", w->dir);
-	return 0;
+	if (st.st_uid && st.st_uid != geteuid())
+		return err_set(err, EPERM, "snapshot %s: the folder is another user's", w->dir);
+	return check_none(w, err);
 }
 
 static int memory_error(const struct snapshot_writer *w, int rc, struct err *err)
@@ -98,11 +107,23 @@ static int memory_error(const struct snapshot_writer *w, int rc, struct err *err
  */
 static int open_new_memory(struct snapshot_writer *w, struct err *err)
 {
+	struct stat st;
+	int rc;
+
 	w->memory = openat(w->fd, MEMORY, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (w->memory < 0 || flock(w->memory, LOCK_EX | LOCK_NB))
 		return memory_error(w, -errno, err);
+	if (fstat(w->memory, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+	    st.st_nlink != 1)
+		return err_set(err, EPERM, "snapshot %s: its " MEMORY " is somebody else's file",
+			       w->dir);
+	/* One may have been finished while the lock was waited for. */
+	rc = check_none(w, err);
+	if (rc)
+		return rc;
 	w->ours = true;
-	return ftruncate(w->memory, 0) ? memory_error(w, -errno, err) : 0;
+	return fchmod(w->memory, 0600) || ftruncate(w->memory, 0) ? memory_error(w, -errno, err)
+								  : 0;
 }
 
 int snapshot_begin(struct snapshot_writer *w, const char *dir, struct err *err)
@@ -139,8 +160,12 @@ static int write_state(struct snapshot_writer *w)
 		rc = -errno;
 	if (fd >= 0)
 		close(fd);
-	if (!rc && (renameat(w->fd, STATE_NEW, w->fd, STATE) || fsync(w->fd)))
+	if (!rc && renameat(w->fd, STATE_NEW, w->fd, STATE))
+		return -errno;
+	if (!rc && fsync(w->fd)) {
 		rc = -errno;
+		unlinkat(w->fd, STATE, 0);
+	}
 	return rc;
 }
 

@@ -44,7 +44,9 @@ static int check_machine(const struct vm *vm, const struct device_list *devices,
 	cpus = reader_le32(&in);
 	n_devices = reader_le32(&in);
 	mem = reader_le64(&in);
-	if (in.failed || in.left || arch[ARCH_NAME - 1])
+	/* (Its letters go to a terminal.) */
+	if (in.failed || in.left || arch[ARCH_NAME - 1] ||
+	    arch[strspn(arch, "abcdefghijklmnopqrstuvwxyz0123456789_")])
 		return err_set(err, EINVAL, "the saved state does not say of what machine it is");
 	if (strcmp(arch, arch_name) != 0)
 		return err_set(err, EINVAL, "the saved state is of %s, and this machine is %s",

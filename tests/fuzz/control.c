@@ -108,10 +108,10 @@ void machine_migrate_cancel(struct machine *m)
 	(void)m;
 }
 
-int machine_migrate_take_back(struct machine *m)
+int machine_migrate_take_back(struct machine *m, struct err *err)
 {
 	(void)m;
-	return -EINVAL;
+	return err_set(err, EINVAL, "it is here");
 }
 
 /* ---- The client ---- */

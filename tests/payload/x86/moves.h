@@ -276,7 +276,7 @@ static inline int take_end(void *opaque, struct channel *channel, struct err *er
 
 	(void)err;
 	channel_of(channel, l->ends[0], l->ends[0]);
-	channel->patience = 5000;
+	channel->patience = 15000;
 	return 0;
 }
 
@@ -289,7 +289,7 @@ static inline struct side *start_target(struct guest *g, struct link *l,
 	if (change)
 		change(&t->config);
 	channel_of(&t->channel, l->ends[1], l->ends[1]);
-	t->channel.patience = 5000;
+	t->channel.patience = 15000;
 	t->receive = calloc(1, sizeof(*t->receive));
 	pthread_create(&t->thread, NULL, run_target, t);
 	return t;
