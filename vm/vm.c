@@ -112,7 +112,6 @@ static int build(struct vm *vm, struct err *err)
 int vm_create(const struct vm_config *config, struct vm **out, struct err *err)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
-	pthread_condattr_t attr;
 	int rc;
 
 	*out = NULL;
@@ -121,10 +120,7 @@ int vm_create(const struct vm_config *config, struct vm **out, struct err *err)
 	vm->config = *config;
 	vm->kvm_fd = vm->fd = -1;
 	pthread_mutex_init(&vm->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&vm->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	clock_cond_init(&vm->changed);
 	rc = build(vm, err);
 	if (rc)
 		vm_destroy(vm);
@@ -316,7 +312,7 @@ static void end_pause(struct vm *vm)
 
 int vm_pause(struct vm *vm)
 {
-	const struct timespec until = clock_timespec(clock_now() + PATIENCE);
+	const struct timespec until = clock_after(PATIENCE);
 	int running = VM_RUN;
 	int rc = 0;
 
