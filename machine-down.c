@@ -5,10 +5,10 @@
  * watches.
  */
 #include <errno.h>
-#include <signal.h>
 
 #include "machine-parts.h"
 #include "util/clock.h"
+#include "util/thread.h"
 
 static void *watch(void *opaque)
 {
@@ -42,17 +42,13 @@ void machine_init_descent(struct machine *m)
 void machine_watch_descent(struct machine *m)
 {
 	struct descent *d = &m->descent;
-	sigset_t all, old;
 
 	if (!m->config->stuck || !m->config->stuck_ms || !atomic_load(&m->driven))
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&d->lock);
 	if (!d->watched && !d->over)
-		d->watched = !pthread_create(&d->watcher, NULL, watch, m);
+		d->watched = !thread_start(&d->watcher, watch, m);
 	pthread_mutex_unlock(&d->lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void machine_end_descent(struct machine *m)

@@ -8,6 +8,7 @@
 #include "machine-parts.h"
 #include "state/receive.h"
 #include "util/clock.h"
+#include "util/thread.h"
 #include "util/util.h"
 
 #define OUTPUT_TRIES 500
@@ -171,7 +172,7 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 	g->begun = clock_now();
 	g->ended = 0;
 	g->status = MIGRATION_SETUP;
-	rc = pthread_create(&g->thread, NULL, migrate_main, m);
+	rc = thread_start(&g->thread, migrate_main, m);
 	g->has_thread = !rc;
 	if (rc)
 		g->status = MIGRATION_NONE;
@@ -181,16 +182,12 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 int machine_migrate(struct machine *m, const struct machine_migration *how, struct err *err)
 {
 	int rc = machine_can_be_saved(m, err);
-	sigset_t all, old;
 
 	if (rc)
 		return rc;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&m->migration.lock);
 	rc = begin(m, how, err);
 	pthread_mutex_unlock(&m->migration.lock);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 

@@ -6,11 +6,11 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "control/parts.h"
+#include "util/thread.h"
 
 struct control_job {
 	struct control *control;
@@ -72,7 +72,6 @@ void control_end_job(struct control *c)
 static int start(struct control *c, const char *path, struct err *err)
 {
 	struct control_job *job = calloc(1, sizeof(*job));
-	sigset_t all, old;
 	int rc;
 
 	if (job)
@@ -82,10 +81,7 @@ static int start(struct control *c, const char *path, struct err *err)
 		return err_set(err, ENOMEM, "no memory for a snapshot");
 	}
 	job->control = c;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&job->thread, NULL, write_it, job);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = thread_start(&job->thread, write_it, job);
 	if (rc) {
 		free(job->path);
 		free(job);

@@ -5,12 +5,12 @@
  */
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "host/disk-queue.h"
+#include "util/thread.h"
 #include "util/util.h"
 
 #define WORKERS 4
@@ -125,19 +125,15 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/* With the lock held. Signals are for others. */
+/* With the lock held. */
 static void add_worker(struct threads *t)
 {
 	pthread_t *id = &t->workers[t->n_workers];
-	sigset_t all, old;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	if (!pthread_create(id, NULL, worker_main, t)) {
+	if (!thread_start(id, worker_main, t)) {
 		pthread_setname_np(*id, "disk");
 		t->n_workers++;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static void threads_submit(struct disk_queue *q, struct disk_request *r)

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "host/input.h"
 #include "host/iov.h"
 #include "util/file.h"
+#include "util/thread.h"
 #include "util/util.h"
 
 #define BUFFER ((size_t)256 * 1024)
@@ -216,17 +216,13 @@ static void *writer_main(void *arg)
 /* With the lock held. */
 static int start_writer(struct fd_stream *f)
 {
-	sigset_t all, old;
 	int rc;
 
 	f->fill = malloc(2 * BUFFER);
 	if (!f->fill)
 		return ENOMEM;
 	f->drain = f->fill + BUFFER;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&f->writer, NULL, writer_main, f);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = thread_start(&f->writer, writer_main, f);
 	f->started = !rc;
 	if (f->started)
 		pthread_setname_np(f->writer, "stream");

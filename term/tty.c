@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,6 +33,7 @@
 #include "term/terminal.h"
 #include "util/file.h"
 #include "util/clock.h"
+#include "util/thread.h"
 #include "util/util.h"
 
 #define READ_AHEAD 4096	  /* of what isn't a terminal: the rest is left to who reads it after us */
@@ -216,7 +216,6 @@ static void *writer_main(void *arg)
 /* With the lock held: there is work for the writer. False if there can be none. */
 static bool wake_writer(struct tty *tty)
 {
-	sigset_t all, old;
 	int rc;
 
 	if (tty->sleeping || (tty->gathering && (tty->urgent || tty->notice))) {
@@ -225,12 +224,9 @@ static bool wake_writer(struct tty *tty)
 	}
 	if (tty->started)
 		return true;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = -ring_make(&tty->output);
 	if (!rc)
-		rc = pthread_create(&tty->writer, NULL, writer_main, tty);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+		rc = thread_start(&tty->writer, writer_main, tty);
 	if (rc) {
 		log_at(tty->log, LOG_ERROR,
 		       "no thread or memory for the console, its output is lost: %s", strerror(rc));

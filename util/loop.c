@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +25,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "util/thread.h"
 #include "util/util.h"
 
 /* In wake-ups: a trial, and how long there is none after one. */
@@ -193,7 +193,6 @@ static void *loop_main(void *arg)
 static int loop_start(struct loop *loop)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = LOOP_NONE };
-	sigset_t all, old;
 	int rc;
 
 	if (loop->started)
@@ -205,10 +204,7 @@ static int loop_start(struct loop *loop)
 		rc = -errno;
 		goto fail;
 	}
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = -pthread_create(&loop->thread, NULL, loop_main, loop);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = -thread_start(&loop->thread, loop_main, loop);
 	if (rc)
 		goto fail;
 	loop->started = true;

@@ -2,6 +2,7 @@
 #include "vm/pace.h"
 
 #include "util/clock.h"
+#include "util/thread.h"
 
 #define PERIOD \
 	(20 * CLOCK_MS) /* so short that a guest's timers are late by less than a tick or two */
@@ -47,17 +48,11 @@ static void *pace_main(void *opaque)
 
 void pace_set(struct pace *p, unsigned int percent)
 {
-	sigset_t all, old;
-
 	pthread_mutex_lock(&p->lock);
 	p->percent = percent;
 	pthread_mutex_unlock(&p->lock);
-	if (p->started)
-		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	p->started = !pthread_create(&p->thread, NULL, pace_main, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!p->started)
+		p->started = !thread_start(&p->thread, pace_main, p);
 }
 
 void pace_end(struct pace *p)
