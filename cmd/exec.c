@@ -19,20 +19,13 @@
 void exec_record(struct buf *order, const char *key, const char *fmt, ...)
 {
 	va_list ap;
-	char *text;
-	int len;
 
-	va_start(ap, fmt);
-	len = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (len < 0) {
-		order->failed = true;
-		return;
-	}
 	buf_put(order, key, strlen(key));
 	buf_put(order, "=", 1);
-	buf_put(order, text, (size_t)len + 1);
-	free(text);
+	va_start(ap, fmt);
+	buf_vprintf(order, fmt, ap);
+	va_end(ap);
+	buf_put_u8(order, 0);
 }
 
 /* ---- The root ---- */

@@ -7,7 +7,6 @@
 
 #include "cmd/cmd.h"
 #include "cmd/remote.h"
-#include "util/json.h"
 #include "util/number.h"
 #include "util/util.h"
 
@@ -111,18 +110,6 @@ static int put_number(struct json *j, const char *name, const char *option, cons
 	return 0;
 }
 
-static int call(struct remote *r, const char *command, struct buf *args, struct json *j,
-		struct err *err)
-{
-	json_end_object(j);
-	if (!args->failed)
-		args->len--; /* a newline */
-	buf_put_u8(args, 0);
-	if (args->failed)
-		return err_set(err, ENOMEM, "no memory for a command");
-	return remote_call(r, command, (const char *)args->data, NULL, err);
-}
-
 static int set_limits(struct remote *r, const struct migrate *m, struct err *err)
 {
 	struct buf args = { 0 };
@@ -138,7 +125,7 @@ static int set_limits(struct remote *r, const struct migrate *m, struct err *err
 	if (!rc)
 		rc = put_number(&j, "x-lkvm-timeout", "timeout", m->timeout, false, err);
 	if (!rc)
-		rc = call(r, "migrate-set-parameters", &args, &j, err);
+		rc = remote_call_with(r, "migrate-set-parameters", &j, err);
 	buf_free(&args);
 	return rc;
 }
@@ -158,7 +145,7 @@ static int migrate(struct remote *r, struct migrate *m, struct err *err)
 	r->opaque = m;
 	json_object(&j, NULL);
 	json_string(&j, "uri", m->where);
-	rc = call(r, "migrate", &args, &j, err);
+	rc = remote_call_with(r, "migrate", &j, err);
 	buf_free(&args);
 	return rc ? rc : look_on(r, m, err);
 }

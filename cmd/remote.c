@@ -129,6 +129,17 @@ int remote_call(struct remote *r, const char *command, const char *args,
 	return 0;
 }
 
+int remote_call_with(struct remote *r, const char *command, struct json *j, struct err *err)
+{
+	json_end_object(j);
+	if (!j->out->failed)
+		j->out->len--; /* a newline */
+	buf_put_u8(j->out, 0);
+	if (j->out->failed)
+		return err_set(err, ENOMEM, "no memory for a command");
+	return remote_call(r, command, (const char *)j->out->data, NULL, err);
+}
+
 int remote_open(struct remote *r, const char *name, unsigned int ms, struct err *err)
 {
 	char path[UDS_PATH_MAX + 1];

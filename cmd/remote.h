@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "util/json-parse.h"
+#include "util/json.h"
 #include "util/log.h"
 
 /* ---- Talking to one ---- */
@@ -33,6 +34,9 @@ void remote_close(struct remote *r);
  */
 int remote_call(struct remote *r, const char *command, const char *args,
 		const struct json_value **out, struct err *err);
+
+/* The same, of arguments that were written to j->out, but for the end of the object that they are. */
+int remote_call_with(struct remote *r, const char *command, struct json *j, struct err *err);
 
 /* The next event of that name that comes, each line within r->ms; its data as remote_call() has answers. */
 int remote_wait_event(struct remote *r, const char *event, const struct json_value **data,

@@ -36,18 +36,10 @@ static void put(struct words *w, const char *fmt, ...) __attribute__((format(pri
 static void put(struct words *w, const char *fmt, ...)
 {
 	va_list ap;
-	char *text;
-	int len;
 
 	va_start(ap, fmt);
-	len = vasprintf(&text, fmt, ap);
+	buf_vprintf(w->out, fmt, ap);
 	va_end(ap);
-	if (len < 0) {
-		w->out->failed = true;
-		return;
-	}
-	buf_put(w->out, text, (size_t)len);
-	free(text);
 }
 
 static void end_word(struct words *w)

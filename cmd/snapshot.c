@@ -8,7 +8,6 @@
 
 #include "cmd/cmd.h"
 #include "cmd/remote.h"
-#include "util/json.h"
 #include "util/util.h"
 #include "vm/verdict.h"
 
@@ -63,14 +62,10 @@ static int snapshot(struct remote *r, const char *name, const char *dir, struct 
 
 	json_object(&j, NULL);
 	json_string(&j, "path", path ? path : "");
-	json_end_object(&j);
-	if (!args.failed)
-		args.len--; /* a newline */
-	buf_put_u8(&args, 0);
-	if (!path || args.failed)
-		rc = err_set(err, ENOENT, "no memory for a path, or this directory has no name");
+	if (path)
+		rc = remote_call_with(r, "x-lkvm-snapshot", &j, err);
 	else
-		rc = remote_call(r, "x-lkvm-snapshot", (const char *)args.data, NULL, err);
+		rc = err_set(err, ENOENT, "no memory for a path, or this directory has no name");
 	buf_free(&args);
 	free(path);
 	return rc ? rc : wait_written(r, name, dir, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "util/buf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,19 @@ void buf_put(struct buf *b, const void *data, size_t len)
 		return;
 	memcpy(b->data + b->len, data, len);
 	b->len += len;
+}
+
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
+{
+	char *text;
+	int len = vasprintf(&text, fmt, ap);
+
+	if (len < 0) {
+		b->failed = true;
+		return;
+	}
+	buf_put(b, text, (size_t)len);
+	free(text);
 }
 
 void buf_put_zeros(struct buf *b, size_t len)

@@ -6,6 +6,7 @@
 #ifndef UTIL_BUF_H
 #define UTIL_BUF_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ void buf_put_le16(struct buf *b, uint16_t v);
 void buf_put_le32(struct buf *b, uint32_t v);
 void buf_put_le64(struct buf *b, uint64_t v);
 void buf_put_zeros(struct buf *b, size_t len);
+/* Text without a NUL behind it. */
+void buf_vprintf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void buf_free(struct buf *b);
 
 struct reader {

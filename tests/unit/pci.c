@@ -195,6 +195,17 @@ static bool sent_soon(unsigned int n)
 	return atomic_load(&seen.sent) == n;
 }
 
+/* The device is done with a request before it tells: what is set up meanwhile would be told by. */
+static bool told_soon(struct machine *m, const struct parts *p)
+{
+	for (unsigned int i = 0; i < WAIT_MS; i++) {
+		if (rd(m, p->isr, 1) == 1)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
 /* ---- Tests ---- */
 
 static void test_enumeration(struct machine *m)
@@ -288,7 +299,8 @@ static void test_msix(struct machine *m, uint64_t config, const struct parts *p,
 	   "a vector for the queue, one for the config");
 	ok(rd(m, p->table + 12, 4) == 1 && rd(m, p->table + 28, 4) == 1, "masked at power-on");
 	start(m, p);
-	ok(request(m, p) && !atomic_load(&seen.sent), "MSI-X off: nobody is told");
+	ok(request(m, p) && told_soon(m, p) && !atomic_load(&seen.sent),
+	   "MSI-X off: only the ISR tells");
 	set_vector(m, p, 1, 0xfee00000, 0x41, 0);
 	msix_flags(m, config, p, PCI_MSIX_FLAGS_ENABLE);
 	ok(request(m, p) && sent_soon(1) && seen.last.data == 0x41 &&
