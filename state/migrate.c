@@ -32,6 +32,7 @@ struct sender {
 	struct pace pace;
 	unsigned int slow, stuck; /* per cent; rounds in which that did not help */
 	uint64_t begun, rate;	  /* when, ns; bytes a second */
+	uint64_t looking;	  /* ns of this round, in which nothing was found to be sent */
 	bool first;		  /* the first round: the target's RAM is all zeros yet */
 	int pagemap;
 	uint8_t copy[WIRE_BODY];
@@ -120,6 +121,7 @@ static void find_absent(struct sender *s, uint64_t at, unsigned int n, bool abse
 
 static int send_window(struct sender *s, unsigned int slot, uint64_t first, struct err *err)
 {
+	uint64_t begin = clock_now(), before = s->wire.bytes;
 	const struct mem *mem = &s->vm->mem;
 	uint64_t at = (uint64_t)(mem->slots[slot].hva - mem->ram) + first * MEM_PAGE;
 	struct run run = { NOTHING, 0, 0 };
@@ -141,7 +143,11 @@ static int send_window(struct sender *s, unsigned int slot, uint64_t first, stru
 		rc = add_page(s, &run, kind, page, err);
 	}
 	s->progress->remaining = s->dirty.count * MEM_PAGE;
-	return rc ? rc : send_run(s, &run, err);
+	if (!rc)
+		rc = send_run(s, &run, err);
+	if (s->wire.bytes == before)
+		s->looking += clock_now() - begin;
+	return rc;
 }
 
 /* All that is marked; and the target has got it. */
@@ -220,7 +226,10 @@ static int press_on(struct sender *s, uint64_t bytes, struct err *err)
 static int send_round(struct sender *s, bool *enough, struct err *err)
 {
 	uint64_t begin = clock_now(), before = s->wire.bytes, bytes, ns;
-	int rc = send_marked(s, err);
+	int rc;
+
+	s->looking = 0;
+	rc = send_marked(s, err);
 
 	if (!rc)
 		rc = dirty_sync(&s->dirty, err);
@@ -230,7 +239,7 @@ static int send_round(struct sender *s, bool *enough, struct err *err)
 	ns = clock_now() - begin;
 	/* Of little only the way to and fro could be told. */
 	if (bytes >= ENOUGH || !s->rate)
-		s->rate = per_second(bytes, ns);
+		s->rate = per_second(bytes, ns - s->looking);
 	s->progress->rounds++;
 	s->progress->rate = s->rate;
 	s->progress->dirtied = per_second(s->dirty.count * MEM_PAGE, ns);
@@ -331,7 +340,11 @@ static int stop_and_go(struct sender *s, struct err *err)
 
 	pace_end(&s->pace);
 	if (rc)
-		return err_set(err, -rc, "the guest has ended");
+		return err_set(
+			err, -rc,
+			rc == -ETIMEDOUT
+				? "a CPU of the guest's does not stop: lkvm waits for the host there"
+				: "the guest has ended");
 	s->progress->stopped = true;
 	device_list_quiesce(s->devices);
 	rc = send_rest(s, err);
@@ -409,10 +422,8 @@ int migrate_send(struct vm *vm, struct device_list *devices, struct channel *cha
 		rc = dirty_start(&s->dirty, vm, err);
 	if (!rc)
 		rc = run_rounds(s, err);
-	if (!rc)
-		rc = stop_and_go(s, err);
+	rc = rc ? find_reason(s, rc, err) : stop_and_go(s, err);
 	pace_end(&s->pace);
-	rc = find_reason(s, rc, err);
 	dirty_stop(&s->dirty);
 	limit_destroy(&s->limit);
 	if (s->pagemap >= 0)

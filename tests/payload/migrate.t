@@ -89,7 +89,7 @@ PATH=$tmp/bin:$PATH "$lkvm" run "$image" -m 64 --name e </dev/null >e.out 2>e.er
 wait_for "$lkvm" stat e
 "$lkvm" migrate e ssh://me@there:2222 >out 2>err
 is $? 125 "by ssh it has its name there, which is taken on this host: $(cat err)"
-is "$(cat ssh.args)" "-T -oBatchMode=yes -p 2222 -- me@there lkvm restore --trust --name e -" "so it is run there"
+is "$(cat ssh.args)" "-T -oBatchMode=yes -oServerAliveInterval=5 -p 2222 -- me@there lkvm restore --trust --name e -" "so it is run there"
 check "the guest goes on" runs e
 "$lkvm" migrate e ssh://-oProxyCommand=x >out 2>err
 is $? 125 "a host is no option"

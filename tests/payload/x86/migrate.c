@@ -92,11 +92,13 @@ static bool stays(struct guest *g, struct side *t, enum migration_status status)
 
 	if (status == MIGRATION_UNKNOWN && dead) {
 		uint64_t before = g->lines.lines;
-		struct err err;
+		struct err err = { "" };
 
 		usleep(50000);
-		if (g->lines.lines > before + 1 || machine_migrate_take_back(g->at->m, &err))
+		if (g->lines.lines > before + 1 || machine_migrate_take_back(g->at->m, &err)) {
+			printf("# taken back: %s\n", err.text);
 			return false;
+		}
 	} else if (status != MIGRATION_FAILED && status != MIGRATION_CANCELLED) {
 		return false;
 	}
@@ -338,6 +340,58 @@ static void others(void)
 	free(g);
 }
 
+/* ---- A target that gets no threads, when all is there; a source that is over ---- */
+
+/* (What it is given before it is made is told of in its configuration.) */
+static void no_threads(struct machine_config *c)
+{
+	struct side *s = (struct side *)(void *)((uint8_t *)c - offsetof(struct side, config));
+
+	s->no_threads = true;
+}
+
+static void threadless(unsigned int cpus)
+{
+	struct guest *g = new_guest("");
+	struct link l = { .cut = NEVER, .cut_back = NEVER, .flip = NEVER };
+	struct machine_migration h = how(&l);
+	struct machine_migration_state st;
+	enum migration_status status;
+
+	g->cpus = cpus;
+	if (!begin(g))
+		return ok(false, "a guest begins");
+	goes_on(g, 10);
+	status = move(g, &l, &h, no_threads, remember, &st);
+	ok(status == MIGRATION_FAILED && stays(g, target_of_move, status),
+	   "a target without threads for %u CPUs, or for devices, says so in time: %s", cpus,
+	   st.err.text);
+	forget(target_of_move);
+	link_down(&l);
+	ok(end_well(g), "and the guest has lost nothing");
+	free(g);
+}
+
+static void too_late(void)
+{
+	struct guest *g = new_guest("");
+	struct link l = { .cut = NEVER, .cut_back = NEVER, .flip = NEVER };
+	struct machine_migration h = how(&l);
+	struct err err = { "" };
+	int rc;
+
+	if (!begin(g))
+		return ok(false, "a guest begins");
+	goes_on(g, 10);
+	machine_input(g->at->m, "q", 1);
+	for (unsigned int i = 0; i < WAIT && !g->at->over; i++)
+		usleep(1000);
+	rc = machine_migrate(g->at->m, &h, &err);
+	ok(rc == -ESRCH, "one that has ended is not moved: %s", err.text);
+	ok(end_well(g), "and has ended well");
+	free(g);
+}
+
 /* ---- What it costs (make bars): an idle guest, beside its pages alone through such a socket ---- */
 
 struct copy {
@@ -450,6 +504,9 @@ int main(void)
 	}
 	all_kinds();
 	others();
+	threadless(2);
+	threadless(1);
+	too_late();
 	cancelled();
 	too_fast(MIGRATE_THROTTLE, 200, true);
 	too_fast(0, 20, false);

@@ -59,6 +59,7 @@ struct side {
 	pthread_t thread;
 	struct channel channel;
 	struct receive *receive; /* of a target */
+	bool no_threads;	 /* it gets none more, when it is to run */
 	int status;
 	struct err err;
 	_Atomic bool made, over;
@@ -249,6 +250,22 @@ static inline void link_down(struct link *l)
 
 /* ---- A move ---- */
 
+/* Or not: no such stack can be had. For the whole process. */
+static inline void allow_threads(bool allow)
+{
+	static size_t normal;
+	pthread_attr_t attr;
+
+	if (pthread_getattr_default_np(&attr))
+		abort();
+	if (!normal)
+		pthread_attr_getstacksize(&attr, &normal);
+	if (pthread_attr_setstacksize(&attr, allow ? normal : (size_t)1 << 60) ||
+	    pthread_setattr_default_np(&attr))
+		abort();
+	pthread_attr_destroy(&attr);
+}
+
 static inline void *run_target(void *opaque)
 {
 	struct side *s = opaque;
@@ -260,12 +277,22 @@ static inline void *run_target(void *opaque)
 	if (rc)
 		receive_refuse(s->receive, s->err.text);
 	s->made = !rc;
+	if (s->no_threads)
+		allow_threads(false);
 	if (!rc)
 		rc = machine_run(s->m, &s->err);
+	if (s->no_threads)
+		allow_threads(true);
+	if (rc && !s->receive->taken)
+		receive_refuse(s->receive, s->err.text);
 	s->status = rc;
-	/* As a process that ends. */
-	if (rc < 0)
+	/* As a process that ends: its disks are anybody's. */
+	if (rc < 0) {
 		shutdown(s->channel.in, SHUT_RDWR);
+		if (s->m)
+			machine_destroy(s->m);
+		s->m = NULL;
+	}
 	s->over = true;
 	return NULL;
 }
@@ -273,11 +300,10 @@ static inline void *run_target(void *opaque)
 static inline int take_end(void *opaque, struct channel *channel, struct err *err)
 {
 	struct link *l = opaque;
+	char place[16];
 
-	(void)err;
-	channel_of(channel, l->ends[0], l->ends[0]);
-	channel->patience = 15000;
-	return 0;
+	snprintf(place, sizeof(place), "fd:%d", l->ends[0]);
+	return channel_connect(channel, place, NULL, err);
 }
 
 static inline struct side *start_target(struct guest *g, struct link *l,
