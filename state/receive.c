@@ -7,6 +7,7 @@
 
 #include "state/state.h"
 #include "util/util.h"
+#include "vm/pages.h"
 
 #define HELLO 16       /* bytes before the stream */
 #define LAST_WORD 1000 /* ms */
@@ -97,6 +98,7 @@ static int take_pages(struct receive *r, struct mem *mem, const struct frame *f,
 	if (!to)
 		return outside(f, err);
 	mem_dirty(mem, gpa, f->len);
+	pages_bring(to, f->len);
 	return wire_body(&r->wire, f, to, err);
 }
 

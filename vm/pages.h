@@ -4,6 +4,7 @@
 #define VM_PAGES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "vm/mem.h"
@@ -20,6 +21,9 @@ int pages_open(void);
  */
 void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,
 		  bool absent[PAGES_MOST]);
+
+/* They are about to be written to: in one go they come for less than by a fault each. */
+void pages_bring(void *at, size_t len);
 
 static inline bool page_is_zero(const uint8_t *page, size_t size)
 {

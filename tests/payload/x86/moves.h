@@ -269,8 +269,10 @@ static inline void allow_threads(bool allow)
 static inline void *run_target(void *opaque)
 {
 	struct side *s = opaque;
-	int rc = receive_begin(s->receive, &s->channel, &s->err);
+	int rc;
 
+	pthread_setname_np(pthread_self(), "target");
+	rc = receive_begin(s->receive, &s->channel, &s->err);
 	s->config.incoming = s->receive;
 	if (!rc)
 		rc = machine_create(&s->config, &s->m, &s->err);
