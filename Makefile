@@ -75,7 +75,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #                    test-payload-x86 += NAME          (the same, but not part of the binary)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
-obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o util/clock.o util/thread.o
+obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o util/clock.o util/thread.o util/cmdline.o
 
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
