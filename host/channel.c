@@ -46,9 +46,9 @@ static int failed(struct err *err, int code)
 	}
 }
 
-static bool is_stopped(const struct channel *c)
+int channel_check(const struct channel *c, struct err *err)
 {
-	return c->stopped && c->stopped(c->opaque);
+	return c->stopped && c->stopped(c->opaque) ? failed(err, ECANCELED) : 0;
 }
 
 /* Until `fd` is ready for that. */
@@ -59,8 +59,9 @@ static int wait_for(struct channel *c, int fd, short events, struct err *err)
 	int rc = 0;
 
 	do {
-		if (is_stopped(c))
-			return failed(err, ECANCELED);
+		rc = channel_check(c, err);
+		if (rc)
+			return rc;
 		rc = poll(&p, 1, SLICE);
 	} while ((!rc || (rc < 0 && errno == EINTR)) && clock_now() < end);
 	if (rc > 0)
@@ -83,7 +84,7 @@ int channel_read(struct channel *c, void *to, size_t len, struct err *err)
 
 	while (len) {
 		ssize_t n = -1;
-		int rc = is_stopped(c) ? failed(err, ECANCELED) : 0;
+		int rc = channel_check(c, err);
 
 		if (rc)
 			return rc;
@@ -123,9 +124,7 @@ int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct e
 	n = iov_advance(&iov, n, 0);
 	while (n) {
 		/* Of a pipe only poll() tells that it has room. */
-		rc = is_stopped(c)  ? failed(err, ECANCELED)
-		     : c->is_socket ? 0
-				    : wait_for(c, c->out, POLLOUT, err);
+		rc = c->is_socket ? channel_check(c, err) : wait_for(c, c->out, POLLOUT, err);
 		if (rc)
 			return rc;
 		done = write_some(c, iov, n);

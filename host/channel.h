@@ -48,6 +48,9 @@ bool channel_is_place(const char *where);
 int channel_read(struct channel *c, void *to, size_t len, struct err *err);
 int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct err *err);
 
+/* -ECANCELED and a line: it is stopped. */
+int channel_check(const struct channel *c, struct err *err);
+
 /* Is there something to be read, an end or an error perhaps? Does not wait. */
 bool channel_has_input(const struct channel *c);
 

@@ -208,8 +208,8 @@ int receive_guest(struct receive *r, struct vm *vm, struct device_list *devices,
 	if (!rc)
 		rc = wire_expect(&r->wire, WIRE_GO, &why);
 	/* Who is to end at once would lose the guest: the source believes this answer. */
-	if (!rc && r->wire.channel->stopped && r->wire.channel->stopped(r->wire.channel->opaque))
-		rc = err_set(&why, ECANCELED, "it was told to end");
+	if (!rc)
+		rc = channel_check(r->wire.channel, &why);
 	if (rc) {
 		receive_refuse(r, why.text);
 		return err_set(err, -rc, "%s", why.text);

@@ -9,7 +9,7 @@
 
 #include "vm/mem.h"
 
-#define PAGES_MOST 512u /* looked at in one go */
+#define PAGES_MOST 4096u /* looked at in one go */
 
 /* An fd for pages_absent(), to be closed; -1, where the host does not tell. */
 int pages_open(void);

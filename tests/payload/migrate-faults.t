@@ -15,7 +15,7 @@ trap 'kill -9 $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
 truncate -s 1M disk
 rounds=6
-[ -z "$KINDLING_BARS" ] || rounds=50
+[ -z "$LONG" ] || rounds=50
 RANDOM=${SEED:-1}
 n=0 # of guests
 
@@ -44,9 +44,9 @@ ask()
 	"$lkvm" restore "unix:$tmp/$next.sock" --name $next </dev/null >$next.out 2>$next.err &
 	target=$!
 	wait_for test -S $next.sock || bail "$next does not wait: $(cat $next.err)"
-	"$lkvm" migrate --bandwidth 16M $name "unix:$tmp/$next.sock" >asked 2>&1 &
+	"$lkvm" migrate --bandwidth 8M $name "unix:$tmp/$next.sock" >asked 2>&1 &
 	asked=$!
-	moment=$((RANDOM % 900))
+	moment=$((RANDOM % 250))
 	sleep "$((moment / 1000)).$(printf %03d $((moment % 1000)))"
 }
 
