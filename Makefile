@@ -207,8 +207,9 @@ objects := $(sort $(obj-y) $(obj-$(ARCH)) \
 # Image parsers and devices of every port, for the unit tests: sanitizers see them on any machine.
 test-objects := $(sort $(filter guest/% term/% platform/% gen/%,$(obj-x86) $(obj-arm64)) \
 	guest/init/order.o guest/init/path.o)
-# And for the fuzz targets, what describes a machine to its guest: of KVM they need no more than the headers.
-fuzz-objects := x86/acpi.o x86/aml.o arm/fdt.o arm/dtb.o
+# And for the fuzz targets, what describes a machine to its guest: of KVM they need no more than the headers. A machine
+# of theirs is none that can be saved.
+fuzz-objects := x86/acpi.o x86/aml.o arm/fdt.o arm/dtb.o machine-state-none.o
 devices := $(device-y) $(device-$(ARCH))
 unpackers := $(unpacker-y)
 disk-formats := $(disk-format-y)
