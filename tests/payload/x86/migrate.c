@@ -5,7 +5,9 @@
  * happens one runs, and only one, and it loses nothing.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "tests/payload/x86/moves.h"
 
@@ -399,6 +401,68 @@ static void too_late(void)
 	free(g);
 }
 
+/* ---- A disk that does not answer who migrates ---- */
+
+static _Atomic bool holds, is_held, is_told;
+
+/* In libc's place. */
+int fdatasync(int fd)
+{
+	while (atomic_load(&holds)) {
+		atomic_store(&is_held, true);
+		usleep(1000);
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void told_stuck(void *opaque, struct machine *m)
+{
+	(void)opaque;
+	(void)m;
+	atomic_store(&is_told, true);
+	atomic_store(&holds, false);
+}
+
+static bool becomes(_Atomic bool *what)
+{
+	for (unsigned int i = 0; i < WAIT && !atomic_load(what); i++)
+		usleep(1000);
+	return atomic_load(what);
+}
+
+static void no_answer(void)
+{
+	struct guest *g = new_guest("");
+	struct link l = { .cut = NEVER, .cut_back = NEVER, .flip = NEVER };
+	struct machine_migration h = how(&l);
+	struct err err;
+	struct side *t;
+
+	g->disk = true;
+	g->stuck = told_stuck;
+	make_disk();
+	if (!begin(g))
+		return ok(false, "a guest begins");
+	goes_on(g, 10);
+	link_up(&l);
+	t = start_target(g, &l, NULL);
+	atomic_store(&holds, true);
+	ok(!machine_migrate(g->at->m, &h, &err) && becomes(&is_held),
+	   "a disk does not answer who migrates");
+	machine_stop(g->at->m, SIGTERM);
+	ok(becomes(&is_told), "the end of the guest does not wait for it in silence");
+	atomic_store(&holds, false);
+	ok(becomes(&g->at->over) && is_dead(t), "and is one, on both sides");
+	forget(t);
+	forget(g->at);
+	link_down(&l);
+	close(g->lines.fds[1]);
+	pthread_join(g->lines.thread, NULL);
+	close(g->lines.fds[0]);
+	unlink(disk);
+	free(g);
+}
+
 /* ---- What it costs (make bars): an idle guest, beside its pages alone through such a socket ---- */
 
 struct copy {
@@ -515,6 +579,7 @@ int main(void)
 	threadless(2);
 	threadless(1);
 	too_late();
+	no_answer();
 	cancelled();
 	/* Slowing down has to help, however slow this host is. */
 	too_fast(MIGRATE_THROTTLE, MAX(200u, 3 * too_fast(0, 20, false) / 4), true);

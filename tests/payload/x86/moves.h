@@ -72,6 +72,7 @@ struct guest {
 	uint64_t mem; /* bytes; 0: 64 MiB */
 	bool pci, disk;
 	const char *irqchip;
+	void (*stuck)(void *opaque, struct machine *m);
 	struct side *at;
 };
 
@@ -89,6 +90,8 @@ static inline void configure(struct guest *g, struct side *s)
 		.log_fd = -1,
 		.rng = true,
 		.virtio_pci = g->pci,
+		.stuck = g->stuck,
+		.stuck_ms = g->stuck ? 300 : 0,
 	};
 	if (g->disk) {
 		s->config.n_disks = 1;
