@@ -498,6 +498,8 @@ static const char tail[] =
 	"The snapshot of a guest that was restored has the same options.\n"
 	".Pp\n"
 	"It goes on with the same processor features, clocks and devices; a host that lacks one refuses by its name.\n"
+	"Its clocks have gone on meanwhile, by the wall clocks of both hosts, as they do while it is paused; they never go back.\n"
+	"Linux on arm64 can't be told why, and after more than 20 s may say that its CPUs were stuck.\n"
 	".Sh MIGRATION\n"
 	".Cm migrate\n"
 	"moves a guest that has a name, while it runs, to another\n"
