@@ -323,6 +323,15 @@ int arch_vcpu_restore(struct vcpu *vcpu, struct reader *in, struct err *err)
 
 /* ---- The VM ---- */
 
+/* They are beside the memory, and neither a snapshot nor what is migrated has them. */
+int arch_can_be_saved(const struct vm *vm, struct err *err)
+{
+	return vm->arch->options.mte ? err_set(err, ENOTSUP,
+					       "a guest with --mte can't be saved: the tags of its "
+					       "memory would be lost")
+				     : 0;
+}
+
 int arch_save(struct vm *vm, struct buf *out, struct err *err)
 {
 	int rc = arm_counters_save(vm, out, err);

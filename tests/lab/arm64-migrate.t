@@ -18,5 +18,6 @@ MACHINES=${MACHINES-gicv3:mmio:2: gicv3-its:pci:2:}
 HOPS="pause tcp exec snapshot tcp"
 [ -z "${LONG-}" ] || HOPS="pause snapshot $(for _ in 1 2 3 4 5 6 7 8 9; do printf 'tcp exec '; done)snapshot tcp tcp"
 export MACHINES HOPS
-LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+3600}}
+LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+7200}}
+LAB_TIMEOUT=${LAB_TIMEOUT:-900}
 lab_run arm64 --gic $gic arm64-migrate.l1
