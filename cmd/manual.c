@@ -619,7 +619,6 @@ static const char tail[] =
 	".Dl lkvm run --payload hello\n"
 	".Dl lkvm doctor\n"
 	".Sh LIMITS\n"
-	"Migration is not built yet.\n"
 	"With the virtio console alone a reboot ends with 123: Linux takes its virtio devices down before\n"
 	"it says that it reboots.\n"
 	"Say console=ttyS0 console=hvc0 where that matters.\n"

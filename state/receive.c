@@ -109,7 +109,7 @@ static int take_state(struct receive *r, struct buf *state, const struct frame *
 {
 	size_t before = state->len;
 
-	if (f->at != before || f->len > SAVED_MOST - before)
+	if (f->at != before || !f->len || f->len > SAVED_MOST - before)
 		return err_set(err, EBADMSG,
 			       "the machine's state comes in no order, or is too long");
 	buf_put_zeros(state, f->len);

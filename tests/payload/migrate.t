@@ -52,7 +52,10 @@ like out '^a: unix:.*: [0-9.]+ MiB in [0-9.]+ s; it stood for [0-9.]+ ms$' "and 
 ended $source "the source ends well"
 source=$guest
 check "the target runs" runs b
-is "$(tail -qn1 a.out | tr -d '\r')" "$(printf '%016x' $((16#$(head -n1 b.out | tr -d '\r') - 1)))" "without a line lost, or twice"
+# (It may have moved in the middle of a line.)
+cat a.out b.out | tr -d '\r' | head -n $(($(wc -l <a.out) + 2)) >lines
+seq 0 $(($(wc -l <lines) - 1)) | while read -r n; do printf '%016x\n' "$n"; done | cmp - lines >cmp 2>&1
+is "$? $(cat cmp)" "0 " "without a line lost, or twice"
 
 # ---- By TCP: who comes is nobody's friend ----
 
