@@ -75,7 +75,7 @@ $(foreach v,$(filter CONFIG_%,$(.VARIABLES)),$(eval $v := $(subst ",,$($v))))
 #                    test-payload-x86 += NAME          (the same, but not part of the binary)
 #    A library:      lib-y += fdt                      (and lib-headers, for musl)
 
-obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o util/clock.o util/thread.o
+obj-y += util/log.o util/buf.o util/loop.o util/file.o util/number.o util/limit.o util/hash.o util/clock.o util/thread.o util/cmdline.o
 
 obj-y += host/disk.o host/disk-raw.o host/disk-cow.o host/disk-growth.o host/iov.o host/uds.o
 obj-y += host/disk-queue.o host/disk-uring.o host/disk-threads.o
@@ -207,8 +207,9 @@ objects := $(sort $(obj-y) $(obj-$(ARCH)) \
 # Image parsers and devices of every port, for the unit tests: sanitizers see them on any machine.
 test-objects := $(sort $(filter guest/% term/% platform/% gen/%,$(obj-x86) $(obj-arm64)) \
 	guest/init/order.o guest/init/path.o)
-# And for the fuzz targets, what describes a machine to its guest: of KVM they need no more than the headers.
-fuzz-objects := x86/acpi.o x86/aml.o arm/fdt.o arm/dtb.o
+# And for the fuzz targets, what describes a machine to its guest: of KVM they need no more than the headers. A machine
+# of theirs is none that can be saved.
+fuzz-objects := x86/acpi.o x86/aml.o arm/fdt.o arm/dtb.o machine-state-none.o
 devices := $(device-y) $(device-$(ARCH))
 unpackers := $(unpacker-y)
 disk-formats := $(disk-format-y)

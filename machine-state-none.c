@@ -47,8 +47,7 @@ void machine_migrate_cancel(struct machine *m)
 int machine_migrate_take_back(struct machine *m, struct err *err)
 {
 	(void)m;
-	(void)err;
-	return -EINVAL;
+	return err_set(err, EINVAL, "it is here, and was never to be moved");
 }
 
 int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct err *err)

@@ -13,6 +13,7 @@
 
 #include "arm/arm.h"
 #include "arm/map.h"
+#include "util/cmdline.h"
 #include "util/file.h"
 #include "util/util.h"
 
@@ -156,13 +157,9 @@ static int put_seeds(void *fdt, int chosen, const struct arm_options *o)
 
 static bool is_ttys0(const char *cmdline)
 {
-	const char *last = NULL;
+	const char *console = cmdline_last(cmdline, "console=");
 
-	for (const char *p = cmdline; (p = strstr(p, "console=")); p++) {
-		if (p == cmdline || p[-1] == ' ')
-			last = p;
-	}
-	return last && !strncmp(last, "console=ttyS0", 13);
+	return console && !strncmp(console, "ttyS0", 5);
 }
 
 /*

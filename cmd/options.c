@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "util/cmdline.h"
 #include "util/util.h"
 #include "vm/arch.h"
 
@@ -286,13 +287,7 @@ const char *options_params(const struct run_options *o)
 
 const char *options_param(const struct run_options *o, const char *name)
 {
-	const char *params = options_params(o), *found = NULL;
-
-	for (const char *p = params; (p = strstr(p, name)); p++) {
-		if (p == params || p[-1] == ' ')
-			found = p + strlen(name);
-	}
-	return found;
+	return cmdline_last(options_params(o), name);
 }
 
 int options_add_params(struct run_options *o, const char *words, bool before, struct err *err)

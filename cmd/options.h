@@ -161,10 +161,7 @@ void options_free(struct run_options *o);
 int options_add_params(struct run_options *o, const char *words, bool before, struct err *err);
 const char *options_params(const struct run_options *o); /* "" when there are none */
 
-/*
- * What follows `name`, which may end in '=', in the last word for the kernel that begins so; NULL: none does.
- * It ends at a space, or with the words.
- */
+/* Of the words for the kernel: util/cmdline.h. */
 const char *options_param(const struct run_options *o, const char *name);
 
 #endif

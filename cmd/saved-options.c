@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/file.h"
 #include "util/util.h"
 
 /* What no option says: bits before the words. */
@@ -50,23 +51,19 @@ static void end_word(struct words *w)
 /* `commas`: it may have some. */
 static void put_path(struct words *w, const char *path, bool commas)
 {
-	char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+	struct err err;
+	char *whole = file_whole_path(path, &err);
+	int rc = whole ? 0 : -ENOENT;
 
-	if (*path != '/' && (!here || *here != '/')) {
-		w->rc = w->rc ? w->rc
-			      : err_set(w->err, ENOENT,
-					"%s: the directory that it is in has no name any more",
-					path);
-	} else if (!commas && (strchr(path, ',') || (here && strchr(here, ',')))) {
-		w->rc = w->rc ? w->rc
-			      : err_set(w->err, EINVAL,
-					"%s: an option can't name it by its whole path, which has a "
-					"comma",
-					path);
-	} else {
-		put(w, "%s%s%s", here ? here : "", here ? "/" : "", path);
-	}
-	free(here);
+	if (whole && !commas && strchr(whole, ','))
+		rc = err_set(&err, EINVAL,
+			     "%s: an option can't name it by its whole path, which has a comma",
+			     path);
+	if (!rc)
+		put(w, "%s", whole);
+	else if (!w->rc)
+		w->rc = err_set(w->err, -rc, "%s", err.text);
+	free(whole);
 }
 
 static void put_limit(struct words *w, const struct limit_config *l)

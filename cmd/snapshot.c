@@ -8,22 +8,12 @@
 
 #include "cmd/cmd.h"
 #include "cmd/remote.h"
+#include "util/file.h"
 #include "util/util.h"
 #include "vm/verdict.h"
 
 #define ANSWER 10000		/* ms, that the first answer may take */
 #define WRITTEN (24 * 3600000u) /* and all of it, to the disk */
-
-/* The guest's process has a directory of its own: it gets a path that means the same there. */
-static char *whole_path(const char *dir)
-{
-	char *here = *dir == '/' ? strdup("") : getcwd(NULL, 0), *path = NULL;
-
-	if (here && asprintf(&path, "%s%s%s", here, *here ? "/" : "", dir) < 0)
-		path = NULL;
-	free(here);
-	return path;
-}
 
 static int64_t number(const struct remote *r, const struct json_value *data, const char *name)
 {
@@ -55,17 +45,16 @@ static int wait_written(struct remote *r, const char *name, const char *dir, str
 
 static int snapshot(struct remote *r, const char *name, const char *dir, struct err *err)
 {
-	char *path = whole_path(dir);
+	char *path = file_whole_path(dir, err); /* the guest's process has a directory of its own */
 	struct buf args = { 0 };
 	struct json j = { .out = &args, .line = true };
 	int rc;
 
+	if (!path)
+		return -ENOENT;
 	json_object(&j, NULL);
-	json_string(&j, "path", path ? path : "");
-	if (path)
-		rc = remote_call_with(r, "x-lkvm-snapshot", &j, err);
-	else
-		rc = err_set(err, ENOENT, "no memory for a path, or this directory has no name");
+	json_string(&j, "path", path);
+	rc = remote_call_with(r, "x-lkvm-snapshot", &j, err);
 	buf_free(&args);
 	free(path);
 	return rc ? rc : wait_written(r, name, dir, err);

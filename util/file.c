@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -80,6 +82,21 @@ int file_create(const char *path, const char *option, struct err *err)
 			       errno == ENXIO ? "a FIFO that nobody reads" : strerror(errno));
 	fcntl(fd, F_SETFL, O_WRONLY);
 	return fd;
+}
+
+char *file_whole_path(const char *path, struct err *err)
+{
+	bool is_whole = *path == '/';
+	char *here = is_whole ? NULL : getcwd(NULL, 0), *whole = NULL;
+
+	if (!is_whole && (!here || *here != '/')) {
+		err_set(err, ENOENT, "%s: the directory that it is in has no name any more", path);
+	} else if (asprintf(&whole, "%s%s%s", here ? here : "", here ? "/" : "", path) < 0) {
+		err_set(err, ENOMEM, "%s: no memory for its whole path", path);
+		whole = NULL;
+	}
+	free(here);
+	return whole;
 }
 
 bool file_same(const char *a, const char *b)

@@ -33,6 +33,12 @@ void file_unmap(struct file_map *map);
  */
 int file_create(const char *path, const char *option, struct err *err);
 
+/*
+ * What `path` is called from any directory: malloc'ed. NULL and a line: the directory that we are in has no name,
+ * or there is no memory.
+ */
+char *file_whole_path(const char *path, struct err *err);
+
 /* Are these two names of one file that is there? */
 bool file_same(const char *a, const char *b);
 

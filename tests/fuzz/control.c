@@ -75,45 +75,6 @@ const struct timeline *machine_timeline(const struct machine *m)
 	return &timeline;
 }
 
-/* It stays where it is, and nobody writes it down. */
-int machine_can_be_saved(const struct machine *m, struct err *err)
-{
-	(void)m;
-	return err_set(err, ENOTSUP, "not this one");
-}
-
-int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
-		     struct machine_saved *saved, struct err *err)
-{
-	(void)options;
-	(void)dir;
-	(void)saved;
-	return machine_can_be_saved(m, err);
-}
-
-int machine_migrate(struct machine *m, const struct machine_migration *how, struct err *err)
-{
-	(void)how;
-	return machine_can_be_saved(m, err);
-}
-
-void machine_migration_state(struct machine *m, struct machine_migration_state *out)
-{
-	(void)m;
-	memset(out, 0, sizeof(*out));
-}
-
-void machine_migrate_cancel(struct machine *m)
-{
-	(void)m;
-}
-
-int machine_migrate_take_back(struct machine *m, struct err *err)
-{
-	(void)m;
-	return err_set(err, EINVAL, "it is here");
-}
-
 /* ---- The client ---- */
 
 struct heard {
