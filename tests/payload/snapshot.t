@@ -43,7 +43,7 @@ refused()
 truncate -s 1M "$tmp/disk" "$tmp/same"
 truncate -s 2M "$tmp/other"
 cd "$tmp" || exit 1
-up a run "$image" -m 64 -p ticks=300 --rng -d disk,ro
+up a run "$image" -m 64 -p ticks=600 --rng -d disk,ro
 wait_for has_lines a.out 2
 "$lkvm" pause a
 "$lkvm" snapshot -n a saved >out 2>err
@@ -63,22 +63,22 @@ like <(options saved) '^--rng$' "and what devices there are"
 
 mkdir elsewhere
 cd elsewhere || exit 1
-up c restore ../saved &
+"$lkvm" restore --name c ../saved </dev/null >"$tmp/c.out" 2>"$tmp/c.err" &
 up b restore ../saved
 b=$guest
 cd .. || exit 1
-check "two go on at once, from another directory" wait_for "$lkvm" stat c
+check "two go on at once, from another directory" wait_for has_lines c.out 1
 "$lkvm" snapshot b again >out 2>err
 is $? 0 "a snapshot of one that was restored: $(cat out err)"
 is "$(options again)" "$(options saved)" "carries the same options"
 wait $b
 is $? 0 "it comes to its end: $(cat b.err)"
-is "$(lines b.out)" $((30 - before)) "and has said all that was left to say"
-check "so has the other" wait_for has_lines c.out $((30 - before))
+is "$(lines b.out)" $((60 - before)) "and has said all that was left to say"
+check "so has the other" wait_for has_lines c.out $((60 - before))
 is "$(lines c.out)" "$(lines b.out)" "no more"
 "$lkvm" restore saved -d same,ro --timeout 60 --result result.json >d.out 2>err </dev/null
 is $? 0 "with another disk: $(cat err)"
-is "$(lines d.out)" $((30 - before)) "the same"
+is "$(lines d.out)" $((60 - before)) "the same"
 like result.json '"reason"' "--result"
 "$lkvm" restore again >d.out 2>err </dev/null
 is $? 0 "the snapshot of the restored one goes on, too: $(cat err)"
