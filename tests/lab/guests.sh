@@ -8,6 +8,8 @@ lkvm=$build/lkvm-static
 [ -x "$lkvm" ] || lkvm=$build/lkvm # sanitizers have no static binary
 "$lkvm" version >/dev/null 2>&1 || bail "$lkvm does not run on $(uname -m): $make static"
 tmp=$(mktemp -d)
+# For guests whose time goes by while they don't run: on a busy host a CPU is not stuck so soon.
+patience="watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300"
 
 # guest NAME KERNEL ACT [OPTION...]: status in $tmp/NAME.status, output in NAME.out and .err. Input from stdin.
 # KERNEL is a path (for one of $LAB_KERNELS32), or the name of one of the lab's own.
