@@ -115,7 +115,7 @@ obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o vm/pages.o
 obj-y += $(if $(CONFIG_STATE)$(CONFIG_CONTROL),host/channel.o host/channel-open.o)
 obj-$(CONFIG_STATE) += state/dirty.o state/migrate.o state/receive.o vm/pace.o host/wire.o
 obj-x86 += $(if $(CONFIG_STATE),x86/state.o x86/state-cpuid.o x86/state-msrs.o)
-obj-arm64 += $(if $(CONFIG_STATE),arm/state.o arm/gic-state.o)
+obj-arm64 += $(if $(CONFIG_STATE),arm/state.o arm/counter.o arm/gic-state.o)
 
 obj-y += machine.o machine-hvt.o machine-devices.o machine-down.o machine-exec.o machine-small.o
 

@@ -8,6 +8,7 @@
 #include "machine-parts.h"
 #include "state/receive.h"
 #include "util/clock.h"
+#include "util/loop.h"
 #include "util/thread.h"
 #include "util/util.h"
 
@@ -133,7 +134,11 @@ static void *migrate_main(void *opaque)
 			   &err);
 	if (!rc)
 		vm_end(m->vm, VERDICT_MOVED, 0);
-	channel_close(&channel);
+	/* Does it run there, or might it? Then who has it there lives on. */
+	if (rc < 0)
+		channel_close(&channel);
+	else
+		channel_leave(&channel);
 	return NULL;
 }
 
@@ -143,6 +148,8 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 	struct migration *g = &m->migration;
 	int rc;
 
+	if (g->over)
+		return err_set(err, ESRCH, "the guest has ended");
 	if (g->snapshot)
 		return err_set(err, EBUSY, "a snapshot of it is being written");
 	if (g->status == MIGRATION_SETUP || g->status == MIGRATION_ACTIVE)
@@ -172,6 +179,8 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 	g->begun = clock_now();
 	g->ended = 0;
 	g->status = MIGRATION_SETUP;
+	/* From now on the end may have to wait for a disk. */
+	atomic_store(&m->driven, true);
 	rc = thread_start(&g->thread, migrate_main, m);
 	g->has_thread = !rc;
 	if (rc)
@@ -255,11 +264,16 @@ void machine_init_migration(struct machine *m)
 void machine_end_migration(struct machine *m)
 {
 	struct migration *g = &m->migration;
+	bool has;
 
 	machine_migrate_cancel(m);
-	if (g->has_thread)
-		pthread_join(g->thread, NULL);
+	pthread_mutex_lock(&g->lock);
+	g->over = true;
+	has = g->has_thread;
 	g->has_thread = false;
+	pthread_mutex_unlock(&g->lock);
+	if (has)
+		pthread_join(g->thread, NULL);
 }
 
 void machine_destroy_migration(struct machine *m)
@@ -278,6 +292,17 @@ static bool has_ended(void *opaque)
 	return atomic_load(&vm->want) == VM_END;
 }
 
+/* What could fail does so while the guest has somewhere else to be. */
+static int make_ready(void *opaque, struct err *err)
+{
+	struct machine *m = opaque;
+	int rc = loop_begin(m->loop);
+
+	if (rc)
+		return err_set(err, -rc, "no thread for the guest's devices: %s", strerror(-rc));
+	return claim_disks(m, err);
+}
+
 static int take_over(void *opaque, struct vm *vm, struct err *err)
 {
 	struct machine *m = opaque;
@@ -286,10 +311,13 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 
 	r->wire.channel->stopped = has_ended;
 	r->wire.channel->opaque = vm;
-	rc = receive_guest(r, vm, &m->devices, claim_disks, m, err);
-	if (!rc)
-		device_list_resume(&m->devices);
-	return rc;
+	rc = receive_guest(r, vm, &m->devices, make_ready, m, err);
+	if (rc)
+		return rc;
+	/* Nothing more is said; who is at the other end waits for the end of the link, perhaps. */
+	channel_leave(r->wire.channel);
+	device_list_resume(&m->devices);
+	return 0;
 }
 
 int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct err *err)

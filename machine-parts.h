@@ -16,6 +16,7 @@
 struct migration {
 	pthread_mutex_t lock; /* of what stands up to `progress` */
 	enum migration_status status;
+	bool over;     /* the VM is, or will never run: there is none any more */
 	bool snapshot; /* one is being written */
 	bool read;     /* its thread's: what is printed finds its reader soon */
 	struct machine_migration how;

@@ -5,6 +5,7 @@
 #include "machine-parts.h"
 #include "util/clock.h"
 #include "util/util.h"
+#include "vm/arch.h"
 
 /* What is not in the machine's state, and would be missing. */
 int machine_can_be_saved(const struct machine *m, struct err *err)
@@ -24,7 +25,7 @@ int machine_can_be_saved(const struct machine *m, struct err *err)
 				       "file that could be kept",
 				       c->disks[i].path);
 	}
-	return 0;
+	return arch_can_be_saved(m->vm, err);
 }
 
 /* (The end of the VM waits for the lock before it takes devices down.) */

@@ -365,14 +365,14 @@ int machine_run(struct machine *m, struct err *err)
 
 	timeline_mark(&m->timeline, PHASE_KERNEL);
 	rc = vm_run(m->vm, err);
-	machine_end_migration(m);
 	timeline_mark(&m->timeline, PHASE_END);
 	/* It did end in time: a slow reader of the console must not turn that into a timeout. */
 	stop_timeouts(m);
+	machine_watch_descent(m);
+	machine_end_migration(m);
 	if (rc)
 		return rc;
 	/* What consoles still hold must pass the scan before the verdict is read. */
-	machine_watch_descent(m);
 	pthread_mutex_lock(&m->state_lock);
 	device_list_quiesce(&m->devices);
 	pthread_mutex_unlock(&m->state_lock);

@@ -110,6 +110,21 @@ void arm_gic_set_line(struct arch_vm *arch, uint32_t spi, unsigned int level);
 int arm_gic_save(struct vm *vm, struct buf *out, struct err *err);
 int arm_gic_restore(struct vm *vm, struct reader *in, struct err *err);
 
+/*
+ * arm/counter.c: the counters of all vCPUs, which exist and stand, and when they were read; as in vm/arch.h,
+ * "State". arm_counters_restore() comes last: by then the guest has the time that has passed.
+ */
+struct arm_counters {
+	uint64_t virt, phys; /* in ticks */
+	bool has_phys;
+	uint64_t when; /* ns, by the host's CLOCK_REALTIME */
+	uint64_t hz;
+};
+
+int arm_counters_save(const struct vm *vm, struct buf *out, struct err *err);
+int arm_counters_read(struct reader *in, struct arm_counters *c, struct err *err);
+int arm_counters_restore(const struct vm *vm, const struct arm_counters *c, struct err *err);
+
 /* arm/v2m.c: the frame by which a GICv2 takes messages; its SPIs are the chip's. */
 int arm_v2m_claim(struct vm *vm, struct err *err);
 void arm_v2m_send(struct irq_chip *chip, const struct msi *msi);

@@ -231,6 +231,7 @@ static int load_zimage(struct load *l, const struct file_map *file)
 		return bad_image(l, rc, &why);
 	/* It says itself that it is 32-bit: --aarch32 is for images that can't. */
 	l->vm->arch->entry.is_32 = true;
+	l->vm->config.found = "aarch32";
 	l->end = ARM_RAM + z.memory;
 	return put_kernel(l, z.data, z.size, gpa, z.size);
 }

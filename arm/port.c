@@ -150,6 +150,7 @@ int arch_create(struct vm *vm, struct err *err)
 	if (vm->config.hvt)
 		return 0;
 	rc = arm_options_read(vm, err);
+	arch->entry.is_32 = arch->options.aarch32; /* where no image is loaded, too */
 	if (!rc && arch->options.mte)
 		rc = enable_cap(vm, KVM_CAP_ARM_MTE, "--mte", err);
 	/* Else KVM_RUN itself fails where an access can't be decoded, and the VM with it. */

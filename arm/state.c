@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What KVM has of a vCPU: each register that it lists, as its id (which tells its size) and its value;
- * whether it runs; an SError that waits. And the counter, which is the VM's.
+ * whether it runs; an SError that waits. The counter is the VM's: arm/counter.c.
  *
  * Registers are applied in this KVM's order, whatever order they come in: those that say what the
  * processor is before all others, which may come and go with them. What reads back as it was saved is
@@ -323,59 +323,18 @@ int arch_vcpu_restore(struct vcpu *vcpu, struct reader *in, struct err *err)
 
 /* ---- The VM ---- */
 
-/*
- * The guest's counter goes on from here. KVM keeps one offset for all vCPUs, or since Linux 6.4 one for
- * each kind of counter; before that the physical one is the host's, as it is.
- */
-static int save_counters(const struct vm *vm, struct buf *out, struct err *err)
+/* They are beside the memory, and neither a snapshot nor what is migrated has them. */
+int arch_can_be_saved(const struct vm *vm, struct err *err)
 {
-	uint64_t virt, phys = 0;
-	bool has_phys;
-	int rc = arm_get_reg(vm->vcpus[0].fd, KVM_REG_ARM_TIMER_CNT, &virt);
-
-	if (rc)
-		return err_set(err, -rc, "KVM does not tell the guest's counter: %s",
-			       strerror(-rc));
-	has_phys = !arm_get_reg(vm->vcpus[0].fd, KVM_REG_ARM_PTIMER_CNT, &phys);
-	buf_put_le64(out, virt);
-	buf_put_u8(out, has_phys);
-	buf_put_le64(out, phys);
-	return 0;
-}
-
-/* With an offset of the user's choice KVM ignores writes to the counters: another one, to the same end. */
-static int move_offset(const struct vm *vm, uint64_t wanted, struct err *err)
-{
-	struct arm_counter_offset arg = { .offset = vm->arch->options.counter_offset };
-	uint64_t now = 0;
-	int rc = arm_get_reg(vm->vcpus[0].fd, KVM_REG_ARM_TIMER_CNT, &now);
-
-	arg.offset += now - wanted;
-	if (!rc && ioctl(vm->fd, ARM_SET_COUNTER_OFFSET, &arg))
-		rc = -errno;
-	return rc ? err_set(err, -rc, "--counter-offset: KVM does not move it: %s", strerror(-rc))
-		  : 0;
-}
-
-static int set_counters(const struct vm *vm, uint64_t virt, bool has_phys, uint64_t phys,
-			struct err *err)
-{
-	int fd = vm->vcpus[0].fd;
-	uint64_t now;
-	int rc;
-
-	if (vm->arch->options.has_offset)
-		return move_offset(vm, virt, err);
-	rc = arm_set_reg(fd, KVM_REG_ARM_TIMER_CNT, virt);
-	if (!rc && has_phys && !arm_get_reg(fd, KVM_REG_ARM_PTIMER_CNT, &now))
-		rc = arm_set_reg(fd, KVM_REG_ARM_PTIMER_CNT, phys);
-	return rc ? err_set(err, -rc, "KVM does not set the guest's counter: %s", strerror(-rc))
-		  : 0;
+	return vm->arch->options.mte ? err_set(err, ENOTSUP,
+					       "a guest with --mte can't be saved: the tags of its "
+					       "memory would be lost")
+				     : 0;
 }
 
 int arch_save(struct vm *vm, struct buf *out, struct err *err)
 {
-	int rc = save_counters(vm, out, err);
+	int rc = arm_counters_save(vm, out, err);
 
 	if (!rc)
 		rc = arm_gic_save(vm, out, err);
@@ -384,16 +343,13 @@ int arch_save(struct vm *vm, struct buf *out, struct err *err)
 	return rc;
 }
 
-/* The counters last: no time shall pass for the guest while the rest is restored. */
+/* The counters last: time passes for the guest from then on. */
 int arch_restore(struct vm *vm, struct reader *in, struct err *err)
 {
-	uint64_t virt = reader_le64(in);
-	uint8_t has_phys = reader_u8(in);
-	uint64_t phys = reader_le64(in);
-	int rc;
+	struct arm_counters counters;
+	int rc = arm_counters_read(in, &counters, err);
 
-	if (in->failed || has_phys > 1)
-		return err_set(err, EINVAL, "the VM's state is damaged or cut short");
-	rc = arm_gic_restore(vm, in, err);
-	return rc ? rc : set_counters(vm, virt, has_phys, phys, err);
+	if (!rc)
+		rc = arm_gic_restore(vm, in, err);
+	return rc ? rc : arm_counters_restore(vm, &counters, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lkvm restore: a guest goes on where lkvm snapshot wrote it down, any number of times. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,10 +102,12 @@ static int run_incoming(struct run_options *o, bool trust, struct results *resul
 
 	if (!r)
 		return cmd_fail("no memory");
+	/* A source that goes ends no process that has yet to say why it fails. */
+	signal(SIGPIPE, SIG_IGN);
 	rc = accept_guest(o, r, &channel, trust, results, &err);
 	status = rc ? results_fail(results, err.text) : run_machine(o, results);
-	if (o->machine.incoming && !r->taken)
-		receive_refuse(r, rc ? err.text : "no machine could be made for it there");
+	if (rc && o->machine.incoming)
+		receive_refuse(r, err.text);
 	channel_close(&channel);
 	receive_end(r);
 	free(r);

@@ -17,6 +17,7 @@
 #include "cmd/signals.h"
 #include "cmd/transport.h"
 #include "control/control.h"
+#include "state/receive.h"
 #include "term/terminal.h"
 #include "util/clock.h"
 #include "util/file.h"
@@ -434,6 +435,16 @@ static int open_control(struct run *run, struct machine *m, struct err *err)
 	return run->o->name ? control_create(&config, &run->control, err) : 0;
 }
 
+/* Nothing ran: who has sent a guest here hears why. */
+static int fail(const struct run *run, const struct err *err)
+{
+	struct receive *r = run->o->machine.incoming;
+
+	if (r && !r->taken)
+		receive_refuse(r, err->text);
+	return results_fail(run->results, err->text);
+}
+
 int run_machine(struct run_options *o, struct results *results)
 {
 	struct run run = { .o = o, .results = results };
@@ -449,10 +460,10 @@ int run_machine(struct run_options *o, struct results *results)
 		o->machine.stuck_ms = STUCK;
 	}
 	if (machine_create(&o->machine, &m, &err))
-		return results_fail(results, err.text);
+		return fail(&run, &err);
 	if (open_control(&run, m, &err)) {
 		machine_destroy(m);
-		return results_fail(results, err.text);
+		return fail(&run, &err);
 	}
 	/* Fails on what has no length, a pipe or a terminal, and that is well. */
 	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
@@ -464,7 +475,7 @@ int run_machine(struct run_options *o, struct results *results)
 		status = run_watched(m, &run, &err);
 	if (status >= 0)
 		return conclude(m, &run, status);
-	status = results_fail(results, err.text);
+	status = fail(&run, &err);
 	control_ended(run.control);
 	machine_destroy(m);
 	control_destroy(run.control);

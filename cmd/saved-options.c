@@ -200,7 +200,13 @@ static const struct option *find(const char *name)
 	return NULL;
 }
 
-static void put_port_options(struct words *w, const struct vm_config *c)
+static void put_switch(struct words *w, const char *name, bool on)
+{
+	put(w, "--%s%s%c", on ? "" : "no-", name, 0);
+}
+
+/* `vm`: nobody gave what its image stood for, which will not be there to say it again. */
+static void put_port_options(struct words *w, const struct vm_config *c, const struct vm_config *vm)
 {
 	for (unsigned int i = 0; i < c->n_options; i++) {
 		const struct vm_option *v = &c->options[i];
@@ -211,8 +217,10 @@ static void put_port_options(struct words *w, const struct vm_config *c)
 		if (p->arg)
 			put(w, "--%s=%s%c", v->name, v->value, 0);
 		else
-			put(w, "--%s%s%c", *v->value == '1' ? "" : "no-", v->name, 0);
+			put_switch(w, v->name, *v->value == '1');
 	}
+	if (vm->found && !vm_option(c, vm->found))
+		put_switch(w, vm->found, true);
 }
 
 static void put_scalars(struct words *w, const struct machine_config *c, const struct vm_config *vm)
@@ -247,7 +255,7 @@ int saved_options_make(const struct run_options *o, const struct vm_config *vm, 
 
 	buf_put_le32(out, (c->vm.not_linux ? FACT_NOT_LINUX : 0) | (c->stamped ? FACT_STAMPED : 0));
 	put_scalars(&w, c, vm);
-	put_port_options(&w, &c->vm);
+	put_port_options(&w, &c->vm, vm);
 	put_lists(&w, c);
 	if (!w.rc && out->failed)
 		w.rc = err_set(err, ENOMEM, "no memory for the machine's options");

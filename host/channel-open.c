@@ -100,10 +100,17 @@ static int look_up(const char *text, struct addrinfo **list, struct err *err)
 /* Answers are short, and waited for; a peer whose power went is to be found out. */
 static void tune(int fd)
 {
-	int on = 1;
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },   { SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 5 }, /* s */
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 5 }, { IPPROTO_TCP, TCP_KEEPCNT, 3 },
+	};
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	for (unsigned int i = 0; i < ARRAY_SIZE(options); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+			   sizeof(options[i].value));
 }
 
 static int connect_one(struct channel *c, const struct addrinfo *a)
@@ -212,7 +219,7 @@ static int accept_unix(struct channel *c, const char *path, struct err *err)
 
 /* ---- Commands ---- */
 
-/* Its signals are the defaults, whatever ours are. */
+/* Its signals are the defaults, whatever ours are; in a group of its own all it starts can be ended with it. */
 static int spawn(pid_t *pid, char *const argv[], int fd)
 {
 	posix_spawn_file_actions_t actions;
@@ -228,7 +235,8 @@ static int spawn(pid_t *pid, char *const argv[], int fd)
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+						POSIX_SPAWN_SETPGROUP);
 	rc = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
@@ -264,8 +272,16 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 {
 	char host[NAME], *port;
 	/* It may ask nothing: the terminal is the guest's. */
-	char *argv[] = { "ssh", "-T", "-oBatchMode=yes",	  "-p", "22",
-			 "--",	host, (char *)(uintptr_t)command, NULL };
+	char *argv[] = { "ssh",
+			 "-T",
+			 "-oBatchMode=yes",
+			 "-oServerAliveInterval=5",
+			 "-p",
+			 "22",
+			 "--",
+			 host,
+			 (char *)(uintptr_t)command,
+			 NULL };
 
 	if (!*text || strlen(text) >= sizeof(host) || *text == '-' || strpbrk(text, "/ "))
 		return err_set(
@@ -276,11 +292,11 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 	port = strrchr(host, ':');
 	if (port && port[1] && !port[1 + strspn(port + 1, "0123456789")]) {
 		*port = 0;
-		argv[4] = port + 1;
+		argv[5] = port + 1;
 		return connect_command(c, argv, err);
 	}
 	/* The port is ssh's own affair, or its configuration's. */
-	memmove(argv + 3, argv + 5, 4 * sizeof(argv[0]));
+	memmove(argv + 4, argv + 6, 4 * sizeof(argv[0]));
 	return connect_command(c, argv, err);
 }
 
@@ -298,12 +314,18 @@ static int connect_fd(struct channel *c, const char *text, struct err *err)
 	return 0;
 }
 
+/* They are the channel's from now on: nobody else writes to it by mistake, and when it is closed it is. */
 static int at_standard_io(struct channel *c, struct err *err)
 {
 	int in = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool good = in >= 0 && out >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+		    dup2(null, STDOUT_FILENO) >= 0;
 
-	if (in < 0 || out < 0)
+	if (null >= 0)
+		close(null);
+	if (!good)
 		return err_set(err, errno, "standard input and output: %s", strerror(errno));
 	open_as(c, in, out);
 	return 0;

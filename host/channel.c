@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -13,7 +14,7 @@
 #include "util/util.h"
 
 #define SLICE 100 /* ms of waiting, between looks whether to stop */
-#define CHILD_TRIES 20
+#define CHILD_TRIES 50
 #define CHILD_STEP 10000 /* us */
 #define LINGER 1000	 /* ms */
 #define PIPE_ROOM 4096	 /* bytes that a pipe takes without waiting, if it takes any */
@@ -45,6 +46,11 @@ static int failed(struct err *err, int code)
 	}
 }
 
+int channel_check(const struct channel *c, struct err *err)
+{
+	return c->stopped && c->stopped(c->opaque) ? failed(err, ECANCELED) : 0;
+}
+
 /* Until `fd` is ready for that. */
 static int wait_for(struct channel *c, int fd, short events, struct err *err)
 {
@@ -53,8 +59,9 @@ static int wait_for(struct channel *c, int fd, short events, struct err *err)
 	int rc = 0;
 
 	do {
-		if (c->stopped && c->stopped(c->opaque))
-			return failed(err, ECANCELED);
+		rc = channel_check(c, err);
+		if (rc)
+			return rc;
 		rc = poll(&p, 1, SLICE);
 	} while ((!rc || (rc < 0 && errno == EINTR)) && clock_now() < end);
 	if (rc > 0)
@@ -77,8 +84,10 @@ int channel_read(struct channel *c, void *to, size_t len, struct err *err)
 
 	while (len) {
 		ssize_t n = -1;
-		int rc = 0;
+		int rc = channel_check(c, err);
 
+		if (rc)
+			return rc;
 		errno = EAGAIN;
 		if (c->is_socket)
 			n = recv(c->in, p, len, MSG_DONTWAIT);
@@ -115,7 +124,7 @@ int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct e
 	n = iov_advance(&iov, n, 0);
 	while (n) {
 		/* Of a pipe only poll() tells that it has room. */
-		rc = c->is_socket ? 0 : wait_for(c, c->out, POLLOUT, err);
+		rc = c->is_socket ? channel_check(c, err) : wait_for(c, c->out, POLLOUT, err);
 		if (rc)
 			return rc;
 		done = write_some(c, iov, n);
@@ -152,29 +161,53 @@ void channel_drain(struct channel *c)
 	}
 }
 
-/* Its end of the link is gone, and so it goes; unless it is what runs the guest now: then it is left to itself. */
-static void end_child(pid_t child)
-{
-	for (unsigned int i = 0; child > 0 && i < CHILD_TRIES; i++) {
-		if (waitpid(child, NULL, WNOHANG))
-			return;
-		usleep(CHILD_STEP);
-	}
-}
-
 void channel_hang_up(struct channel *c)
 {
 	if (c->is_socket)
 		shutdown(c->out, SHUT_RDWR);
 }
 
-void channel_close(struct channel *c)
+static bool has_ended(pid_t child)
+{
+	for (unsigned int i = 0; i < CHILD_TRIES; i++) {
+		if (waitpid(child, NULL, WNOHANG))
+			return true;
+		usleep(CHILD_STEP);
+	}
+	return false;
+}
+
+/* It has lost its end of the link, and mostly goes by itself. */
+static void end_child(pid_t child)
+{
+	if (has_ended(child))
+		return;
+	kill(-child, SIGTERM);
+	if (has_ended(child))
+		return;
+	kill(-child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static void close_ends(struct channel *c)
 {
 	if (!c->in && !c->out)
 		return;
 	close(c->in);
 	if (c->out != c->in)
 		close(c->out);
-	end_child(c->child);
+}
+
+void channel_leave(struct channel *c)
+{
+	close_ends(c);
+	*c = (struct channel){ 0 };
+}
+
+void channel_close(struct channel *c)
+{
+	close_ends(c);
+	if (c->child > 0)
+		end_child(c->child);
 	*c = (struct channel){ 0 };
 }

@@ -20,7 +20,7 @@ struct channel {
 	bool is_socket;
 	pid_t child;	       /* that is at the other end; 0: none of ours */
 	unsigned int patience; /* ms without a byte, after which the peer counts as dead */
-	/* Asked at least ten times a second: true is the end (-ECANCELED). May be NULL. */
+	/* Asked before each piece, and ten times a second: true is the end (-ECANCELED). May be NULL. */
 	bool (*stopped)(void *opaque);
 	void *opaque;
 };
@@ -48,6 +48,9 @@ bool channel_is_place(const char *where);
 int channel_read(struct channel *c, void *to, size_t len, struct err *err);
 int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct err *err);
 
+/* -ECANCELED and a line: it is stopped. */
+int channel_check(const struct channel *c, struct err *err);
+
 /* Is there something to be read, an end or an error perhaps? Does not wait. */
 bool channel_has_input(const struct channel *c);
 
@@ -57,7 +60,13 @@ void channel_drain(struct channel *c);
 /* A peer who waits for more hears now that there is none; only channel_close() makes sense after it. */
 void channel_hang_up(struct channel *c);
 
-/* A channel that was closed already, or never was one but zeros, is fine. */
+/*
+ * A command at the other end that does not go by itself then is ended, with all of its process group, which may
+ * take a second. A channel that was closed already, or never was one but zeros, is fine.
+ */
 void channel_close(struct channel *c);
+
+/* The same, but at once, and a command at the other end goes on without us. */
+void channel_leave(struct channel *c);
 
 #endif

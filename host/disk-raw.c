@@ -149,7 +149,12 @@ void disk_unlock(struct disk *disk)
 
 int disk_lock(struct disk *disk, const char *path, struct err *err)
 {
-	return disk->fd >= 0 && !disk->read_only ? lock(disk, path, err) : 0;
+	int rc = disk->fd >= 0 && !disk->read_only ? lock(disk, path, err) : 0;
+
+	/* What this host has read of a disk that another host wrote since is not what is on it. */
+	if (!rc && disk->fd >= 0)
+		posix_fadvise(disk->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return rc;
 }
 
 /* The smallest block, and alignment of memory, with which reading works. */

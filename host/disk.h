@@ -72,7 +72,8 @@ int disk_flush(struct disk *disk);
 
 /*
  * Nobody reads or writes it, nor will before disk_lock() has made it ours (again): it waits up to a second, then
- * -EBUSY and a line. Disks that are not written are nobody's, and these do nothing. `path` is for the error.
+ * -EBUSY and a line; what was read before is read anew. Disks that are not written are nobody's, and are not locked.
+ * `path` is for the error.
  */
 void disk_unlock(struct disk *disk);
 int disk_lock(struct disk *disk, const char *path, struct err *err);

@@ -21,6 +21,8 @@
 #define MOST_ROUNDS 1000
 #define ENOUGH MIB /* bytes, of which a rate can be told */
 
+_Static_assert(PAGES_MOST >= DIRTY_WINDOW, "what is looked at is looked at in one go");
+
 struct sender {
 	struct vm *vm;
 	struct device_list *devices;
@@ -32,6 +34,7 @@ struct sender {
 	struct pace pace;
 	unsigned int slow, stuck; /* per cent; rounds in which that did not help */
 	uint64_t begun, rate;	  /* when, ns; bytes a second */
+	uint64_t looking;	  /* ns of this round, in which nothing was found to be sent */
 	bool first;		  /* the first round: the target's RAM is all zeros yet */
 	int pagemap;
 	uint8_t copy[WIRE_BODY];
@@ -43,13 +46,13 @@ struct sender {
 static int wait_turn(struct sender *s, struct err *err)
 {
 	uint64_t wait;
+	int rc = 0;
 
-	while ((wait = limit_wait(&s->limit))) {
-		if (s->wire.channel->stopped && s->wire.channel->stopped(s->wire.channel->opaque))
-			return err_set(err, ECANCELED, "it was cancelled");
+	while (!rc && (wait = limit_wait(&s->limit))) {
 		usleep((useconds_t)(MIN(wait, 20 * CLOCK_MS) / 1000 + 1));
+		rc = channel_check(s->wire.channel, err);
 	}
-	return 0;
+	return rc;
 }
 
 /* A copy, as the guest may write there at any moment, and the sum must be of what goes. */
@@ -72,12 +75,6 @@ static int send_data(struct sender *s, uint64_t at, unsigned int n, struct err *
 	return rc;
 }
 
-static int send_zeros(struct sender *s, uint64_t at, unsigned int n, struct err *err)
-{
-	s->progress->zeros += n;
-	return s->first ? 0 : wire_put(&s->wire, WIRE_ZEROS, at, n, NULL, 0, err);
-}
-
 enum kind { NOTHING, ZEROS, DATA };
 
 struct run {
@@ -88,9 +85,13 @@ struct run {
 
 static int send_run(struct sender *s, const struct run *r, struct err *err)
 {
-	if (r->kind == NOTHING || !r->n)
-		return 0;
-	return r->kind == DATA ? send_data(s, r->at, r->n, err) : send_zeros(s, r->at, r->n, err);
+	if (r->kind == DATA)
+		return send_data(s, r->at, r->n, err);
+	if (r->kind == ZEROS)
+		s->progress->zeros += r->n;
+	return r->kind == NOTHING || s->first
+		       ? 0
+		       : wire_put(&s->wire, WIRE_ZEROS, r->at, r->n, NULL, 0, err);
 }
 
 /* Where it ends, the run goes; a page that goes with it makes it longer. */
@@ -106,30 +107,21 @@ static int add_page(struct sender *s, struct run *r, enum kind kind, uint64_t at
 	return rc;
 }
 
-/* Host pages of which only the first round needs to know: later ones are of what was written to. */
-static void find_absent(struct sender *s, uint64_t at, unsigned int n, bool absent[DIRTY_WINDOW])
-{
-	const struct mem *mem = &s->vm->mem;
-	unsigned int host = (unsigned int)((n * MEM_PAGE + mem->page - 1) / mem->page);
-
-	memset(absent, 0, DIRTY_WINDOW);
-	for (unsigned int i = 0; s->first && i < host; i += PAGES_MOST)
-		pages_absent(mem, s->pagemap, at + i * mem->page, MIN(host - i, PAGES_MOST),
-			     absent + i);
-}
-
 static int send_window(struct sender *s, unsigned int slot, uint64_t first, struct err *err)
 {
+	uint64_t begin = clock_now(), before = s->wire.bytes;
 	const struct mem *mem = &s->vm->mem;
 	uint64_t at = (uint64_t)(mem->slots[slot].hva - mem->ram) + first * MEM_PAGE;
 	struct run run = { NOTHING, 0, 0 };
 	uint64_t bits[DIRTY_WORDS];
-	bool absent[DIRTY_WINDOW];
+	bool absent[PAGES_MOST] = { false };
 	unsigned int n;
 	int rc = dirty_take(&s->dirty, slot, first, bits, &n, err);
 
-	if (!rc)
-		find_absent(s, at, n, absent);
+	/* (What is marked later was written to.) */
+	if (!rc && s->first)
+		pages_absent(mem, s->pagemap, at,
+			     (unsigned int)(align_up(n * MEM_PAGE, mem->page) / mem->page), absent);
 	for (unsigned int i = 0; !rc && i < n; i++) {
 		uint64_t page = at + i * MEM_PAGE;
 		enum kind kind = !(bits[i / 64] >> i % 64 & 1) ? NOTHING
@@ -141,7 +133,11 @@ static int send_window(struct sender *s, unsigned int slot, uint64_t first, stru
 		rc = add_page(s, &run, kind, page, err);
 	}
 	s->progress->remaining = s->dirty.count * MEM_PAGE;
-	return rc ? rc : send_run(s, &run, err);
+	if (!rc)
+		rc = send_run(s, &run, err);
+	if (s->wire.bytes == before)
+		s->looking += clock_now() - begin;
+	return rc;
 }
 
 /* All that is marked; and the target has got it. */
@@ -220,7 +216,10 @@ static int press_on(struct sender *s, uint64_t bytes, struct err *err)
 static int send_round(struct sender *s, bool *enough, struct err *err)
 {
 	uint64_t begin = clock_now(), before = s->wire.bytes, bytes, ns;
-	int rc = send_marked(s, err);
+	int rc;
+
+	s->looking = 0;
+	rc = send_marked(s, err);
 
 	if (!rc)
 		rc = dirty_sync(&s->dirty, err);
@@ -230,7 +229,7 @@ static int send_round(struct sender *s, bool *enough, struct err *err)
 	ns = clock_now() - begin;
 	/* Of little only the way to and fro could be told. */
 	if (bytes >= ENOUGH || !s->rate)
-		s->rate = per_second(bytes, ns);
+		s->rate = per_second(bytes, ns - s->looking);
 	s->progress->rounds++;
 	s->progress->rate = s->rate;
 	s->progress->dirtied = per_second(s->dirty.count * MEM_PAGE, ns);
@@ -331,12 +330,16 @@ static int stop_and_go(struct sender *s, struct err *err)
 
 	pace_end(&s->pace);
 	if (rc)
-		return err_set(err, -rc, "the guest has ended");
+		return err_set(
+			err, -rc,
+			rc == -ETIMEDOUT
+				? "a CPU of the guest's does not stop: lkvm waits for the host there"
+				: "the guest has ended");
 	s->progress->stopped = true;
 	device_list_quiesce(s->devices);
 	rc = send_rest(s, err);
-	if (!rc && s->wire.channel->stopped && s->wire.channel->stopped(s->wire.channel->opaque))
-		rc = err_set(err, ECANCELED, "it was cancelled");
+	if (!rc)
+		rc = channel_check(s->wire.channel, err);
 	/* From here on nobody may cancel it. */
 	s->progress->committed = !rc;
 	if (!rc)
@@ -409,10 +412,8 @@ int migrate_send(struct vm *vm, struct device_list *devices, struct channel *cha
 		rc = dirty_start(&s->dirty, vm, err);
 	if (!rc)
 		rc = run_rounds(s, err);
-	if (!rc)
-		rc = stop_and_go(s, err);
+	rc = rc ? find_reason(s, rc, err) : stop_and_go(s, err);
 	pace_end(&s->pace);
-	rc = find_reason(s, rc, err);
 	dirty_stop(&s->dirty);
 	limit_destroy(&s->limit);
 	if (s->pagemap >= 0)

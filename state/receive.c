@@ -7,8 +7,15 @@
 
 #include "state/state.h"
 #include "util/util.h"
+#include "vm/pages.h"
 
-#define HELLO 16 /* bytes before the stream */
+#define HELLO 16       /* bytes before the stream */
+#define LAST_WORD 1000 /* ms */
+/*
+ * The source is silent while its host writes to its disks, and that may take its time; nothing here waits for it.
+ * One that is gone is found out by the link itself.
+ */
+#define PATIENCE (10 * 60 * 1000) /* ms */
 
 int receive_begin(struct receive *r, struct channel *channel, struct err *err)
 {
@@ -44,10 +51,18 @@ void receive_end(struct receive *r)
 	buf_free(&r->hello);
 }
 
+/* The last word is said, whoever wants an end by now; but a peer who does not read it is not waited for. */
+static void begin_last_word(struct receive *r)
+{
+	r->wire.channel->stopped = NULL;
+	r->wire.channel->patience = LAST_WORD;
+}
+
 void receive_refuse(struct receive *r, const char *why)
 {
 	struct err ignored;
 
+	begin_last_word(r);
 	if (!wire_put(&r->wire, WIRE_FAILED, 0, 0, why, MIN(strlen(why), (size_t)400), &ignored))
 		channel_drain(r->wire.channel);
 }
@@ -83,6 +98,7 @@ static int take_pages(struct receive *r, struct mem *mem, const struct frame *f,
 	if (!to)
 		return outside(f, err);
 	mem_dirty(mem, gpa, f->len);
+	pages_bring(to, f->len);
 	return wire_body(&r->wire, f, to, err);
 }
 
@@ -183,8 +199,8 @@ int receive_guest(struct receive *r, struct vm *vm, struct device_list *devices,
 	int rc;
 
 	r->taken = true;
+	r->wire.channel->patience = PATIENCE;
 	rc = take_guest(r, vm, devices, &why);
-
 	if (!rc && claim)
 		rc = claim(opaque, &why);
 	if (!rc)
@@ -192,13 +208,14 @@ int receive_guest(struct receive *r, struct vm *vm, struct device_list *devices,
 	if (!rc)
 		rc = wire_expect(&r->wire, WIRE_GO, &why);
 	/* Who is to end at once would lose the guest: the source believes this answer. */
-	if (!rc && r->wire.channel->stopped && r->wire.channel->stopped(r->wire.channel->opaque))
-		rc = err_set(&why, ECANCELED, "it was told to end");
+	if (!rc)
+		rc = channel_check(r->wire.channel, &why);
 	if (rc) {
 		receive_refuse(r, why.text);
 		return err_set(err, -rc, "%s", why.text);
 	}
 	/* Whether the source hears it or not. */
+	begin_last_word(r);
 	wire_put(&r->wire, WIRE_RUNNING, 0, 0, NULL, 0, &why);
 	return 0;
 }

@@ -190,7 +190,7 @@ static void *loop_main(void *arg)
 }
 
 /* With the lock held. */
-static int loop_start(struct loop *loop)
+static int start(struct loop *loop)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = LOOP_NONE };
 	int rc;
@@ -242,6 +242,16 @@ static int free_source(struct loop *loop, struct source **out)
 	return 0;
 }
 
+int loop_begin(struct loop *loop)
+{
+	int rc;
+
+	pthread_mutex_lock(&loop->lock);
+	rc = start(loop);
+	pthread_mutex_unlock(&loop->lock);
+	return rc;
+}
+
 int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaque, loop_id *id)
 {
 	struct source *s;
@@ -250,7 +260,7 @@ int loop_add(struct loop *loop, int fd, uint32_t events, loop_fn fn, void *opaqu
 
 	*id = LOOP_NONE;
 	pthread_mutex_lock(&loop->lock);
-	rc = loop_start(loop);
+	rc = start(loop);
 	if (rc)
 		goto out;
 	rc = free_source(loop, &s);

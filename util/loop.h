@@ -22,6 +22,9 @@ typedef void (*loop_fn)(void *opaque, uint32_t events);
 /* `name` is the thread's (15 characters at most), borrowed. NULL when memory is short. */
 struct loop *loop_create(const char *name);
 
+/* Makes the thread now, for one who could not bear that it can't be made later. 0 or -errno. */
+int loop_begin(struct loop *loop);
+
 /* Ends the thread. Sources still there are forgotten; their fds stay open, being the caller's. */
 void loop_destroy(struct loop *loop);
 

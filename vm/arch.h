@@ -209,6 +209,7 @@ void arch_vcpu_end(struct vcpu *vcpu);
  * The other side's word is not trusted: load refuses with -EINVAL what is no such state, with -ENOTSUP and a
  * line that names it what this host can't give. It may have applied a part by then: the VM must not run.
  */
+int arch_can_be_saved(const struct vm *vm, struct err *err); /* -ENOTSUP: not all of it */
 int arch_vcpu_save(struct vcpu *vcpu, struct buf *out, struct err *err);
 int arch_vcpu_restore(struct vcpu *vcpu, struct reader *in, struct err *err);
 int arch_save(struct vm *vm, struct buf *out, struct err *err);

@@ -3,9 +3,11 @@
 
 #include "util/clock.h"
 #include "util/thread.h"
+#include "util/util.h"
 
 #define PERIOD \
 	(20 * CLOCK_MS) /* so short that a guest's timers are late by less than a tick or two */
+#define LONGEST (10 * PERIOD) /* that they stand still in one go */
 
 void pace_begin(struct pace *p, struct vm *vm)
 {
@@ -15,32 +17,37 @@ void pace_begin(struct pace *p, struct vm *vm)
 }
 
 /* With the lock held. Less, if it is over. */
-static void wait_part(struct pace *p, unsigned int percent)
+static void wait_for(struct pace *p, uint64_t ns)
 {
-	struct timespec end = clock_after(PERIOD / 100 * percent);
+	struct timespec end = clock_after(ns);
 
 	while (!p->over && !pthread_cond_timedwait(&p->changed, &p->lock, &end))
 		;
 }
 
+/*
+ * On a busy host this thread wakes late, and vCPUs have run for longer than they were to: so they stand still by
+ * how long that was.
+ */
 static void *pace_main(void *opaque)
 {
 	struct pace *p = opaque;
-	unsigned int percent;
+	uint64_t resumed = clock_now(), ran;
 	int rc = 0;
 
 	pthread_setname_np(pthread_self(), "lkvm-pace");
 	pthread_mutex_lock(&p->lock);
 	while (!p->over && !rc) {
-		percent = p->percent;
 		pthread_mutex_unlock(&p->lock);
 		rc = vm_pause(p->vm);
+		ran = clock_now() - resumed;
 		pthread_mutex_lock(&p->lock);
 		if (rc)
 			break; /* it has ended */
-		wait_part(p, percent);
+		wait_for(p, MIN(ran * p->percent / (100 - p->percent), LONGEST));
 		vm_resume(p->vm);
-		wait_part(p, 100 - percent);
+		resumed = clock_now();
+		wait_for(p, PERIOD / 100 * (100 - p->percent));
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;

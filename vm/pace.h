@@ -11,7 +11,7 @@ struct pace {
 	bool started;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned int percent; /* that they stand still */
+	unsigned int percent; /* that they stand still: below 100 */
 	bool over;
 };
 

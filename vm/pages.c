@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "util/util.h"
@@ -52,4 +54,10 @@ void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,
 		find_holes(mem->image, from, n, mem->page, absent);
 	for (unsigned int i = 0; i < n; i++)
 		absent[i] = absent[i] && !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED));
+}
+
+/* Linux before 5.14 knows no such advice, and larger pages may not begin or end there: then they fault. */
+void pages_bring(void *at, size_t len)
+{
+	madvise(at, len, MADV_POPULATE_WRITE);
 }

@@ -4,11 +4,12 @@
 #define VM_PAGES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "vm/mem.h"
 
-#define PAGES_MOST 512u /* looked at in one go */
+#define PAGES_MOST 4096u /* looked at in one go */
 
 /* An fd for pages_absent(), to be closed; -1, where the host does not tell. */
 int pages_open(void);
@@ -20,6 +21,9 @@ int pages_open(void);
  */
 void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,
 		  bool absent[PAGES_MOST]);
+
+/* They are about to be written to: in one go they come for less than by a fault each. */
+void pages_bring(void *at, size_t len);
 
 static inline bool page_is_zero(const uint8_t *page, size_t size)
 {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/thread.h"
 #include "util/util.h"
 #include "vm/arch.h"
 #include "vm/kvm.h"
@@ -170,14 +171,6 @@ static int create_vcpus(struct vm *vm, struct err *err)
 	return rc ? rc : arch_vcpus_ready(vm, err);
 }
 
-/* All at once, before the first runs: a pause must wait for those too that have yet to start. */
-static void enter_all(struct vm *vm)
-{
-	pthread_mutex_lock(&vm->lock);
-	vm->live = vm->n_vcpus;
-	pthread_mutex_unlock(&vm->lock);
-}
-
 static void leave(struct vm *vm, unsigned int n)
 {
 	pthread_mutex_lock(&vm->lock);
@@ -189,25 +182,47 @@ static void leave(struct vm *vm, unsigned int n)
 static void *vcpu_main(void *arg)
 {
 	struct vcpu *vcpu = arg;
+	struct vm *vm = vcpu->vm;
 	char name[16];
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
 	pthread_setname_np(pthread_self(), name);
+	pthread_mutex_lock(&vm->lock);
+	while (!vm->live)
+		pthread_cond_wait(&vm->changed, &vm->lock);
+	pthread_mutex_unlock(&vm->lock);
 	vcpu_loop(vcpu);
 	leave(vcpu->vm, 1);
 	return NULL;
 }
 
-static int start_thread(struct vcpu *vcpu, struct err *err)
+/*
+ * The other vCPUs' threads, which wait. They are there before anything is told that the guest runs: one that could
+ * not be made would end it.
+ */
+static int start_threads(struct vm *vm, struct err *err)
 {
-	int rc;
+	int rc = 0;
 
-	rc = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
-	if (rc)
-		return err_set(err, rc, "cannot start a thread for vCPU %u: %s", vcpu->id,
-			       strerror(rc));
-	vcpu->has_thread = true;
+	for (unsigned int i = 1; !rc && i < vm->n_vcpus; i++) {
+		struct vcpu *vcpu = &vm->vcpus[i];
+
+		rc = thread_start(&vcpu->thread, vcpu_main, vcpu);
+		vcpu->has_thread = !rc;
+		if (rc)
+			return err_set(err, rc, "cannot start a thread for vCPU %u: %s", i,
+				       strerror(rc));
+	}
 	return 0;
+}
+
+/* All at once, those too that have no thread: a pause must wait for all that have yet to start. */
+static void enter_all(struct vm *vm)
+{
+	pthread_mutex_lock(&vm->lock);
+	vm->live = vm->n_vcpus;
+	pthread_cond_broadcast(&vm->changed);
+	pthread_mutex_unlock(&vm->lock);
 }
 
 static void wait_all_left(struct vm *vm)
@@ -230,35 +245,46 @@ static void check_image(struct vm *vm)
 	verdict_add(&vm->verdict, VERDICT_HOST, 0);
 }
 
-static int run_all(struct vm *vm, struct err *err)
+static void run_first(struct vm *vm)
 {
-	sigset_t all, old, run;
-	unsigned int started = 1;
-	int rc = create_vcpus(vm, err);
+	sigset_t run, old;
 
-	if (!rc && vm->config.prepare)
-		rc = vm->config.prepare(vm->config.prepare_opaque, vm, err);
-	if (rc)
-		return rc;
-	enter_all(vm);
-	/* The other vCPUs' threads take no signals: those are for the caller. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (!rc && started < vm->n_vcpus) {
-		rc = start_thread(&vm->vcpus[started], err);
-		started += !rc;
-	}
+	pthread_sigmask(SIG_SETMASK, NULL, &old);
 	run = old;
 	sigaddset(&run, VM_KICK_SIGNAL);
 	sigaddset(&run, VM_TICK_SIGNAL);
 	pthread_sigmask(SIG_SETMASK, &run, NULL);
-	if (rc)
-		vm_end(vm, VERDICT_HOST, 0);
 	vcpu_loop(&vm->vcpus[0]);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	leave(vm, 1 + vm->n_vcpus - started);
+}
+
+static unsigned int count_threads(const struct vm *vm)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < vm->n_vcpus; i++)
+		n += vm->vcpus[i].has_thread;
+	return n;
+}
+
+static int run_all(struct vm *vm, struct err *err)
+{
+	int rc = create_vcpus(vm, err);
+
+	if (rc)
+		return rc;
+	rc = start_threads(vm, err);
+	if (!rc && vm->config.prepare)
+		rc = vm->config.prepare(vm->config.prepare_opaque, vm, err);
+	if (rc)
+		atomic_store(&vm->want, VM_END);
+	enter_all(vm);
+	if (!rc)
+		run_first(vm);
+	leave(vm, vm->n_vcpus - count_threads(vm));
 	wait_all_left(vm);
-	check_image(vm);
+	if (!rc)
+		check_image(vm);
 	return rc;
 }
 

@@ -92,10 +92,24 @@ PATH=$tmp/bin:$PATH "$lkvm" run "$image" -m 64 --name e </dev/null >e.out 2>e.er
 wait_for "$lkvm" stat e
 "$lkvm" migrate e ssh://me@there:2222 >out 2>err
 is $? 125 "by ssh it has its name there, which is taken on this host: $(cat err)"
-is "$(cat ssh.args)" "-T -oBatchMode=yes -p 2222 -- me@there lkvm restore --trust --name e -" "so it is run there"
+like err 'e: the other side: .*e' "which is said"
+is "$(cat ssh.args)" "-T -oBatchMode=yes -oServerAliveInterval=5 -p 2222 -- me@there lkvm restore --trust --name e -" "so it is run there"
 check "the guest goes on" runs e
 "$lkvm" migrate e ssh://-oProxyCommand=x >out 2>err
 is $? 125 "a host is no option"
+
+# ---- A command that only waits ends with what it was for ----
+
+"$lkvm" migrate e "exec:echo \$\$ >$tmp/pid; exec sleep 1000" >out 2>err &
+asked=$!
+wait_for test -s pid
+"$lkvm" migrate --cancel e
+wait $asked
+is $? 125 "a migration is cancelled while nobody answers"
+like err 'e: it was cancelled' "and that is said"
+gone() { ! kill -0 "$(cat pid)"; }
+check "the command is ended" wait_for gone
+check "the guest goes on" runs e
 
 # ---- QMP's words ----
 

@@ -262,6 +262,30 @@ static void x86(void)
 		   "|--debug-exit=0xf4,ok=41|--debug-exit=0xc|--debug-exit=0x501,shift|");
 }
 
+/* A 32-bit kernel says itself that it is one: what goes on with it has no kernel to ask. */
+static void arm64(void)
+{
+	struct run_options *o = fresh(OPTIONS_RUN), *restored = fresh(OPTIONS_RESTORE);
+	char line[] = "k";
+	struct vm_config vm = { .found = "aarch32" };
+	struct err err = { "" };
+	struct buf b = { 0 };
+	struct reader in;
+	int rc = parse(o, line, &err);
+
+	if (!rc)
+		rc = saved_options_make(o, &vm, &b, &err);
+	in = reader_of(&b);
+	if (!rc)
+		rc = saved_options_take(restored, &in, SAVED_BELIEVED, &err);
+	ok(!rc && vm_option(&restored->machine.vm, "aarch32"), "a 32-bit guest stays one: %s %s",
+	   text(&b), err.text);
+	drop(o);
+	drop(restored);
+	buf_free(&b);
+	round_trip("k --aarch32 --no-pvtime", "|--aarch32|--no-pvtime|");
+}
+
 int main(void)
 {
 	round_trip("k", "--cpus=1|--mem=536870912B|--console=serial|--virtio-transport=mmio|");
@@ -284,6 +308,8 @@ int main(void)
 	round_trip("--payload end", "|--payload=end|");
 	if (!strcmp(arch_name, "x86_64"))
 		x86();
+	else
+		arm64();
 	paths();
 
 	wins("k -m 64 -d /a -d /b,ro", "-d /c --timeout 5", "transport=mmio|--disk=/c|");

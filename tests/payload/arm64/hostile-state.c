@@ -107,12 +107,55 @@ static void other_processor(struct vm *vm, const struct buf *b)
 	free(copy);
 }
 
+/* Restored with another time in it: what the counter has then gained, in seconds. */
+static int64_t gain(struct vm *vm, uint64_t when)
+{
+	uint8_t *copy = malloc(good->vm.len);
+	struct buf now = { 0 };
+	int64_t s = -1;
+
+	memcpy(copy, good->vm.data, good->vm.len);
+	put_le64(copy + COUNTERS_WHEN, when);
+	if (!try_vm(vm, copy, good->vm.len) && !arch_save(vm, &now, NULL))
+		s = (int64_t)(get_le64(now.data) - get_le64(copy)) /
+		    (int64_t)get_le64(copy + COUNTERS_HZ);
+	buf_free(&now);
+	free(copy);
+	return s;
+}
+
+static void times(struct vm *vm)
+{
+	const uint64_t hour = 3600ull * 1000000000, when = get_le64(good->vm.data + COUNTERS_WHEN);
+	uint64_t hz = get_le64(good->vm.data + COUNTERS_HZ);
+	struct reader in = { .left = good->vm.len };
+	uint8_t *copy = malloc(good->vm.len);
+	struct err err = { "" };
+	int64_t s;
+
+	s = gain(vm, when - hour);
+	ok(s >= 3600 && s < 3660, "an hour later the counter has gone on for %lld s", (long long)s);
+	s = gain(vm, when + hour);
+	ok(s >= 0 && s < 60, "what was saved in the future goes on from there: %lld s",
+	   (long long)s);
+	s = gain(vm, 0);
+	ok(s >= 3650 * 86400 && s < 3650 * 86400 + 60,
+	   "and what was saved long ago for ten years: %lld s", (long long)s);
+	memcpy(copy, good->vm.data, good->vm.len);
+	put_le64(copy + COUNTERS_HZ, hz + 1);
+	in.p = copy;
+	ok(arch_restore(vm, &in, &err) == -ENOTSUP && strstr(err.text, " Hz, and this host's"),
+	   "another frequency: %s", err.text);
+	free(copy);
+}
+
 static int be_hostile(void *opaque, struct vm *vm, struct err *err)
 {
 	(void)opaque;
 	cuts(vm, "a vCPU", try_vcpu, &good->vcpus[0], good->vcpus[0].len / 300 + 1);
 	cuts(vm, "a VM", try_vm, &good->vm, 1);
 	lies(vm, &good->vcpus[0]);
+	times(vm);
 	other_processor(vm, &good->vcpus[0]);
 	flips(vm, "a vCPU", try_vcpu, &good->vcpus[0], 200);
 	flips(vm, "a VM", try_vm, &good->vm, 400);

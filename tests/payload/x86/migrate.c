@@ -5,7 +5,9 @@
  * happens one runs, and only one, and it loses nothing.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "tests/payload/x86/moves.h"
 
@@ -47,7 +49,8 @@ static void to_and_fro(const char *what, struct guest *g, unsigned int times)
 		link_down(&l);
 		longest = MAX(longest, st.progress.downtime);
 		total += st.ended - st.begun;
-		if (!goes_on(g, 3))
+		/* (And the link is let go of.) */
+		if (!goes_on(g, 3) || g->at->channel.in)
 			break;
 	}
 	ok(n == times, "%s: moved %u times of %u: still for %llu us at most, %llu us each", what, n,
@@ -92,11 +95,13 @@ static bool stays(struct guest *g, struct side *t, enum migration_status status)
 
 	if (status == MIGRATION_UNKNOWN && dead) {
 		uint64_t before = g->lines.lines;
-		struct err err;
+		struct err err = { "" };
 
 		usleep(50000);
-		if (g->lines.lines > before + 1 || machine_migrate_take_back(g->at->m, &err))
+		if (g->lines.lines > before + 1 || machine_migrate_take_back(g->at->m, &err)) {
+			printf("# taken back: %s\n", err.text);
 			return false;
+		}
 	} else if (status != MIGRATION_FAILED && status != MIGRATION_CANCELLED) {
 		return false;
 	}
@@ -344,6 +349,120 @@ static void others(void)
 	free(g);
 }
 
+/* ---- A target that gets no threads, when all is there; a source that is over ---- */
+
+/* (What it is given before it is made is told of in its configuration.) */
+static void no_threads(struct machine_config *c)
+{
+	struct side *s = (struct side *)(void *)((uint8_t *)c - offsetof(struct side, config));
+
+	s->no_threads = true;
+}
+
+static void threadless(unsigned int cpus)
+{
+	struct guest *g = new_guest("");
+	struct link l = { .cut = NEVER, .cut_back = NEVER, .flip = NEVER };
+	struct machine_migration h = how(&l);
+	struct machine_migration_state st;
+	enum migration_status status;
+
+	g->cpus = cpus;
+	if (!begin(g))
+		return ok(false, "a guest begins");
+	goes_on(g, 10);
+	status = move(g, &l, &h, no_threads, remember, &st);
+	ok(status == MIGRATION_FAILED && stays(g, target_of_move, status),
+	   "a target without threads for %u CPUs, or for devices, says so in time: %s", cpus,
+	   st.err.text);
+	forget(target_of_move);
+	link_down(&l);
+	ok(end_well(g), "and the guest has lost nothing");
+	free(g);
+}
+
+static void too_late(void)
+{
+	struct guest *g = new_guest("");
+	struct link l = { .cut = NEVER, .cut_back = NEVER, .flip = NEVER };
+	struct machine_migration h = how(&l);
+	struct err err = { "" };
+	int rc;
+
+	if (!begin(g))
+		return ok(false, "a guest begins");
+	goes_on(g, 10);
+	machine_input(g->at->m, "q", 1);
+	for (unsigned int i = 0; i < WAIT && !g->at->over; i++)
+		usleep(1000);
+	rc = machine_migrate(g->at->m, &h, &err);
+	ok(rc == -ESRCH, "one that has ended is not moved: %s", err.text);
+	ok(end_well(g), "and has ended well");
+	free(g);
+}
+
+/* ---- A disk that does not answer who migrates ---- */
+
+static _Atomic bool holds, is_held, is_told;
+
+/* In libc's place. */
+int fdatasync(int fd)
+{
+	while (atomic_load(&holds)) {
+		atomic_store(&is_held, true);
+		usleep(1000);
+	}
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void told_stuck(void *opaque, struct machine *m)
+{
+	(void)opaque;
+	(void)m;
+	atomic_store(&is_told, true);
+	atomic_store(&holds, false);
+}
+
+static bool becomes(_Atomic bool *what)
+{
+	for (unsigned int i = 0; i < WAIT && !atomic_load(what); i++)
+		usleep(1000);
+	return atomic_load(what);
+}
+
+static void no_answer(void)
+{
+	struct guest *g = new_guest("");
+	struct link l = { .cut = NEVER, .cut_back = NEVER, .flip = NEVER };
+	struct machine_migration h = how(&l);
+	struct err err;
+	struct side *t;
+
+	g->disk = true;
+	g->stuck = told_stuck;
+	make_disk();
+	if (!begin(g))
+		return ok(false, "a guest begins");
+	goes_on(g, 10);
+	link_up(&l);
+	t = start_target(g, &l, NULL);
+	atomic_store(&holds, true);
+	ok(!machine_migrate(g->at->m, &h, &err) && becomes(&is_held),
+	   "a disk does not answer who migrates");
+	machine_stop(g->at->m, SIGTERM);
+	ok(becomes(&is_told), "the end of the guest does not wait for it in silence");
+	atomic_store(&holds, false);
+	ok(becomes(&g->at->over) && is_dead(t), "and is one, on both sides");
+	forget(t);
+	forget(g->at);
+	link_down(&l);
+	close(g->lines.fds[1]);
+	pthread_join(g->lines.thread, NULL);
+	close(g->lines.fds[0]);
+	unlink(disk);
+	free(g);
+}
+
 /* ---- What it costs (make bars): an idle guest, beside its pages alone through such a socket ---- */
 
 struct copy {
@@ -356,6 +475,7 @@ static void *take_copy(void *opaque)
 {
 	struct copy *c = opaque;
 
+	pthread_setname_np(pthread_self(), "alone");
 	for (uint64_t at = 0; at < c->size;) {
 		ssize_t n = recv(c->fd, c->memory + at, MIN(c->size - at, 256 * KIB), 0);
 
@@ -408,7 +528,7 @@ static uint64_t copy_alone(uint64_t size)
 	return begin / 1000;
 }
 
-#define RUNS 5
+#define RUNS 10
 
 static void cost(const char *fill)
 {
@@ -456,6 +576,10 @@ int main(void)
 	}
 	all_kinds();
 	others();
+	threadless(2);
+	threadless(1);
+	too_late();
+	no_answer();
 	cancelled();
 	/* Slowing down has to help, however slow this host is. */
 	too_fast(MIGRATE_THROTTLE, MAX(200u, 3 * too_fast(0, 20, false) / 4), true);

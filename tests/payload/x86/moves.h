@@ -59,6 +59,7 @@ struct side {
 	pthread_t thread;
 	struct channel channel;
 	struct receive *receive; /* of a target */
+	bool no_threads;	 /* it gets none more, when it is to run */
 	int status;
 	struct err err;
 	_Atomic bool made, over;
@@ -71,6 +72,7 @@ struct guest {
 	uint64_t mem; /* bytes; 0: 64 MiB */
 	bool pci, disk;
 	const char *irqchip;
+	void (*stuck)(void *opaque, struct machine *m);
 	struct side *at;
 };
 
@@ -88,6 +90,8 @@ static inline void configure(struct guest *g, struct side *s)
 		.log_fd = -1,
 		.rng = true,
 		.virtio_pci = g->pci,
+		.stuck = g->stuck,
+		.stuck_ms = g->stuck ? 300 : 0,
 	};
 	if (g->disk) {
 		s->config.n_disks = 1;
@@ -182,7 +186,23 @@ struct link {
 	uint64_t passed[2];
 	unsigned int slow; /* us for each 4 KiB */
 	bool direct;	   /* nothing happens to it, and nobody is between */
+	/* Who is between makes another of each frame of the source's, and seals it as if it were his own. */
+	void (*edit)(const struct frame *f, uint8_t *body);
+	struct channel halves[2];
+	struct wire in, out;
+	uint8_t body[WIRE_BODY];
 };
+
+static inline ssize_t pass_frame(struct link *l)
+{
+	struct frame f;
+	struct err err;
+
+	if (wire_get(&l->in, &f, &err) || (f.len && wire_body(&l->in, &f, l->body, &err)))
+		return -1;
+	l->edit(&f, l->body);
+	return wire_put(&l->out, f.type, f.at, f.value, l->body, f.len, &err) ? -1 : 1;
+}
 
 static inline ssize_t pass(struct link *l, unsigned int from)
 {
@@ -209,9 +229,13 @@ static inline void *link_main(void *opaque)
 			       { .fd = l->middle[1], .events = POLLIN } };
 	bool up = l->cut && l->cut_back;
 
+	for (unsigned int i = 0; i < 2; i++)
+		channel_of(&l->halves[i], l->middle[i], l->middle[i]);
+	l->in = (struct wire){ .channel = &l->halves[0] };
+	l->out = (struct wire){ .channel = &l->halves[1] };
 	while (up && poll(p, 2, -1) > 0) {
 		for (unsigned int i = 0; up && i < 2; i++)
-			up = !p[i].revents || pass(l, i) > 0;
+			up = !p[i].revents || (!i && l->edit ? pass_frame(l) : pass(l, i)) > 0;
 	}
 	shutdown(l->middle[0], SHUT_RDWR);
 	shutdown(l->middle[1], SHUT_RDWR);
@@ -249,23 +273,51 @@ static inline void link_down(struct link *l)
 
 /* ---- A move ---- */
 
+/* Or not: no such stack can be had. For the whole process. */
+static inline void allow_threads(bool allow)
+{
+	static size_t normal;
+	pthread_attr_t attr;
+
+	if (pthread_getattr_default_np(&attr))
+		abort();
+	if (!normal)
+		pthread_attr_getstacksize(&attr, &normal);
+	if (pthread_attr_setstacksize(&attr, allow ? normal : (size_t)1 << 60) ||
+	    pthread_setattr_default_np(&attr))
+		abort();
+	pthread_attr_destroy(&attr);
+}
+
 static inline void *run_target(void *opaque)
 {
 	struct side *s = opaque;
-	int rc = receive_begin(s->receive, &s->channel, &s->err);
+	int rc;
 
+	pthread_setname_np(pthread_self(), "target");
+	rc = receive_begin(s->receive, &s->channel, &s->err);
 	s->config.incoming = s->receive;
 	if (!rc)
 		rc = machine_create(&s->config, &s->m, &s->err);
 	if (rc)
 		receive_refuse(s->receive, s->err.text);
 	s->made = !rc;
+	if (s->no_threads)
+		allow_threads(false);
 	if (!rc)
 		rc = machine_run(s->m, &s->err);
+	if (s->no_threads)
+		allow_threads(true);
+	if (rc && !s->receive->taken)
+		receive_refuse(s->receive, s->err.text);
 	s->status = rc;
-	/* As a process that ends. */
-	if (rc < 0)
+	/* As a process that ends: its disks are anybody's. */
+	if (rc < 0) {
 		shutdown(s->channel.in, SHUT_RDWR);
+		if (s->m)
+			machine_destroy(s->m);
+		s->m = NULL;
+	}
 	s->over = true;
 	return NULL;
 }
@@ -273,11 +325,10 @@ static inline void *run_target(void *opaque)
 static inline int take_end(void *opaque, struct channel *channel, struct err *err)
 {
 	struct link *l = opaque;
+	char place[16];
 
-	(void)err;
-	channel_of(channel, l->ends[0], l->ends[0]);
-	channel->patience = 15000;
-	return 0;
+	snprintf(place, sizeof(place), "fd:%d", l->ends[0]);
+	return channel_connect(channel, place, NULL, err);
 }
 
 static inline struct side *start_target(struct guest *g, struct link *l,

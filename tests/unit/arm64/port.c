@@ -69,8 +69,21 @@ static void tree(enum arm_gic gic, unsigned int cpus, const char *compatible, in
 	free(fdt);
 }
 
+static void saving(void)
+{
+	struct arch_vm arch = { .gic = ARM_GIC_V3 };
+	struct vm vm = { .arch = &arch };
+	struct err err = { "" };
+
+	ok(!arch_can_be_saved(&vm, &err), "a guest can be saved");
+	arch.options.mte = true;
+	ok(arch_can_be_saved(&vm, &err) == -ENOTSUP && strstr(err.text, "--mte"),
+	   "not one with tags: %s", err.text);
+}
+
 int main(void)
 {
+	saving();
 	address_bits();
 	affinities();
 	tree(ARM_GIC_V2, 8, "arm,cortex-a15-gic", 2);
