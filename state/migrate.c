@@ -220,7 +220,6 @@ static int send_round(struct sender *s, bool *enough, struct err *err)
 
 	s->looking = 0;
 	rc = send_marked(s, err);
-
 	if (!rc)
 		rc = dirty_sync(&s->dirty, err);
 	if (rc)
