@@ -134,19 +134,44 @@ moves()
 	renice -n 19 -p $computes
 	memory 16 &
 	fio_passes &
+	shares=
+	if grep -q work /sys/bus/virtio/drivers/9pnet_virtio/*/mount_tag 2>/dev/null; then
+		share_moves &
+		shares=$!
+	fi
 	said=$(dmesg | wc -l)
 	say "at work"
 	clock &
 	session "${net%.*}.1" 5001 || say "the session is broken"
-	killall clock
+	killall clock 2>/dev/null
 	kill $computes || say "nobody computes any more"
 	[ "$(pidof memory)" ] || say "memory is not written to any more"
 	touch /tmp/enough
 	until [ -e /tmp/passes ]; do usleep 100000; done
+	[ -z "$shares" ] || wait $shares
 	say "fio: $(cat /tmp/passes) passes"
 	dmesg | tail -n +$((said + 1)) | grep -v 'virtual machine fork\|random: crng\|hrtimer: interrupt took' | sed 's/^/guest: the kernel says /'
 	forks
 	say "it is over"
+}
+
+# A file of the share is made, renamed and read without end, while another stays open.
+share_moves()
+{
+	mkdir /shared
+	share work /shared
+	exec 5>/shared/open
+	n=0
+	until [ -e /tmp/enough ]; do
+		n=$((n + 1))
+		echo $n >/shared/new && mv /shared/new /shared/now && [ "$(cat /shared/now)" = $n ] ||
+			say "the share has another $n"
+		echo $n >&5
+		usleep 50000
+	done
+	exec 5>&-
+	seq $n | cmp - /shared/open || say "the file that was open is another"
+	say "share: $n files"
 }
 
 # All of vdb, one pass after the other; how many it were is in /tmp/passes then.

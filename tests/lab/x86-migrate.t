@@ -13,8 +13,8 @@ for tool in ip perl; do
 done
 lab_tools
 guest=$top/${KINDLING_BUILD:-build}/lab/guest
-lab_initrd moves generic virtio_pci,virtio_mmio,virtio_blk,virtio_net,ext4 "$guest/clock:/bin/clock" \
-	"$guest/memory:/bin/memory" "$guest/session:/bin/session"
+lab_initrd moves generic virtio_pci,virtio_mmio,virtio_blk,virtio_net,virtio_console,virtio_balloon,9pnet_virtio,9p,ext4 \
+	"$guest/clock:/bin/clock" "$guest/memory:/bin/memory" "$guest/session:/bin/session"
 LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+3600}}
 LAB_TIMEOUT=${LAB_TIMEOUT:-600}
 LAB_SILENCE=${LAB_SILENCE:-${LONG:+0}}
