@@ -14,7 +14,7 @@ if [ $gic = 2 ]; then
 	lab_initrd --arch armhf legs32 generic virtio_pci,virtio_mmio,virtio_blk
 	MACHINES=${MACHINES-gicv2:mmio:2: gicv2m:pci:2: gicv2:mmio:1:32}
 fi
-MACHINES=${MACHINES-gicv3:mmio:2: gicv3-its:pci:2:}
+MACHINES=${MACHINES-gicv3-its:pci:2:${LONG:+ gicv3:mmio:2:}}
 HOPS="pause tcp exec snapshot tcp"
 [ -z "${LONG-}" ] || HOPS="pause snapshot $(for _ in 1 2 3 4 5 6 7 8 9; do printf 'tcp exec '; done)snapshot tcp tcp"
 export MACHINES HOPS

@@ -7,5 +7,5 @@ here=$(dirname "$0")
 
 lab_needs arm64
 lab_initrd hops cloud virtio_pci,virtio_mmio,virtio_blk "$top/${KINDLING_ARM64:-build/arm64}/lab/guest/clock:/bin/clock"
-export MACHINES="gicv3:mmio:2 gicv3-its:pci:2"
+export MACHINES="${MACHINES:-gicv3:mmio:2${LONG:+ gicv3-its:pci:2}}"
 lab_run arm64 --gic 3 arm64-state.l1
