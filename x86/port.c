@@ -365,7 +365,8 @@ void arch_vcpu_destroy(struct vcpu *vcpu)
 int arch_vcpus_ready(struct vm *vm, struct err *err)
 {
 	(void)err;
-	if (!vm->arch->own_image && !vm->config.not_linux && !vm->config.hvt)
+	/* (A guest that is restored has booted.) */
+	if (vm->arch->loaded && !vm->arch->own_image && !vm->config.not_linux && !vm->config.hvt)
 		x86_legacy_drop(vm);
 	return 0;
 }
