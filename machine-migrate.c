@@ -333,3 +333,9 @@ int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct
 	config->prepare_opaque = m;
 	return 0;
 }
+
+void machine_refuse(const struct machine_config *config, const char *why)
+{
+	if (config->incoming && !config->incoming->taken)
+		receive_refuse(config->incoming, why);
+}

@@ -77,3 +77,9 @@ void machine_destroy_migration(struct machine *m)
 {
 	(void)m;
 }
+
+void machine_refuse(const struct machine_config *config, const char *why)
+{
+	(void)config;
+	(void)why;
+}

@@ -277,6 +277,9 @@ void machine_migrate_cancel(struct machine *m);
  */
 int machine_migrate_take_back(struct machine *m, struct err *err);
 
+/* There is no machine, or it has not run: who is sending the guest, if anybody is, hears why. */
+void machine_refuse(const struct machine_config *config, const char *why);
+
 /* Writes out what the console still holds, then frees all. */
 void machine_destroy(struct machine *m);
 

@@ -106,8 +106,8 @@ static int run_incoming(struct run_options *o, bool trust, struct results *resul
 	signal(SIGPIPE, SIG_IGN);
 	rc = accept_guest(o, r, &channel, trust, results, &err);
 	status = rc ? results_fail(results, err.text) : run_machine(o, results);
-	if (rc && o->machine.incoming)
-		receive_refuse(r, err.text);
+	if (rc)
+		machine_refuse(&o->machine, err.text);
 	channel_close(&channel);
 	receive_end(r);
 	free(r);

@@ -17,7 +17,6 @@
 #include "cmd/signals.h"
 #include "cmd/transport.h"
 #include "control/control.h"
-#include "state/receive.h"
 #include "term/terminal.h"
 #include "util/clock.h"
 #include "util/file.h"
@@ -438,10 +437,7 @@ static int open_control(struct run *run, struct machine *m, struct err *err)
 /* Nothing ran: who has sent a guest here hears why. */
 static int fail(const struct run *run, const struct err *err)
 {
-	struct receive *r = run->o->machine.incoming;
-
-	if (r && !r->taken)
-		receive_refuse(r, err->text);
+	machine_refuse(&run->o->machine, err->text);
 	return results_fail(run->results, err->text);
 }
 
