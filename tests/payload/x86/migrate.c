@@ -121,6 +121,21 @@ struct tally {
 	struct err last;
 };
 
+/*
+ * The source does not know whether its GO has arrived. The target that has none is about to end; what the source had
+ * printed before has been read by then, too.
+ */
+static bool runs_there(struct guest *g, struct side *t)
+{
+	uint64_t end = clock_now() + WAIT * CLOCK_MS, wanted;
+
+	usleep(50000);
+	wanted = g->lines.lines + 3;
+	while (!t->over && g->lines.lines < wanted && clock_now() < end)
+		usleep(1000);
+	return t->made && !t->over;
+}
+
 /* A move over this link: exactly one runs afterwards. */
 static void try_move(struct guest *g, struct link *l, struct tally *tally)
 {
@@ -135,7 +150,7 @@ static void try_move(struct guest *g, struct link *l, struct tally *tally)
 		link_down(l);
 		return;
 	}
-	if (status == MIGRATION_UNKNOWN && t->made && !t->over) {
+	if (status == MIGRATION_UNKNOWN && runs_there(g, t)) {
 		/* It was told to go on, and does: this side never does, not even if it is told to. */
 		bool runs = goes_on(g, 3) && !g->at->over;
 		struct side *s = g->at;
