@@ -111,8 +111,11 @@ static const char init[] =
 	"fi\n"
 	"sync\n"
 	"poweroff -ff 2>/dev/null\n"
+	"# Linux takes the root away before the power: nothing more can be started then.\n"
+	"sleep 20 &\n"
+	"sleep 1\n"
 	"echo o >/proc/sysrq-trigger\n"
-	"sleep 5\n";
+	"wait\n";
 
 static int put_file(int dir, const char *path, const char *text, mode_t mode)
 {
