@@ -28,6 +28,15 @@ struct arm_counter_offset {
 #define ARM_MPIDR_EL1 ARM64_SYS_REG(3, 0, 0, 0, 5)
 #define ARM_ID_AA64MMFR0_EL1 ARM64_SYS_REG(3, 0, 0, 7, 0)
 
+/* Ticks a second: the processor's, and no guest can be shown another. */
+static inline uint64_t arm_counter_hz(void)
+{
+	uint64_t hz;
+
+	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
+	return hz;
+}
+
 enum arm_gic { ARM_GIC_V2, ARM_GIC_V3, ARM_GIC_V3_ITS };
 
 #define ARM_GIC_INTIDS 1024u /* a GIC's interrupts at most, SPIs among them */

@@ -26,15 +26,6 @@
 /* Who believes that it was longer has no right clock: ten years, within which no counter comes to its end. */
 #define MOST (3650 * 86400 * CLOCK_SECOND)
 
-/* That of the processor, which no guest can be shown another of. */
-static uint64_t frequency(void)
-{
-	uint64_t hz;
-
-	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	return hz;
-}
-
 static uint64_t wall_clock(void)
 {
 	struct timespec t;
@@ -52,7 +43,7 @@ static int read_counters(const struct vm *vm, struct arm_counters *c)
 	int fd = vm->vcpus[0].fd, rc;
 	uint64_t took;
 
-	*c = (struct arm_counters){ .hz = frequency() };
+	*c = (struct arm_counters){ .hz = arm_counter_hz() };
 	for (unsigned int i = 0; i < TRIES; i++) {
 		c->when = wall_clock();
 		rc = arm_get_reg(fd, KVM_REG_ARM_TIMER_CNT, &c->virt);
@@ -85,7 +76,7 @@ int arm_counters_save(const struct vm *vm, struct buf *out, struct err *err)
 /* A guest that was told how fast it counts can't be told anew. */
 int arm_counters_read(struct reader *in, struct arm_counters *c, struct err *err)
 {
-	uint64_t hz = frequency();
+	uint64_t hz = arm_counter_hz();
 	uint8_t has_phys;
 
 	*c = (struct arm_counters){ .virt = reader_le64(in) };

@@ -64,17 +64,9 @@ static int write_tables(struct mem *mem)
 	return 0;
 }
 
-static uint64_t counter_frequency(void)
-{
-	uint64_t hz;
-
-	__asm__ volatile("mrs %0, cntfrq_el0" : "=r"(hz));
-	return hz;
-}
-
 int arch_load_hvt(struct vm *vm, uint64_t entry, bool identify, struct err *err)
 {
-	uint64_t hz = counter_frequency();
+	uint64_t hz = arm_counter_hz();
 
 	(void)identify; /* it reads that from registers */
 	if (vm->config.cpus != 1)

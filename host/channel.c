@@ -189,25 +189,21 @@ static void end_child(pid_t child)
 	waitpid(child, NULL, 0);
 }
 
-static void close_ends(struct channel *c)
+void channel_leave(struct channel *c)
 {
 	if (!c->in && !c->out)
 		return;
 	close(c->in);
 	if (c->out != c->in)
 		close(c->out);
-}
-
-void channel_leave(struct channel *c)
-{
-	close_ends(c);
 	*c = (struct channel){ 0 };
 }
 
 void channel_close(struct channel *c)
 {
-	close_ends(c);
-	if (c->child > 0)
-		end_child(c->child);
-	*c = (struct channel){ 0 };
+	pid_t child = c->child;
+
+	channel_leave(c);
+	if (child > 0)
+		end_child(child);
 }

@@ -202,12 +202,10 @@ static void *vcpu_main(void *arg)
  */
 static int start_threads(struct vm *vm, struct err *err)
 {
-	int rc = 0;
-
-	for (unsigned int i = 1; !rc && i < vm->n_vcpus; i++) {
+	for (unsigned int i = 1; i < vm->n_vcpus; i++) {
 		struct vcpu *vcpu = &vm->vcpus[i];
+		int rc = thread_start(&vcpu->thread, vcpu_main, vcpu);
 
-		rc = thread_start(&vcpu->thread, vcpu_main, vcpu);
 		vcpu->has_thread = !rc;
 		if (rc)
 			return err_set(err, rc, "cannot start a thread for vCPU %u: %s", i,

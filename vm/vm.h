@@ -59,8 +59,8 @@ struct vm_config {
 	/* After all vCPUs are made, before any of them runs: restoring them. NULL: nothing. */
 	int (*prepare)(void *opaque, struct vm *vm, struct err *err);
 	void *prepare_opaque;
-	const char *
-		found; /* a port's switch that the image, as it was loaded, stands for; NULL: none */
+	/* A port's switch that the image, as it was loaded, stands for; NULL: none. */
+	const char *found;
 	const struct vm_option *options; /* for the port: the later of two with one name counts */
 	unsigned int n_options;
 	struct log log;

@@ -8,41 +8,24 @@
 #include <errno.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "util/hash.h"
-
-#define START 16
-#define HEAD (SAVED_NAME + 24)
-
-/* Those whose length can be believed; the rest stays as it came. */
-static void mend(uint8_t *data, size_t size)
-{
-	for (size_t at = START; at + HEAD <= size;) {
-		uint8_t *head = data + at;
-		uint64_t length = get_le64(head + SAVED_NAME + 8);
-
-		if (length > size - at - HEAD)
-			return;
-		put_le64(head + HEAD - 8,
-			 hash_bytes(hash_bytes(0, head, HEAD - 8), head + HEAD, (size_t)length));
-		at += HEAD + (size_t)length;
-	}
-}
+#include "tests/saved.h"
 
 static void check(const struct saved *s, const uint8_t *data, size_t size)
 {
-	const uint8_t *end = data + START;
+	const uint8_t *end = data + SECTION_FIRST;
 
 	CHECK(s->n_sections <= SAVED_SECTIONS);
 	for (unsigned int i = 0; i < s->n_sections; i++) {
 		const struct saved_section *section = &s->sections[i];
 
-		CHECK((const uint8_t *)section->name == end && section->body.p == end + HEAD);
+		CHECK((const uint8_t *)section->name == end &&
+		      section->body.p == end + SECTION_HEAD);
 		CHECK(strlen(section->name) < SAVED_NAME && section->name[0]);
 		CHECK(section->body.left <= size - (size_t)(section->body.p - data));
 		CHECK(saved_find(s, section->name, section->instance) == section);
 		end = section->body.p + section->body.left;
 	}
-	CHECK(end + HEAD == data + size); /* and the last is the end */
+	CHECK(end + SECTION_HEAD == data + size); /* and the last is the end */
 }
 
 static void try(const uint8_t *data, size_t size)
@@ -64,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *copy = heap_copy(data, size);
 
 	try(copy, size);
-	mend(copy, size);
+	sections_seal(copy, size);
 	try(copy, size);
 	free(copy);
 	return 0;

@@ -19,8 +19,8 @@
 
 struct story {
 	bool begun, over;
-	unsigned int next,
-		back; /* number of the line to come; how often a clock was behind, as it says */
+	unsigned int next; /* number of the line to come */
+	unsigned int back; /* how often a clock was behind, as it says */
 	long long real, mono, apart;
 };
 

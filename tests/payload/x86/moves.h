@@ -299,8 +299,6 @@ static inline void *run_target(void *opaque)
 	s->config.incoming = s->receive;
 	if (!rc)
 		rc = machine_create(&s->config, &s->m, &s->err);
-	if (rc)
-		receive_refuse(s->receive, s->err.text);
 	s->made = !rc;
 	if (s->no_threads)
 		allow_threads(false);
@@ -308,8 +306,8 @@ static inline void *run_target(void *opaque)
 		rc = machine_run(s->m, &s->err);
 	if (s->no_threads)
 		allow_threads(true);
-	if (rc && !s->receive->taken)
-		receive_refuse(s->receive, s->err.text);
+	if (rc)
+		machine_refuse(&s->config, s->err.text);
 	s->status = rc;
 	/* As a process that ends: its disks are anybody's. */
 	if (rc < 0) {

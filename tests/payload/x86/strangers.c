@@ -6,27 +6,15 @@
 #include <linux/kvm.h>
 
 #include "tests/payload/x86/moves.h"
-#include "util/hash.h"
+#include "tests/saved.h"
 
-#define HEAD 48	 /* of a section in the stream: state/stream.h */
-#define FIRST 16 /* the first section */
 #define CPUID 20 /* where CPUID's entries begin in a vCPU's section: their length is before that */
-
-static uint64_t length(const uint8_t *section)
-{
-	return get_le64(section + 32);
-}
-
-static void seal(uint8_t *section)
-{
-	put_le64(section + 40,
-		 hash_bytes(hash_bytes(0, section, 40), section + HEAD, length(section)));
-}
 
 /* (All of it is in one frame.) */
 static uint8_t *find(const struct frame *f, uint8_t *stream, const char *name)
 {
-	for (uint64_t at = FIRST; at + HEAD <= f->len; at += HEAD + length(stream + at)) {
+	for (uint64_t at = SECTION_FIRST; at + SECTION_HEAD <= f->len;
+	     at += SECTION_HEAD + section_length(stream + at)) {
 		if (!strcmp((const char *)stream + at, name))
 			return stream + at;
 	}
@@ -53,7 +41,7 @@ static void later_section(const struct frame *f, uint8_t *body)
 		return;
 	section = find(f, body, "vcpu");
 	put_le32(section + 28, SAVED_SECTION_VERSION + 1);
-	seal(section);
+	section_seal(section);
 }
 
 static void other_architecture(const struct frame *f, uint8_t *body)
@@ -63,9 +51,9 @@ static void other_architecture(const struct frame *f, uint8_t *body)
 	if (f->type != WIRE_STATE)
 		return;
 	section = find(f, body, "machine");
-	memset(section + HEAD, 0, 16);
-	strcpy((char *)section + HEAD, "riscv64");
-	seal(section);
+	memset(section + SECTION_HEAD, 0, 16);
+	strcpy((char *)section + SECTION_HEAD, "riscv64");
+	section_seal(section);
 }
 
 static void unknown_section(const struct frame *f, uint8_t *body)
@@ -76,7 +64,7 @@ static void unknown_section(const struct frame *f, uint8_t *body)
 		return;
 	section = find(f, body, "vm");
 	strcpy((char *)section, "tpm");
-	seal(section);
+	section_seal(section);
 }
 
 /* One that has all features there could be. */
@@ -89,13 +77,13 @@ static void other_processor(const struct frame *f, uint8_t *body)
 	if (f->type != WIRE_STATE)
 		return;
 	section = find(f, body, "vcpu");
-	e = (struct kvm_cpuid_entry2 *)(section + HEAD + CPUID);
-	n = get_le32(section + HEAD + CPUID - 4) / sizeof(*e);
+	e = (struct kvm_cpuid_entry2 *)(section + SECTION_HEAD + CPUID);
+	n = get_le32(section + SECTION_HEAD + CPUID - 4) / sizeof(*e);
 	for (uint32_t i = 0; i < n; i++) {
 		if (e[i].function == 1)
 			e[i].ecx = UINT32_MAX;
 	}
-	seal(section);
+	section_seal(section);
 }
 
 static struct side *target;
