@@ -2,11 +2,9 @@
 #include "guest/image.h"
 
 #include <elf.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "guest/solo5.h"
-#include "util/file.h"
 #include "util/util.h"
 
 /* Offsets in the x86 boot header (Documentation/arch/x86/boot.rst). */
@@ -112,16 +110,14 @@ enum image_kind image_sniff(const void *data, size_t size)
 	return is_text(data, size) ? IMAGE_TEXT : IMAGE_UNKNOWN;
 }
 
-enum image_kind image_sniff_file(const char *path)
+bool image_map(const char *path, enum image_kind kind, struct file_map *file)
 {
-	struct file_map file;
-	enum image_kind kind;
-
-	if (file_map(path, "image", &file, NULL))
-		return IMAGE_UNKNOWN;
-	kind = image_sniff(file.data, file.size);
-	file_unmap(&file);
-	return kind;
+	if (file_map(path, "image", file, NULL))
+		return false;
+	if (image_sniff(file->data, file->size) == kind)
+		return true;
+	file_unmap(file);
+	return false;
 }
 
 const char *image_describe(enum image_kind kind)

@@ -3,7 +3,10 @@
 #ifndef GUEST_IMAGE_H
 #define GUEST_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "util/file.h"
 
 enum image_kind {
 	IMAGE_UNKNOWN,
@@ -41,8 +44,8 @@ enum image_kind {
 
 enum image_kind image_sniff(const void *data, size_t size);
 
-/* The same of a file. What can't be read is IMAGE_UNKNOWN: who loads it says why. */
-enum image_kind image_sniff_file(const char *path);
+/* A file of that kind is mapped, until file_unmap(). What can't be read is of none: who loads it says why. */
+bool image_map(const char *path, enum image_kind kind, struct file_map *file);
 
 /* "a Linux kernel for arm64 (Image)" */
 const char *image_describe(enum image_kind kind);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "hvt/parts.h"
-#include "util/file.h"
 #include "util/util.h"
 #include "vm/arch.h"
 
@@ -245,15 +244,11 @@ static bool is_ours(const struct hvt *h)
 	return h->image.machine == (arch_map.hvt.is_pio ? EM_X86_64 : EM_AARCH64);
 }
 
-static int load_file(struct hvt *h, const struct hvt_guest *guest, struct err *err)
+static int load_image(struct hvt *h, const struct hvt_guest *guest, struct err *err)
 {
-	struct file_map file;
-	int rc = file_map(guest->image, "image", &file, err);
 	struct err why = { "" };
+	int rc = solo5_parse(guest->data, guest->size, &h->image, &why);
 
-	if (rc)
-		return rc;
-	rc = solo5_parse(file.data, file.size, &h->image, &why);
 	/* Of another machine's image that is the first thing to say. */
 	if (h->image.machine && !is_ours(h))
 		rc = err_set(&why, ENOEXEC, "it is for %s, and this machine is %s",
@@ -262,9 +257,8 @@ static int load_file(struct hvt *h, const struct hvt_guest *guest, struct err *e
 		rc = load(h, &why);
 	if (!rc)
 		h->identify = solo5_may_identify(&h->image);
-	file_unmap(&file);
 	h->image.data = NULL;
-	return rc ? err_set(err, -rc, "image %s: %s", guest->image, why.text) : 0;
+	return rc ? err_set(err, -rc, "image %s: %s", guest->name, why.text) : 0;
 }
 
 int hvt_create(struct vm *vm, const struct hvt_guest *guest, const struct hvt_console *console,
@@ -279,7 +273,7 @@ int hvt_create(struct vm *vm, const struct hvt_guest *guest, const struct hvt_co
 	h->vm = vm;
 	h->console = *console;
 	h->kick_fd = h->timer_fd = h->room_fd = -1;
-	rc = load_file(h, guest, err);
+	rc = load_image(h, guest, err);
 	if (!rc) {
 		h->room_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		rc = h->room_fd < 0 ? err_set(err, errno, "eventfd: %s", strerror(errno)) : 0;

@@ -24,7 +24,9 @@ struct hvt_attach {
 
 /* What it runs. All of it is borrowed until hvt_create() returns. */
 struct hvt_guest {
-	const char *image; /* a path */
+	const char *name; /* the image's, for messages */
+	const void *data; /* and itself */
+	size_t size;
 	const char *cmdline;
 	const struct hvt_attach *attach;
 	unsigned int n_attach;

@@ -12,7 +12,7 @@ int hvt_create(struct vm *vm, const struct hvt_guest *guest, const struct hvt_co
 	(void)out;
 	return err_set(err, ENOTSUP,
 		       "%s is a Solo5 image: this lkvm was built without its machine (CONFIG_HVT)",
-		       guest->image);
+		       guest->name);
 }
 
 void hvt_room(struct hvt *hvt)

@@ -22,8 +22,9 @@ struct lkvm {
 	struct machine_config config;
 	const char *initrds[INITRDS_MAX + 1]; /* what config.image.initrds points to */
 	unsigned int n_initrds;
-	struct hvt_guest hvt; /* what config.hvt points to, if it is one */
-	struct text *texts;   /* what config points to */
+	struct hvt_guest hvt;	   /* what config.hvt points to, if it is one, and: */
+	struct file_map hvt_image; /* its file, while the machine is created */
+	struct text *texts;	   /* what config points to */
 	lkvm_bytes_fn console;
 	void *console_opaque;
 	lkvm_line_fn log;
@@ -325,34 +326,40 @@ int lkvm_on_log(struct lkvm *vm, enum lkvm_level level, lkvm_line_fn fn, void *o
 
 /* ---- Running ---- */
 
-static enum image_kind kind_of(const struct arch_image *image)
+static bool is_solo5(struct lkvm *vm)
 {
-	return image->kernel ? image_sniff_file(image->kernel)
-			     : image_sniff(image->data, image->size);
+	const struct arch_image *image = &vm->config.image;
+
+	if (image->kernel)
+		return image_map(image->kernel, IMAGE_SOLO5, &vm->hvt_image);
+	return image_sniff(image->data, image->size) == IMAGE_SOLO5;
 }
 
 /* What kind of machine this image wants: as cmd/front.c has it. */
-static int suit_image(struct lkvm *vm)
+static void suit_image(struct lkvm *vm)
 {
 	struct machine_config *c = &vm->config;
 	struct arch_look look;
 	struct err ignored;
 
 	if (c->payload)
-		return 0;
-	if (kind_of(&c->image) == IMAGE_SOLO5) {
-		vm->hvt = (struct hvt_guest){ .image = c->image.kernel,
-					      .cmdline = c->image.cmdline };
+		return;
+	if (is_solo5(vm)) {
+		vm->hvt = (struct hvt_guest){
+			.name = c->image.kernel ? c->image.kernel : "in memory",
+			.data = c->image.kernel ? vm->hvt_image.data : c->image.data,
+			.size = c->image.kernel ? vm->hvt_image.size : c->image.size,
+			.cmdline = c->image.cmdline,
+		};
 		c->hvt = &vm->hvt;
-		return c->image.kernel ? 0 : invalid(vm, "a Solo5 image is given by its path");
+		return;
 	}
 	/* An error is arch_load()'s to tell. */
 	if (arch_look(&c->vm, &c->image, false, &look, &ignored) || look.is_linux)
-		return 0;
+		return;
 	c->vm.not_linux = true;
 	if (!c->vm.irqchip)
 		c->vm.irqchip = look.irqchip;
-	return 0;
 }
 
 int lkvm_create(struct lkvm *vm)
@@ -367,10 +374,9 @@ int lkvm_create(struct lkvm *vm)
 	c = &vm->config;
 	if (!c->image.kernel && !c->image.data && !c->payload)
 		return invalid(vm, "no image: give one by lkvm_set_image()");
-	rc = suit_image(vm);
-	if (rc)
-		return rc;
+	suit_image(vm);
 	rc = machine_create(c, &m, &err);
+	file_unmap(&vm->hvt_image);
 	if (rc)
 		return fail(vm, -rc, err.text);
 	if (vm->console)

@@ -68,7 +68,7 @@ const char *lkvm_error(const struct lkvm *vm);
  */
 int lkvm_set_image(struct lkvm *vm, const char *path);
 
-/* The same, but Solo5's, from memory: borrowed until lkvm_create() or lkvm_run() returns. */
+/* The same from memory: borrowed until lkvm_create() or lkvm_run() returns. */
 int lkvm_set_image_bytes(struct lkvm *vm, const void *data, size_t size);
 
 /*

@@ -130,6 +130,16 @@ int vm_create(const struct vm_config *config, struct vm **out, struct err *err)
 	return rc;
 }
 
+/* RAM after KVM has let go of it. */
+static void close_vm(struct vm *vm)
+{
+	if (vm->fd >= 0)
+		close(vm->fd);
+	mem_destroy(&vm->mem);
+	if (vm->kvm_fd >= 0)
+		close(vm->kvm_fd);
+}
+
 void vm_destroy(struct vm *vm)
 {
 	if (!vm)
@@ -145,12 +155,8 @@ void vm_destroy(struct vm *vm)
 		irq_destroy(&vm->irq);
 	bus_destroy(&vm->pio);
 	bus_destroy(&vm->mmio);
-	if (vm->fd >= 0)
-		close(vm->fd);
-	/* After KVM has let go of it. */
-	mem_destroy(&vm->mem);
-	if (vm->kvm_fd >= 0)
-		close(vm->kvm_fd);
+	if (!vm->config.left_to_exit)
+		close_vm(vm);
 	pthread_cond_destroy(&vm->changed);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);

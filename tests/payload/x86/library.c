@@ -137,6 +137,18 @@ static void images(const char *build)
 	lkvm_free(vm);
 }
 
+static void kind_is(const char *what, struct lkvm *vm, const char *cmdline, int status)
+{
+	struct said said = { .len = 0 };
+
+	lkvm_set_cmdline(vm, cmdline);
+	lkvm_on_console(vm, take, &said);
+	lkvm_run(vm);
+	ok(lkvm_status(vm) == status && lkvm_own_status(vm), "%s: %d, %s", what, lkvm_status(vm),
+	   lkvm_why(vm));
+	lkvm_free(vm);
+}
+
 /* Each kind of image gets the machine that it wants. Those of tests/images are one port's. */
 static void kinds(const char *build)
 {
@@ -151,21 +163,22 @@ static void kinds(const char *build)
 	};
 
 	for (unsigned int i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		struct said said = { .len = 0 };
 		struct lkvm *vm;
 		char path[256];
+		size_t size;
+		void *data;
 
 		snprintf(path, sizeof(path), "%s/%s", build, all[i].file);
 		if (access(path, R_OK))
 			continue;
 		vm = lkvm_new();
 		lkvm_set_image(vm, path);
-		lkvm_set_cmdline(vm, all[i].cmdline);
-		lkvm_on_console(vm, take, &said);
-		lkvm_run(vm);
-		ok(lkvm_status(vm) == all[i].status && lkvm_own_status(vm), "%s: %d, %s",
-		   all[i].file, lkvm_status(vm), lkvm_why(vm));
-		lkvm_free(vm);
+		kind_is(all[i].file, vm, all[i].cmdline, all[i].status);
+		data = read_all(path, &size);
+		vm = lkvm_new();
+		lkvm_set_image_bytes(vm, data, size);
+		kind_is("the same from memory", vm, all[i].cmdline, all[i].status);
+		free(data);
 	}
 }
 
