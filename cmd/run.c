@@ -450,6 +450,7 @@ int run_machine(struct run_options *o, struct results *results)
 
 	signals_set();
 	allow_files(&o->machine);
+	o->machine.vm.leaves_ram = true;
 	if (o->machine.n_shares || o->machine.n_disks) {
 		o->machine.stuck = leave_stuck;
 		o->machine.stuck_opaque = &run;

@@ -164,8 +164,8 @@ static int (*const attach[])(const struct wish *w) = {
 
 static struct hvt_device *find_device(struct hvt *h, const char *name, enum solo5_type type)
 {
-	for (unsigned int i = 0; i < h->image.n_devices; i++) {
-		if (h->image.devices[i].type == type && !strcmp(h->image.devices[i].name, name))
+	for (unsigned int i = 0; i < h->n_devices; i++) {
+		if (h->devices[i].spec.type == type && !strcmp(h->devices[i].spec.name, name))
 			return &h->devices[i];
 	}
 	return NULL;
@@ -194,8 +194,10 @@ static int attach_one(struct hvt *h, const struct hvt_attach *a, struct err *err
 	return attach[a->option](&w);
 }
 
-static int check_device(const struct solo5_device *spec, struct hvt_device *d, struct err *err)
+static int check_device(struct hvt_device *d, struct err *err)
 {
+	const struct solo5_device *spec = &d->spec;
+
 	if (spec->type == SOLO5_RESERVED)
 		return 0;
 	if (!d->disk && !d->net)
@@ -214,14 +216,14 @@ int hvt_attach_all(struct hvt *h, const struct hvt_guest *guest, struct err *err
 
 	for (unsigned int i = 0; !rc && i < guest->n_attach; i++)
 		rc = attach_one(h, &guest->attach[i], err);
-	for (unsigned int i = 0; !rc && i < h->image.n_devices; i++)
-		rc = check_device(&h->image.devices[i], &h->devices[i], err);
+	for (unsigned int i = 0; !rc && i < h->n_devices; i++)
+		rc = check_device(&h->devices[i], err);
 	return rc;
 }
 
 void hvt_detach_all(struct hvt *h)
 {
-	for (unsigned int i = 0; i < h->image.n_devices; i++) {
+	for (unsigned int i = 0; i < h->n_devices; i++) {
 		disk_close(h->devices[i].disk);
 		if (h->devices[i].net)
 			net_close(&h->devices[i].net, 1);

@@ -153,13 +153,13 @@ static int claim(struct hvt *h, struct err *err)
 /* ---- Memory ---- */
 
 /* Neighbours are sealed together: each seal is a mapping of its own to the host. */
-static int seal(struct hvt *h)
+static int seal(struct hvt *h, const struct solo5_image *image)
 {
 	uint64_t first = 0, end = 0;
 	int rc = 0;
 
-	for (unsigned int i = 0; !rc && i < h->image.n_segments; i++) {
-		const struct solo5_segment *s = &h->image.segments[i];
+	for (unsigned int i = 0; !rc && i < image->n_segments; i++) {
+		const struct solo5_segment *s = &image->segments[i];
 
 		if (s->writable || s->first == s->end)
 			continue;
@@ -173,30 +173,29 @@ static int seal(struct hvt *h)
 }
 
 /* What follows a segment's bytes is zero, as RAM is. */
-static int load(struct hvt *h, struct err *err)
+static int load(struct hvt *h, const struct solo5_image *image, struct err *err)
 {
-	int rc = solo5_fits(&h->image, h->vm->config.mem, err);
+	int rc = solo5_fits(image, h->vm->config.mem, err);
 
-	for (unsigned int i = 0; !rc && i < h->image.n_segments; i++) {
-		const struct solo5_segment *s = &h->image.segments[i];
+	for (unsigned int i = 0; !rc && i < image->n_segments; i++) {
+		const struct solo5_segment *s = &image->segments[i];
 
 		if (s->file_size &&
-		    mem_write(&h->vm->mem, s->gpa, h->image.data + s->offset, s->file_size))
+		    mem_write(&h->vm->mem, s->gpa, image->data + s->offset, s->file_size))
 			rc = err_set(err, EINVAL, "segment %u does not fit in RAM", i);
 	}
 	if (rc)
 		return rc;
-	rc = seal(h);
+	rc = seal(h, image);
 	return rc ? err_set(err, -rc, "its pages can't be made read-only: %s",
 			    rc == -EINVAL ? "this host's are larger" : strerror(-rc))
 		  : 0;
 }
 
-static void describe(const struct solo5_device *spec, const struct hvt_device *d,
-		     struct hvt_manifest_entry *e)
+static void describe(const struct hvt_device *d, struct hvt_manifest_entry *e)
 {
-	memcpy(e->name, spec->name, sizeof(e->name));
-	e->type = spec->type;
+	memcpy(e->name, d->spec.name, sizeof(e->name));
+	e->type = d->spec.type;
 	if (d->disk) {
 		e->u.block.capacity = disk_size(d->disk);
 		e->u.block.block_size = d->block_size;
@@ -208,13 +207,13 @@ static void describe(const struct solo5_device *spec, const struct hvt_device *d
 }
 
 /* The boot information, the manifest, the command line, one behind the other. */
-static int write_info(struct hvt *h, const char *cmdline, struct err *err)
+static int write_info(struct hvt *h, uint64_t kernel_end, const char *cmdline, struct err *err)
 {
-	unsigned int n = h->image.n_devices;
+	unsigned int n = h->n_devices;
 	size_t size = sizeof(struct hvt_manifest) + n * sizeof(struct hvt_manifest_entry);
 	struct hvt_boot_info info = {
 		.mem_size = h->vm->config.mem,
-		.kernel_end = h->image.end,
+		.kernel_end = kernel_end,
 		.manifest = MANIFEST,
 		.cmdline = MANIFEST + size,
 	};
@@ -229,7 +228,7 @@ static int write_info(struct hvt *h, const char *cmdline, struct err *err)
 	m->version = 1;
 	m->entries = n;
 	for (unsigned int i = 0; i < n; i++)
-		describe(&h->image.devices[i], &h->devices[i], &m->entry[i]);
+		describe(&h->devices[i], &m->entry[i]);
 	mem_dirty(&h->vm->mem, MANIFEST, size);
 	if (mem_write(&h->vm->mem, HVT_INFO, &info, sizeof(info)) ||
 	    mem_write(&h->vm->mem, info.cmdline, cmdline, len))
@@ -239,26 +238,57 @@ static int write_info(struct hvt *h, const char *cmdline, struct err *err)
 
 /* ---- Life ---- */
 
-static bool is_ours(const struct hvt *h)
+static bool is_ours(const struct solo5_image *image)
 {
-	return h->image.machine == (arch_map.hvt.is_pio ? EM_X86_64 : EM_AARCH64);
+	return image->machine == (arch_map.hvt.is_pio ? EM_X86_64 : EM_AARCH64);
 }
 
-static int load_image(struct hvt *h, const struct hvt_guest *guest, struct err *err)
+static int take_devices(struct hvt *h, const struct solo5_image *image, struct err *err)
+{
+	if (!image->n_devices)
+		return 0;
+	h->devices = calloc(image->n_devices, sizeof(h->devices[0]));
+	if (!h->devices)
+		return err_set(err, ENOMEM, "no memory for its devices");
+	h->n_devices = image->n_devices;
+	for (unsigned int i = 0; i < h->n_devices; i++)
+		h->devices[i].spec = image->devices[i];
+	return 0;
+}
+
+static int load_image(struct hvt *h, const struct hvt_guest *guest, struct solo5_image *image,
+		      struct err *err)
 {
 	struct err why = { "" };
-	int rc = solo5_parse(guest->data, guest->size, &h->image, &why);
+	int rc = solo5_parse(guest->data, guest->size, image, &why);
 
 	/* Of another machine's image that is the first thing to say. */
-	if (h->image.machine && !is_ours(h))
+	if (image->machine && !is_ours(image))
 		rc = err_set(&why, ENOEXEC, "it is for %s, and this machine is %s",
-			     h->image.machine == EM_X86_64 ? "x86_64" : "aarch64", arch_name);
+			     image->machine == EM_X86_64 ? "x86_64" : "aarch64", arch_name);
 	if (!rc)
-		rc = load(h, &why);
+		rc = load(h, image, &why);
 	if (!rc)
-		h->identify = solo5_may_identify(&h->image);
-	h->image.data = NULL;
+		rc = take_devices(h, image, &why);
 	return rc ? err_set(err, -rc, "image %s: %s", guest->name, why.text) : 0;
+}
+
+static int prepare(struct hvt *h, const struct hvt_guest *guest, struct err *err)
+{
+	struct solo5_image image;
+	int rc = load_image(h, guest, &image, err);
+
+	if (rc)
+		return rc;
+	h->room_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	rc = h->room_fd < 0 ? err_set(err, errno, "eventfd: %s", strerror(errno)) : 0;
+	if (!rc)
+		rc = hvt_attach_all(h, guest, err);
+	if (!rc)
+		rc = write_info(h, image.end, guest->cmdline, err);
+	if (!rc)
+		rc = arch_load_hvt(h->vm, image.entry, solo5_may_identify(&image), err);
+	return rc ? rc : claim(h, err);
 }
 
 int hvt_create(struct vm *vm, const struct hvt_guest *guest, const struct hvt_console *console,
@@ -273,19 +303,7 @@ int hvt_create(struct vm *vm, const struct hvt_guest *guest, const struct hvt_co
 	h->vm = vm;
 	h->console = *console;
 	h->kick_fd = h->timer_fd = h->room_fd = -1;
-	rc = load_image(h, guest, err);
-	if (!rc) {
-		h->room_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-		rc = h->room_fd < 0 ? err_set(err, errno, "eventfd: %s", strerror(errno)) : 0;
-	}
-	if (!rc)
-		rc = hvt_attach_all(h, guest, err);
-	if (!rc)
-		rc = write_info(h, guest->cmdline, err);
-	if (!rc)
-		rc = arch_load_hvt(vm, h->image.entry, h->identify, err);
-	if (!rc)
-		rc = claim(h, err);
+	rc = prepare(h, guest, err);
 	if (rc)
 		hvt_destroy(h);
 	else
@@ -304,5 +322,6 @@ void hvt_destroy(struct hvt *h)
 		close(h->timer_fd);
 	if (h->room_fd >= 0)
 		close(h->room_fd);
+	free(h->devices);
 	free(h);
 }

@@ -39,7 +39,7 @@ static bool begin(struct hvt *h, uint64_t gpa, enum solo5_type type, struct requ
 	r->offset = type == SOLO5_BLOCK ? get_le64(r->arg + 8) : 0;
 	r->at = get_le64(r->arg + 8 * word);
 	r->len = get_le64(r->arg + r->len_at);
-	if (r->handle >= h->image.n_devices || h->image.devices[r->handle].type != type) {
+	if (r->handle >= h->n_devices || h->devices[r->handle].spec.type != type) {
 		finish(h, r, HVT_INVALID);
 		return false;
 	}
@@ -90,7 +90,7 @@ static void transfer(struct hvt *h, uint64_t gpa, enum mem_access access)
 		mem_dirty(&h->vm->mem, r.at, r.len);
 	if (rc)
 		log_guest(&h->vm->config.log, &h->vm->complaints, "block device %s: %s",
-			  h->image.devices[r.handle].name, strerror(-rc));
+			  h->devices[r.handle].spec.name, strerror(-rc));
 	finish(h, &r, rc ? HVT_UNSPECIFIED : HVT_OK);
 }
 

@@ -11,8 +11,9 @@
 enum hvt_result { HVT_OK, HVT_AGAIN, HVT_INVALID, HVT_UNSPECIFIED };
 
 struct hvt_device {
-	struct disk *disk; /* a block device's, or NULL */
-	struct net *net;   /* a network's, or NULL */
+	struct solo5_device spec; /* as the manifest has it */
+	struct disk *disk;	  /* a block device's, or NULL */
+	struct net *net;	  /* a network's, or NULL */
 	bool net_gone;
 	uint16_t block_size;
 	uint8_t mac[6];
@@ -23,9 +24,8 @@ struct hvt_device {
 struct hvt {
 	struct vm *vm;
 	struct hvt_console console;
-	struct solo5_image image; /* `data` is gone */
-	struct hvt_device devices[SOLO5_DEVICES];
-	bool identify; /* it may ask the processor what it is */
+	unsigned int n_devices;
+	struct hvt_device *devices;
 	int room_fd;
 	int kick_fd, timer_fd; /* -1: not needed yet */
 };

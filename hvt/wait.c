@@ -94,7 +94,7 @@ struct arguments {
 static unsigned int add_nets(const struct hvt *h, struct pollfd *fds, uint8_t *handles,
 			     unsigned int at)
 {
-	for (unsigned int i = 0; i < h->image.n_devices; i++) {
+	for (unsigned int i = 0; i < h->n_devices; i++) {
 		if (!h->devices[i].net || h->devices[i].net_gone)
 			continue;
 		fds[at] = (struct pollfd){ h->devices[i].net->fd, POLLIN, 0 };

@@ -151,7 +151,8 @@ void vm_destroy(struct vm *vm)
 	 */
 	if (vm->fd >= 0)
 		close(vm->fd);
-	mem_destroy(&vm->mem);
+	if (!vm->config.leaves_ram)
+		mem_destroy(&vm->mem);
 	if (vm->kvm_fd >= 0)
 		close(vm->kvm_fd);
 	pthread_cond_destroy(&vm->changed);
