@@ -244,7 +244,7 @@ static char *trim(char *text)
 }
 
 /*
- * What may stand behind " # ", and what it makes of a result; the first that it begins with.
+ * What may stand behind " # ", and what it makes of a result.
  * kselftest's runner says TIMEOUT and exit=N.
  */
 static const struct {
@@ -257,6 +257,16 @@ static const struct {
 	{ "exit=", KTAP_PASS, KTAP_FAIL },
 };
 
+/* A word that only begins like one is part of a name. */
+static bool is_directive(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	if (strncasecmp(text, word, len))
+		return false;
+	return word[len - 1] == '=' || !(isalnum((unsigned char)text[len]) || text[len] == '_');
+}
+
 /* Cuts the directive off `text` and returns it, with what it makes of `*status`; or NULL. */
 static char *cut_directive(char *text, enum ktap_status *status)
 {
@@ -266,7 +276,7 @@ static char *cut_directive(char *text, enum ktap_status *status)
 		if (p > text && p[-1] != ' ') /* "\#" is part of a name */
 			continue;
 		for (unsigned int i = 0; i < ARRAY_SIZE(directives); i++) {
-			if (strncasecmp(word, directives[i].word, strlen(directives[i].word)))
+			if (!is_directive(word, directives[i].word))
 				continue;
 			*p = 0;
 			*status = *status == KTAP_PASS ? directives[i].pass : directives[i].fail;
@@ -291,6 +301,19 @@ static uint32_t close_for_result(struct ktap *k, uint32_t indent)
 	return first;
 }
 
+/* Where one came twice another may be lost, and there be as many as were planned. Said once. */
+static void check_number(struct ktap *k, struct ktap_level *level, const char *number)
+{
+	unsigned long n = strtoul(number, NULL, 10);
+	char text[96];
+
+	if (!isdigit((unsigned char)*number) || n == level->seen || level->astray)
+		return;
+	level->astray = true;
+	snprintf(text, sizeof(text), "out of sequence: result %u has number %lu", level->seen, n);
+	add_test(k, "numbers", KTAP_ERROR, text);
+}
+
 static void take_result(struct ktap *k, uint32_t indent, bool quoted, bool pass, char *text)
 {
 	uint32_t first = close_for_result(k, indent);
@@ -309,6 +332,7 @@ static void take_result(struct ktap *k, uint32_t indent, bool quoted, bool pass,
 	snprintf(number, sizeof(number), "test %.*s", digits, text);
 	if (add_test(k, *name ? name : number, status, directive))
 		adopt(k, first);
+	check_number(k, level, text);
 }
 
 static void take_plan(struct ktap *k, uint32_t indent, bool quoted, char *text)

@@ -44,6 +44,7 @@ struct ktap_level {
 	uint32_t indent;
 	bool quoted; /* behind "# " */
 	bool has_plan, skipped;
+	bool astray; /* a number was another than it should be, and that is among the tests */
 	uint32_t plan, seen;
 	uint32_t first; /* tests from here on without a parent are this level's */
 	char *name;	/* of "# Subtest: "; NULL: none */

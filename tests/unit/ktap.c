@@ -28,7 +28,7 @@ static const struct {
 	{ "TODO", "1..1\nnot ok 1 one # TODO later\n", "one:~" },
 	{ "XFAIL", "1..2\nnot ok 1 one # XFAIL known\nok 2 # XFAIL known\n", "one:~ test 2:~" },
 	{ "XPASS", "1..1\nok 1 # XPASS odd\n", "test 1:-" },
-	{ "a skip in other words", "1..2\nok 1 one # skipped, no\nnot ok 2 two # SKIP\n",
+	{ "a skip in small letters", "1..2\nok 1 one # skip, no\nnot ok 2 two # SKIP\n",
 	  "one:~ two:~" },
 	{ "a number sign in a name", "1..3\nok 1 a #1\nok 2 b \\# SKIP\nok 3 c#SKIP\n",
 	  "a #1:+ b \\# SKIP:+ c#SKIP:+" },
@@ -73,7 +73,7 @@ static const struct {
 	{ "no plan", "KTAP version 1\nok 1 a\n", "a:+ plan:!" },
 	{ "nothing behind the version", "KTAP version 1\n", "plan:!" },
 	{ "nothing behind the plan", "1..2\n", "plan:!" },
-	{ "bail out", "TAP version 13\n1..3\nok 1 a\nBail out! no device\nok 2 b\n1..1\n",
+	{ "bail out", "TAP version 13\n1..3\nok 1 a\nBail out! no device\nok 1 b\n1..1\n",
 	  "a:+ Bail out!:! b:+" },
 	{ "it ends in the midst",
 	  "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..2\n    ok 1 a\n",
@@ -83,6 +83,12 @@ static const struct {
 	  "KTAP version 1\n1..1\nok 1 b\n",
 	  "a:+:s s:! plan:! b:+" },
 	{ "nothing", "", "" },
+	{ "words that only begin like a directive",
+	  "1..3\nnot ok 1 a # todos\nok 2 b # skipped entries\nnot ok 3 c # XFAILED_list\n",
+	  "a # todos:- b # skipped entries:+ c # XFAILED_list:-" },
+	{ "a number that comes twice", "1..3\nok 1 a\nok 3 c\nok 3 c\n", "a:+ c:+ numbers:! c:+" },
+	{ "the first again", "1..2\nok 1 a\nok 1 a\n", "a:+ a:+ numbers:!" },
+	{ "numbers of two streams", "1..1\nok 1 a\n1..2\nok 1 b\nok 2 c\n", "a:+ b:+ c:+" },
 };
 
 static void describe(const struct ktap *k, char *out, size_t size)
