@@ -147,6 +147,9 @@ static int write_plainly(const struct result_file *f, const struct buf *text, in
 
 	if (fd < 0)
 		return fd;
+	/* Fails on what has no length. */
+	if (f->fd < 0 && ftruncate(fd, 0))
+		errno = 0;
 	rc = write_within(fd, text->data, text->len, ms);
 	if (f->fd < 0 && close(fd) && !rc)
 		rc = -errno;
@@ -182,27 +185,46 @@ bool result_replaces(const struct result_file *f)
 	return f->fd < 0 && (stat(f->path, &st) || S_ISREG(st.st_mode));
 }
 
-/* Through a link that somebody has made, so that it stays. */
-static int put_in_place(const struct result_file *f, const struct buf *text, struct err *err)
+static int put_in_place(const char *path, const struct buf *text)
 {
-	char target[PATH_MAX], aside[PATH_MAX + 8];
-	const char *path = realpath(f->path, target) ? target : f->path;
-	int fd, rc;
+	char aside[PATH_MAX + 8];
+	int rc = snprintf(aside, sizeof(aside), "%s.XXXXXX", path), fd;
 
-	rc = snprintf(aside, sizeof(aside), "%s.XXXXXX", path);
-	fd = rc < (int)sizeof(aside) ? mkostemp(aside, O_CLOEXEC) : -1;
+	if (rc >= (int)sizeof(aside))
+		return -ENAMETOOLONG;
+	fd = mkostemp(aside, O_CLOEXEC);
 	if (fd < 0)
-		return err_set(err, errno, "%s %s: %s", f->option, f->path, strerror(errno));
+		return -errno;
 	rc = write_aside(fd, aside, path, text);
-	if (!rc)
-		return 0;
-	unlink(aside);
-	return err_set(err, -rc, "%s %s: %s", f->option, f->path, strerror(-rc));
+	if (rc)
+		unlink(aside);
+	return rc;
 }
 
+/* A file that may be written to, and not be replaced: mounted there, or in somebody else's folder. */
+static bool must_stay(int error)
+{
+	return error == EBUSY || error == EXDEV || error == EPERM || error == EACCES;
+}
+
+/* Through a link that somebody has made, so that it stays; also where nothing is behind it yet. */
 int result_write(const struct result_file *f, const struct buf *text, int ms, struct err *err)
 {
+	char target[PATH_MAX];
+	struct stat st;
+	int rc;
+
 	if (text->failed)
 		return err_set(err, ENOMEM, "%s %s: no memory", f->option, f->path);
-	return result_replaces(f) ? put_in_place(f, text, err) : write_plainly(f, text, ms, err);
+	if (!result_replaces(f))
+		return write_plainly(f, text, ms, err);
+	if (realpath(f->path, target))
+		rc = put_in_place(target, text);
+	else if (!lstat(f->path, &st))
+		return write_plainly(f, text, ms, err);
+	else
+		rc = put_in_place(f->path, text);
+	if (must_stay(-rc) && !stat(f->path, &st))
+		return write_plainly(f, text, ms, err);
+	return rc ? err_set(err, -rc, "%s %s: %s", f->option, f->path, strerror(-rc)) : 0;
 }

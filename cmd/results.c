@@ -101,7 +101,7 @@ static int open_file(struct result_file *f, struct err *err)
 			       "both in it say /dev/stdout or /dev/stderr",
 			       f->option, f->path);
 	if (S_ISREG(st.st_mode))
-		return check_folder(f, err);
+		return access(f->path, W_OK) ? check_folder(f, err) : 0;
 	if (S_ISDIR(st.st_mode))
 		errno = EISDIR;
 	else if (!access(f->path, W_OK))
@@ -191,12 +191,14 @@ void results_forget(const struct results *r)
 
 		if (!f->path || f->fd >= 0 || lstat(f->path, &st))
 			continue;
-		if (S_ISREG(st.st_mode))
-			unlink(f->path);
-		/* A link is somebody's: it stays, with nothing behind it that could be taken for ours. */
-		else if (S_ISLNK(st.st_mode) && !stat(f->path, &st) && S_ISREG(st.st_mode) &&
-			 truncate(f->path, 0))
-			continue; /* it is replaced at the end, or that fails and is said */
+		if (S_ISREG(st.st_mode) && !unlink(f->path))
+			continue;
+		/*
+		 * A link is somebody's, and what can't be removed: it stays, with nothing in it that
+		 * could be taken for ours. If that fails it is replaced at the end, or that fails, too.
+		 */
+		if (!stat(f->path, &st) && S_ISREG(st.st_mode) && truncate(f->path, 0))
+			continue;
 	}
 }
 

@@ -102,6 +102,22 @@ is "$(wc -c <earlier) $(readlink link)" "0 earlier" "a run that is killed leaves
 run 0 "a result behind a link" --payload exit --result link
 is "$(sed -n 's/.*"status": //p' earlier) $(readlink link)" "0, earlier" "is there, and the link, too"
 rm -f earlier link
+ln -s later link
+run 0 "a result behind a link to what is not there yet" --payload exit --result link
+is "$(sed -n 's/.*"status": //p' later) $(readlink link)" "0, later" "is there, and the link, too"
+rm -f later link
+if unshare -m true 2>/dev/null; then
+	head -c 5000 /dev/zero | tr '\0' x >old
+	touch mounted
+	unshare -m sh -c 'mount --bind old mounted; timeout -s KILL 3 "$0" run --payload end -p hang --result mounted 2>killed; cat mounted >held
+		timeout 60 "$0" run --payload end -p 99 --result mounted; echo $? >status' "$lkvm" >out 2>err </dev/null
+	is "$(cat status)" 99 "a result to a file that is mounted"
+	is "$(wc -c <held)" 0 "an earlier one is not left there"
+	is "$(sed -n 's/.*"status": //p' old) $(grep -c xx old)" "99, 0" "and it is all that is in it"
+	rm -f old mounted held status killed
+else
+	skip "no mount namespaces here: a result to a file that is mounted"
+fi
 run 125 "a folder that is not there" --payload exit --result nowhere/result
 run 7 "a full disk" --payload say --result /dev/full
 like err "--result /dev/full: No space left" "is said"
