@@ -132,7 +132,8 @@ static void put_solo5(FILE *out, const struct solo5_image *image)
 	}
 }
 
-static bool inspect_solo5(const struct file_map *file, const char *name, FILE *out)
+static bool inspect_solo5(const struct vm_config *config, const struct file_map *file,
+			  const char *name, FILE *out)
 {
 	uint16_t ours = arch_map.hvt.is_pio ? EM_X86_64 : EM_AARCH64;
 	struct solo5_image image;
@@ -142,6 +143,8 @@ static bool inspect_solo5(const struct file_map *file, const char *name, FILE *o
 	if (!rc && image.machine != ours)
 		rc = err_set(&err, ENOEXEC, "it is for %s, and this machine is %s",
 			     image.machine == EM_X86_64 ? "x86_64" : "aarch64", arch_name);
+	if (!rc && vm_option(config, "entry"))
+		rc = err_set(&err, EINVAL, "it has no --entry: it has one");
 	fprintf(out, "%s: %s\n", name, image_describe(IMAGE_SOLO5));
 	if (rc)
 		fprintf(out, "  refused      %s\n", err.text);
@@ -241,7 +244,7 @@ bool inspect_image(const struct vm_config *config, const struct arch_image *imag
 		return false;
 	}
 	fine = image_sniff(file.data, file.size) == IMAGE_SOLO5
-		       ? inspect_solo5(&file, name, out)
+		       ? inspect_solo5(config, &file, name, out)
 		       : inspect_other(config, image, &file, name, out);
 	if (image->kernel)
 		file_unmap(&file);

@@ -116,6 +116,13 @@ int option_check_shares(const struct run_options *o, struct err *err)
 				"the tag %s of %s: with a command it is a folder of " EXEC_SHARES
 				", and may have no / and no dot in front",
 				tag, m->shares[i].dir);
+		/* It is part of the options of a mount, where these mean something. */
+		if (m->shares[i].cow && strpbrk(tag, ",:\\"))
+			return err_set(
+				err, EINVAL,
+				"the tag %s of %s: with :cow it may have no comma, no colon and no "
+				"backslash",
+				tag, m->shares[i].dir);
 		if (!o->command && m->shares[i].cow)
 			return err_set(
 				err, EINVAL,

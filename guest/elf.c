@@ -247,7 +247,9 @@ int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image 
 	if (!elf->high)
 		return err_set(err, EINVAL, "it has nothing to load");
 	elf->entry = physical_entry(elf);
-	if (elf->has_pvh ? !elf_holds(elf, elf->pvh_entry) : !elf_holds(elf, elf->entry))
+	elf->has_pvh &= machine != EM_AARCH64;
+	/* Of two it is its user's to choose, and to look at. */
+	if (!elf_holds(elf, elf->entry) && !(elf->has_pvh && elf_holds(elf, elf->pvh_entry)))
 		return err_set(err, EINVAL, "its entry 0x%llx is outside of what it loads",
 			       (unsigned long long)(elf->has_pvh ? elf->pvh_entry : elf->entry));
 	return 0;

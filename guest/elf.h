@@ -30,8 +30,9 @@ struct elf_image {
 };
 
 /*
- * Checks every header, segment and note against the file: no wrap, no overlap, the entries inside a
- * segment. `machine` is EM_*: for EM_386 the file is ELF32, else ELF64. -EINVAL and a line for people.
+ * Checks every header, segment and note against the file: no wrap, no overlap, an entry inside a segment; of two
+ * only one may be: who enters there asks elf_holds(). `machine` is EM_*: for EM_386 the file is ELF32, else ELF64.
+ * -EINVAL and a line for people.
  */
 int elf_parse(const void *data, size_t size, uint16_t machine, struct elf_image *elf,
 	      struct err *err);

@@ -357,16 +357,32 @@ int solo5_parse(const void *data, size_t size, struct solo5_image *image, struct
 /* To look through more would take longer than what it saves. */
 #define SHORT_CODE (128 * KIB)
 
+/* CPUID itself; the number of EFER, with a bit for NX; XSETBV; RDTSCP; RDRAND and RDSEED begin so. */
+static const struct {
+	uint8_t len, bytes[4];
+} telling[] = {
+	{ 2, { 0x0f, 0xa2 } },	     { 4, { 0x80, 0x00, 0x00, 0xc0 } },
+	{ 3, { 0x0f, 0x01, 0xd1 } }, { 3, { 0x0f, 0x01, 0xf9 } },
+	{ 2, { 0x0f, 0xc7 } },
+};
+
+static bool may_identify(const uint8_t *code, size_t size)
+{
+	if (size > SHORT_CODE)
+		return true;
+	for (unsigned int i = 0; i < ARRAY_SIZE(telling); i++) {
+		if (memmem(code, size, telling[i].bytes, telling[i].len))
+			return true;
+	}
+	return false;
+}
+
 bool solo5_may_identify(const struct solo5_image *image)
 {
-	static const uint8_t cpuid[] = { 0x0f, 0xa2 };
-
 	for (unsigned int i = 0; i < image->n_segments; i++) {
 		const struct solo5_segment *s = &image->segments[i];
 
-		if (s->executable &&
-		    (s->file_size > SHORT_CODE ||
-		     memmem(image->data + s->offset, s->file_size, cpuid, sizeof(cpuid))))
+		if (s->executable && may_identify(image->data + s->offset, s->file_size))
 			return true;
 	}
 	return false;

@@ -70,8 +70,8 @@ int solo5_parse(const void *data, size_t size, struct solo5_image *image, struct
 int solo5_fits(const struct solo5_image *image, uint64_t mem, struct err *err);
 
 /*
- * May it ask the processor what it is (x86's CPUID)? No, if its code is short and has no such bytes. The
- * file is still there.
+ * May it ask the processor what it is (x86's CPUID), or use what only a processor has that was told so? No, if
+ * its code is short and has no such bytes. The file is still there.
  */
 bool solo5_may_identify(const struct solo5_image *image);
 

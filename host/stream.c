@@ -10,6 +10,7 @@
 #include "host/stream.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -326,6 +327,13 @@ static const struct stream_ops fd_ops = {
 	.end = fd_end,
 };
 
+static bool can_read(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || (flags & O_ACCMODE) != O_WRONLY;
+}
+
 int stream_open(const struct stream_config *config, struct loop *loop, const struct log *log,
 		struct stream **out, struct err *err)
 {
@@ -337,7 +345,8 @@ int stream_open(const struct stream_config *config, struct loop *loop, const str
 	f->config = *config;
 	f->loop = loop;
 	f->log = log;
-	f->over = config->fd < 0;
+	/* nohup makes standard input one that can't be read: there is nothing in it, and that is no fault. */
+	f->over = config->fd < 0 || (!config->is_output && !can_read(config->fd));
 	input_open(&f->input, config->is_output ? -1 : config->fd);
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->work, NULL);

@@ -135,8 +135,9 @@ static void on_memory(void *opaque, uint64_t offset, void *data, uint32_t len, b
 	struct hvt *h = opaque;
 
 	if (offset < h->vm->config.mem)
-		hvt_fault(h, "writes to 0x%llx, which is not its to write",
-			  (unsigned long long)offset);
+		hvt_fault(h, "%s 0x%llx, which is not its to %s",
+			  is_write ? "writes to" : "reads from", (unsigned long long)offset,
+			  is_write ? "write" : "read");
 	else
 		on_access(h, "address", !arch_map.hvt.is_pio, offset, data, len, is_write);
 	if (!is_write)

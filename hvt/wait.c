@@ -132,8 +132,8 @@ static bool set_timer(struct hvt *h, uint64_t ns)
 }
 
 /*
- * Until a network is ready, the time is over, or the VM shall stop: a pause ends it early, as the vCPU
- * must stand between two instructions then. Guests look at their clock when they come back.
+ * Until a network is ready, the time is over, or the VM ends. Through a pause, in which the time goes on: Solo5's
+ * bindings do not look at their clock again when they come back.
  */
 static void wait_ready(struct hvt *h, struct arguments *a)
 {
@@ -146,9 +146,15 @@ static void wait_ready(struct hvt *h, struct arguments *a)
 	if (a->n_ready || !a->timeout || !open_kick(h) || !set_timer(h, a->timeout))
 		return;
 	for (;;) {
+		int want = atomic_load(&h->vm->want);
+
+		if (want == VM_PAUSE) {
+			vcpu_stand(&h->vm->vcpus[0]);
+			continue;
+		}
 		n = add_nets(h, fds, handles, 2);
 		fds[1] = (struct pollfd){ h->timer_fd, POLLIN, 0 };
-		if (atomic_load(&h->vm->want) != VM_RUN || !wait_for(h, fds, n))
+		if (want == VM_END || !wait_for(h, fds, n))
 			return;
 		collect(h, a, fds, handles, 2, n);
 		if (a->n_ready || fds[1].revents)

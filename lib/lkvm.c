@@ -335,15 +335,28 @@ static bool is_solo5(struct lkvm *vm)
 	return image_sniff(image->data, image->size) == IMAGE_SOLO5;
 }
 
+/* A Solo5 machine has nothing but what its interface has. */
+static int check_solo5(struct lkvm *vm)
+{
+	const struct machine_config *c = &vm->config;
+
+	if (c->n_disks || c->rng || c->virtio_pci || vm->n_initrds)
+		return invalid(vm, "a Solo5 image has no virtio devices, no PCI and no initrd");
+	if (c->vm.irqchip || c->console != CONSOLE_SERIAL)
+		return invalid(vm,
+			       "a Solo5 image has no interrupt controller, and its own console");
+	return 0;
+}
+
 /* What kind of machine this image wants: as cmd/front.c has it. */
-static void suit_image(struct lkvm *vm)
+static int suit_image(struct lkvm *vm)
 {
 	struct machine_config *c = &vm->config;
 	struct arch_look look;
 	struct err ignored;
 
 	if (c->payload)
-		return;
+		return 0;
 	if (is_solo5(vm)) {
 		vm->hvt = (struct hvt_guest){
 			.name = c->image.kernel ? c->image.kernel : "in memory",
@@ -352,14 +365,15 @@ static void suit_image(struct lkvm *vm)
 			.cmdline = c->image.cmdline,
 		};
 		c->hvt = &vm->hvt;
-		return;
+		return check_solo5(vm);
 	}
 	/* An error is arch_load()'s to tell. */
 	if (arch_look(&c->vm, &c->image, false, &look, &ignored) || look.is_linux)
-		return;
+		return 0;
 	c->vm.not_linux = true;
 	if (!c->vm.irqchip)
 		c->vm.irqchip = look.irqchip;
+	return 0;
 }
 
 int lkvm_create(struct lkvm *vm)
@@ -374,7 +388,11 @@ int lkvm_create(struct lkvm *vm)
 	c = &vm->config;
 	if (!c->image.kernel && !c->image.data && !c->payload)
 		return invalid(vm, "no image: give one by lkvm_set_image()");
-	suit_image(vm);
+	rc = suit_image(vm);
+	if (rc) {
+		file_unmap(&vm->hvt_image);
+		return rc;
+	}
 	rc = machine_create(c, &m, &err);
 	file_unmap(&vm->hvt_image);
 	if (rc)

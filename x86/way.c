@@ -219,10 +219,14 @@ int x86_way_find(const struct vm_config *config, const void *data, size_t size, 
 	int entry, rc = read_option(config, &entry, err);
 
 	*way = (struct x86_way){ .kind = image_sniff(data, size) };
-	if (rc)
-		return rc;
-	return entry < 0 ? choose(data, size, way, err)
-			 : insist(data, size, (enum x86_entry)entry, way, err);
+	if (!rc)
+		rc = entry < 0 ? choose(data, size, way, err)
+			       : insist(data, size, (enum x86_entry)entry, way, err);
+	if (!rc && way->high > X86_HOLE)
+		rc = err_set(err, EINVAL,
+			     "it loads up to 0x%llx; 0x%llx is the end of what images can have",
+			     (unsigned long long)way->high, X86_HOLE);
+	return rc;
 }
 
 /* ---- For who asks before there is a VM ---- */

@@ -105,6 +105,10 @@ timeout 60 "$lkvm" run --payload exec -p "failed ack" -- words >"$tmp/out" 2>"$t
 is "$(cat "$tmp/err")" "lkvm: the payload ?[31mfails: No such file or directory (status 125)" "why there is no command: one line, that can't speak to the terminal"
 "$lkvm" run --payload exec -- 2>"$tmp/err"
 is "$?" 125 "no command behind --"
+"$lkvm" run --payload exec --share "a,b=$tmp:cow" -- x 2>"$tmp/err"
+is "$? $(grep -c 'the tag a,b of .*: with :cow it may have no comma' "$tmp/err")" "125 1" "a tag that the guest could not mount"
+"$lkvm" run --payload exec -p "hello started echo exited=5 ack" -- x >"$tmp/out" 2>"$tmp/err" 0>/dev/null
+is "$? $(cat "$tmp/out" "$tmp/err")" "5 " "a standard input that can only be written to, as nohup makes it, is at its end"
 
 timeout 20 "$lkvm" run --console none --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
 is "$?" 3 "a mark that no console can show is not waited for"

@@ -50,6 +50,7 @@ x86_64)
 	says 0 '--irqchip full' "$images/multiboot.elf"
 	says 0 'loaded +0x100000 to 0x101' "$images/multiboot.bin"
 	says 0 ': a multiboot image$' "$images/multiboot.bin"
+	says 1 'it has no --entry' --entry raw "${images%/images}/hvt/empty.hvt"
 	says 0 'note +PVH entry 0x100000' "$images/pvh.elf"
 	says 0 'behind its name unless -p' "$images/linux64.elf"
 	says 1 'no PVH note' --entry pvh "$images/linux64.elf"

@@ -121,7 +121,7 @@ static void elf_lies(void)
 		"a segment with bytes, and no memory");
 	REFUSED(f->ph[0].p_paddr = UINT64_MAX - 100, "a segment that wraps memory");
 	REFUSED(f->ph[1].p_paddr = 2 * MIB + 4096, "segments that overlap");
-	REFUSED(f->note.desc = 4096, "a PVH entry outside");
+	REFUSED((f->note.desc = 4096, f->eh.e_entry = 5 * MIB), "both entries outside");
 	REFUSED((f->note.nh.n_type = 1, f->eh.e_entry = 5 * MIB), "an entry outside");
 	REFUSED((f->ph[0].p_type = PT_NULL, f->ph[1].p_type = PT_NULL), "nothing to load");
 }

@@ -247,6 +247,9 @@ static void others(void)
 	   "code without CPUID");
 	f->bytes[39] = 0x0f;
 	ok(solo5_may_identify(&image), "and with it");
+	memcpy(f->bytes + 39, "\x80\x00\x00\xc0", 4);
+	ok(solo5_may_identify(&image),
+	   "code that has to do with EFER, where NX is, needs the same");
 	/* As linkers leave them. */
 	f->ph[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_align = PAGE };
 	f->ph[2].p_filesz = 0;

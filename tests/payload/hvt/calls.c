@@ -225,6 +225,11 @@ int guest_main(const struct hvt_boot_info *info)
 		poll(number(line), NULL);
 		for (;;)
 			suspend();
+	} else if (is(line, "await")) { /* 1: it came back before its time */
+		uint64_t begin = walltime();
+
+		poll(number(line), NULL);
+		return walltime() - begin < number(line);
 	} else if (is(line, "spin")) {
 		for (;;)
 			;

@@ -18,19 +18,24 @@
 
 static char image[256];
 
-/* It waits so many ms in a hypercall, and halts. */
-static struct lkvm *sleeper(const char *ms)
+static struct lkvm *guest(const char *word, const char *ms)
 {
 	struct lkvm *vm = lkvm_new();
 	char words[64];
 
 	if (!vm)
 		abort();
-	snprintf(words, sizeof(words), "sleep %s000000", ms);
+	snprintf(words, sizeof(words), "%s %s000000", word, ms);
 	lkvm_set_image(vm, image);
 	lkvm_set_cmdline(vm, words);
 	lkvm_set_timeout(vm, 10000);
 	return vm;
+}
+
+/* It waits so many ms in a hypercall, and halts. */
+static struct lkvm *sleeper(const char *ms)
+{
+	return guest("sleep", ms);
 }
 
 /* Its thread's own signals, when it has left: 1 if they are as they were. */
@@ -89,6 +94,24 @@ static void paused(const char *ms, unsigned int when)
 	ok(same && lkvm_status(vm) == 123 && took < LONGEST,
 	   "%s ms of waiting, a pause after %u (%d): %d, %s, %llu ms", ms, when, rc,
 	   lkvm_status(vm), lkvm_why(vm), (unsigned long long)(took / CLOCK_MS));
+	lkvm_free(vm);
+}
+
+/* To be paused shortens no hypercall: Solo5's bindings do not look at the clock again. */
+static void paused_in_poll(const char *ms)
+{
+	struct lkvm *vm = guest("await", ms);
+	pthread_t thread;
+	void *same;
+	int rc;
+
+	pthread_create(&thread, NULL, run, vm);
+	usleep(200 * MS);
+	rc = try_pause(vm);
+	pthread_join(thread, &same);
+	ok(same && !rc && lkvm_status(vm) == 0 && lkvm_own_status(vm),
+	   "a guest that waits for %s ms is paused (%d), and waits on: %d, %s", ms, rc,
+	   lkvm_status(vm), lkvm_why(vm));
 	lkvm_free(vm);
 }
 
@@ -155,6 +178,8 @@ int main(void)
 	paused("1000", 100);
 	paused("1000", 500);
 	paused("0", 100);
+	paused_in_poll("1000");
+	paused_in_poll("300");
 	beside();
 	at_the_tick();
 	stopped();

@@ -194,7 +194,17 @@ static void refused(const char *what, struct lkvm *vm, int code)
 	lkvm_free(vm);
 }
 
-static void errors(void)
+static struct lkvm *solo5(const char *build)
+{
+	struct lkvm *vm = lkvm_new();
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/hvt/empty.hvt", build);
+	lkvm_set_image(vm, path);
+	return vm;
+}
+
+static void errors(const char *build)
 {
 	struct lkvm *vm = lkvm_new();
 
@@ -217,6 +227,15 @@ static void errors(void)
 	vm = guest("hello", "", NULL);
 	lkvm_set_irqchip(vm, "bogus");
 	refused("no such irqchip", vm, EINVAL);
+	vm = solo5(build);
+	lkvm_add_disk(vm, "/dev/null", "raw", 0);
+	refused("a Solo5 image with a disk of virtio's", vm, EINVAL);
+	vm = solo5(build);
+	lkvm_set_irqchip(vm, "none");
+	refused("with an irqchip", vm, EINVAL);
+	vm = solo5(build);
+	lkvm_set_console(vm, LKVM_SILENT);
+	refused("with no console", vm, EINVAL);
 	vm = guest("hello", "", NULL);
 	lkvm_add_disk(vm, "/dev/null", "raw", 4);
 	refused("unknown flags", vm, EINVAL);
@@ -454,7 +473,7 @@ int main(void)
 	consoles();
 	images(build ? build : "build");
 	kinds(build ? build : "build");
-	errors();
+	errors(build ? build : "build");
 	stops();
 	signals();
 	input();

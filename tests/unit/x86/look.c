@@ -29,6 +29,7 @@
 enum seed {
 	ELF64,
 	ELF64_PVH,
+	ELF64_BAD_NOTE,
 	ELF64_HIGH,
 	ELF64_MULTIBOOT,
 	ELF32_MULTIBOOT,
@@ -137,7 +138,10 @@ static uint8_t *make(enum seed seed)
 	if (!p)
 		abort();
 	if (seed <= ELF64_MULTIBOOT)
-		put_elf64(p, seed == ELF64_PVH, seed == ELF64_HIGH ? 0xffffffff80000000 : 0);
+		put_elf64(p, seed == ELF64_PVH || seed == ELF64_BAD_NOTE,
+			  seed == ELF64_HIGH ? 0xffffffff80000000 : 0);
+	if (seed == ELF64_BAD_NOTE)
+		put_le32(p + 528, AT + 64 * MIB);
 	if (seed == ELF32_MULTIBOOT)
 		put_elf32(p);
 	if (seed == ELF64_MULTIBOOT || seed == ELF32_MULTIBOOT)
@@ -214,6 +218,7 @@ static void ways(void)
 	good(ELF64, NULL, X86_ENTRY_ELF64, AT + 16);
 	good(ELF64_PVH, NULL, X86_ENTRY_PVH, AT + 32);
 	good(ELF64_PVH, "linux64", X86_ENTRY_ELF64, AT + 16);
+	good(ELF64_BAD_NOTE, "linux64", X86_ENTRY_ELF64, AT + 16);
 	good(ELF64_HIGH, NULL, X86_ENTRY_ELF64, AT + 16);
 	good(ELF64_MULTIBOOT, NULL, X86_ENTRY_MULTIBOOT, AT + 16);
 	good(ELF64_MULTIBOOT, "linux64", X86_ENTRY_ELF64, AT + 16);
@@ -231,6 +236,8 @@ static uint8_t *changed(enum seed seed, size_t at, uint32_t value)
 	return p;
 }
 
+#define PHDR64(i, field) \
+	(sizeof(Elf64_Ehdr) + (i) * sizeof(Elf64_Phdr) + offsetof(Elf64_Phdr, field))
 #define PHDR32(i, field) \
 	(sizeof(Elf32_Ehdr) + (i) * sizeof(Elf32_Phdr) + offsetof(Elf32_Phdr, field))
 
@@ -242,6 +249,8 @@ static void lies(void)
 	refused(make(ELF64), SIZE, "multiboot", "no multiboot header");
 	refused(make(ELF32_MULTIBOOT), SIZE, "linux64", "32-bit code");
 	refused(make(BZIMAGE), SIZE, "pvh", "can't be entered");
+	refused(changed(ELF64, PHDR64(1, p_paddr) + 4, 1), SIZE, NULL,
+		"is the end of what images can have");
 	refused(make(ELF32_MULTIBOOT), SIZE, "efi", "it is linux64");
 	refused(changed(ELF32_MULTIBOOT, MULTIBOOT_AT, 0), SIZE, NULL, "no multiboot header");
 	refused(changed(ELF32_MULTIBOOT, PHDR32(0, p_paddr), 0x94000), SIZE, NULL,
