@@ -43,6 +43,7 @@ struct machine {
 	const struct machine_config *config;
 	struct vm *vm;
 	struct loop *loop;
+	struct loop *clock_loop; /* the timeouts', where `loop` may be kept by its input; or NULL */
 	struct tty *tty;
 	struct exec *exec;	   /* NULL: there is no command in the guest */
 	struct stream *streams[3]; /* its stdin, stdout, stderr */

@@ -16,6 +16,7 @@
 
 #include "guest/exec.h"
 #include "guest/payloads.h"
+#include "host/input.h"
 #include "machine-parts.h"
 #include "platform/power-button.h"
 #include "term/scan.h"
@@ -175,12 +176,20 @@ static void timed_out(void *opaque, enum timeout which, bool again)
 		machine_watch_descent(m);
 }
 
+/* Where the loop may be kept by reading input the clock has one of its own, and the end is watched. */
 static int start_timeouts(struct machine *m, struct err *err)
 {
 	struct timeouts_config config = { .expired = timed_out, .opaque = m };
+	const struct machine_config *c = m->config;
 
-	memcpy(config.ms, m->config->timeouts, sizeof(config.ms));
-	return timeouts_start(&m->timeouts, &config, m->loop, err);
+	memcpy(config.ms, c->timeouts, sizeof(config.ms));
+	if (!input_may_last(c->exec ? c->exec->in : c->in))
+		return timeouts_start(&m->timeouts, &config, m->loop, err);
+	atomic_store(&m->driven, true);
+	m->clock_loop = loop_create("clock");
+	if (!m->clock_loop)
+		return err_set(err, ENOMEM, "no memory for timeouts");
+	return timeouts_start(&m->timeouts, &config, m->clock_loop, err);
 }
 
 static bool words_over(struct machine *m)
@@ -562,6 +571,7 @@ void machine_destroy(struct machine *m)
 	else if (m->config->log_fd >= 0)
 		close(m->config->log_fd);
 	loop_destroy(m->loop);
+	loop_destroy(m->clock_loop);
 	end_reports(m);
 	vm_destroy(m->vm);
 	reports_destroy(&m->reports);

@@ -17,6 +17,7 @@
 #include "cmd/signals.h"
 #include "cmd/transport.h"
 #include "control/control.h"
+#include "host/input.h"
 #include "term/terminal.h"
 #include "util/clock.h"
 #include "util/file.h"
@@ -366,7 +367,7 @@ static void leave_stuck(void *opaque, struct machine *m)
 	signals_end(NULL);
 	machine_flush(m, PATIENCE);
 	results_describe(run->results, m, run->o, status);
-	leave(run, "a file of a share or a disk has not answered for " STUCK_TEXT
+	leave(run, "a file of a share, a disk or standard input has not answered for " STUCK_TEXT
 		   ", and is not waited for");
 }
 
@@ -451,7 +452,8 @@ int run_machine(struct run_options *o, struct results *results)
 	signals_set();
 	allow_files(&o->machine);
 	o->machine.vm.leaves_ram = true;
-	if (o->machine.n_shares || o->machine.n_disks) {
+	if (o->machine.n_shares || o->machine.n_disks ||
+	    input_may_last(o->machine.exec ? o->exec.in : o->machine.in)) {
 		o->machine.stuck = leave_stuck;
 		o->machine.stuck_opaque = &run;
 		o->machine.stuck_ms = STUCK;

@@ -5,7 +5,7 @@
  *	pipe, FIFO	splice() into a pipe of our own takes a flag for that. (Nobody else reads ours.)
  *	socket		so does recvmsg().
  *	terminal	is opened once more: that is another open file, with an O_NONBLOCK of its own.
- *	regular file	never waits.
+ *	regular file	can't be asked: most never wait long, but see input_may_last().
  *	what is left	is asked by poll() just before: devices and eventfds, which hardly anybody shares,
  *			and terminals that may not be opened, of another user and not our controlling one.
  *
@@ -58,6 +58,13 @@ static int open_again(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = open_same(path, number);
 	return again < 0 ? open_same("/dev/tty", number) : again;
+}
+
+bool input_may_last(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode);
 }
 
 void input_open(struct input *in, int fd)

@@ -7,6 +7,7 @@
 #ifndef HOST_INPUT_H
 #define HOST_INPUT_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
@@ -18,6 +19,9 @@ struct input {
 	enum input_kind kind;
 	int aside[2]; /* a pipe of our own, for what a pipe gives; -1 before */
 };
+
+/* To read it may take as long as somebody else likes: a file, which a server has, or the kernel makes. */
+bool input_may_last(int fd);
 
 /* `fd` stays the caller's, and open until input_close(). */
 void input_open(struct input *in, int fd);

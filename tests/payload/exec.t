@@ -110,6 +110,18 @@ is "$? $(grep -c 'the tag a,b of .*: with :cow it may have no comma' "$tmp/err")
 "$lkvm" run --payload exec -p "hello started echo exited=5 ack" -- x >"$tmp/out" 2>"$tmp/err" 0>/dev/null
 is "$? $(cat "$tmp/out" "$tmp/err")" "5 " "a standard input that can only be written to, as nohup makes it, is at its end"
 
+# The tracer's pipe is a regular file to whoever asks, and one that keeps its readers.
+mkdir "$tmp/trace"
+if unshare -m mount -t tracefs none "$tmp/trace" 2>/dev/null; then
+	unshare -m sh -c 'mount -t tracefs none "$1/trace"; timeout -s KILL 60 "$0" run --timeout 1 --payload exec \
+		-p "hello started echo exited=0 ack" -- x <"$1/trace/trace_pipe"' "$lkvm" "$tmp" >"$tmp/out" 2>"$tmp/err"
+	is "$?" 124 "a file on standard input that never answers keeps no timeout from coming"
+	like "$tmp/err" "standard input has not answered for" "and lkvm leaves it"
+else
+	skip "no tracefs here: a standard input that never answers"
+fi
+rmdir "$tmp/trace"
+
 timeout 20 "$lkvm" run --console none --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
 is "$?" 3 "a mark that no console can show is not waited for"
 timeout 20 "$lkvm" run --timeout 2 --payload exec -p "hello started marked seen exited=3 ack" -- x >"$tmp/out" 2>"$tmp/err" </dev/null
