@@ -308,6 +308,13 @@ static int set_junit(struct run_options *o, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_tender(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->tender = *value == '1';
+	return 0;
+}
+
 static int set_bisect(struct run_options *o, const char *value, struct err *err)
 {
 	(void)err;
@@ -472,6 +479,10 @@ const struct option run_option_table[] = {
 	  NULL },
 	{ "net-mac:", 0, "NAME=MAC", BOOT, option_set_net_mac,
 	  "For a Solo5 image: the address of its network NAME; else one by chance.", NULL },
+	{ "tender", 0, NULL, RUN, set_tender,
+	  "As Solo5's own tender is used, and in front of its words: the image may come behind --, all that follows "
+	  "it is its own, and the status is 1 where lkvm's is 122 to 125 and not the image's.",
+	  "--tender --mem=32 --block:storage=disk.img -- guest.hvt" },
 	{ "root", 0, "DIR", BOOT, option_set_root,
 	  "For a command: its root directory. DIR: of the host, read-only below a layer in the guest's memory that "
 	  "takes what is written. /dev/vda and the like: that disk of the guest's. none: the initramfs (-i). Unless "

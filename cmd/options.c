@@ -252,6 +252,15 @@ int options_check(const struct run_options *o, struct err *err)
 	return rc;
 }
 
+/* The image, and what is its own. */
+static int take_tenders_words(char **words, struct run_options *o, struct err *err)
+{
+	if (!words[0])
+		return err_set(err, EINVAL, "--tender: which image?");
+	o->command = words[1] ? words + 1 : NULL;
+	return set_word(o, words[0], err);
+}
+
 int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 {
 	int rc = 0;
@@ -260,6 +269,10 @@ int options_parse(int argc, char **argv, struct run_options *o, struct err *err)
 	for (int i = 1; !rc && i < argc; i++) {
 		const char *arg = argv[i];
 
+		if (o->tender && (*arg != '-' || !strcmp(arg, "--"))) {
+			rc = take_tenders_words(argv + i + (*arg == '-'), o, err);
+			break;
+		}
 		if (!strcmp(arg, "--")) {
 			o->command = argv + i + 1;
 			break;

@@ -40,7 +40,7 @@ struct run_options {
 	const char *name;
 	const char *console_log;
 	const char *result, *junit;
-	bool bisect, fail_on_given;
+	bool bisect, tender, fail_on_given;
 	char **command; /* what stands behind `--`, or sandbox_command() made of it, ends with NULL; NULL: none, or front_look() took it */
 	bool nodefaults; /* nothing is added to the command line */
 	bool mem_given, transport_given;

@@ -303,17 +303,28 @@ static void allow_files(const struct machine_config *c)
 
 /* ---- The end ---- */
 
+/* And not the guest's own word. */
+static bool is_judgement(bool own_status, int status)
+{
+	return !own_status && status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED;
+}
+
+/* With --tender. */
+static int outer_status(const struct run_options *o, bool own_status, int status)
+{
+	return o->tender && is_judgement(own_status, status) ? 1 : status;
+}
+
 /* Says why only when something is wrong, or -v asks. False: it says nothing. */
 static bool is_worth_saying(const struct run_options *o, bool own_status, int status)
 {
-	return (!own_status && status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED) ||
-	       o->machine.vm.log.level >= LOG_INFO;
+	return is_judgement(own_status, status) || o->machine.vm.log.level >= LOG_INFO;
 }
 
 static void report(const struct run_options *o, const char *why, bool own_status, int status)
 {
 	if (is_worth_saying(o, own_status, status))
-		fprintf(stderr, "lkvm: %s (status %d)\n", why, status);
+		fprintf(stderr, "lkvm: %s (status %d)\n", why, outer_status(o, own_status, status));
 }
 
 /* Was it ended, and did not end by itself? Then a person or a script waits for us to end, too. */
@@ -524,5 +535,5 @@ int cmd_run(int argc, char **argv, const struct command *table)
 		status = run_machine(&o, &results);
 	results_close(&results);
 	options_free(&o);
-	return status;
+	return outer_status(&o, results.what.own_status, status);
 }

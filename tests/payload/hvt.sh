@@ -33,6 +33,14 @@ for mib in 4 2048 4096; do
 done
 run 0 "the tender's spelling" "$guests/calls.hvt" --mem=32 -- info
 is "$(cat out)" "memory 32 MiB" "is the same"
+run 0 "as the tender is used" --tender --mem=32 -- "$guests/calls.hvt" args --mem=64 -- two
+is "$(cat out)" "[args --mem=64 -- two]" "what follows the image is its own"
+run 0 "without --" --tender "$guests/calls.hvt" hello
+run 123 "an image's own status stays" --tender "$guests/calls.hvt" status 123
+run 1 "with its status for a guest that does what it must not" --tender "$guests/calls.hvt" puts-far
+like err '.status 1.' "which is said so"
+run 1 "and for what is refused" --tender --mem=3 "$guests/calls.hvt" hello
+run 1 "no image" --tender
 calls 0 processor
 calls 0 times
 calls 0 much
