@@ -117,7 +117,7 @@ obj-$(CONFIG_STATE) += state/dirty.o state/migrate.o state/receive.o vm/pace.o h
 obj-x86 += $(if $(CONFIG_STATE),x86/state.o x86/state-cpuid.o x86/state-msrs.o)
 obj-arm64 += $(if $(CONFIG_STATE),arm/state.o arm/counter.o arm/gic-state.o)
 
-obj-y += machine.o machine-hvt.o machine-devices.o machine-down.o machine-exec.o machine-small.o
+obj-y += machine.o machine-hvt.o machine-devices.o machine-down.o machine-exec.o machine-small.o machine-timeouts.o
 
 # What images know that are no Linux kernels.
 obj-y += platform/debug-exit.o cmd/option-small.o

@@ -126,6 +126,15 @@ void machine_init_descent(struct machine *m);
 void machine_watch_descent(struct machine *m);
 void machine_end_descent(struct machine *m);
 
+/* ---- machine-timeouts.c ---- */
+
+int machine_start_timeouts(struct machine *m, struct err *err);
+
+/* None comes any more. What is said of one that came is waited for until it is too late for that. */
+void machine_stop_timeouts(struct machine *m);
+bool machine_words_over(struct machine *m); /* all is said */
+void machine_join_last_words(struct machine *m);
+
 /* ---- machine-state.c ---- */
 
 /* Memory and state will be config->snapshot's. */
