@@ -614,12 +614,13 @@ static void test_unused(struct machine *m)
 
 	loop_destroy(m->env.loop);
 	m->env.loop = loop_create("loop");
+	usleep(20000); /* a thread that was joined is seen there for a moment more */
 	fds = count_entries("/proc/self/fd");
 	tasks = count_entries("/proc/self/task");
 	dev = machine_plug(m, &virtio_rng_type, &config);
 	driver_negotiate(m, FEATURE(VIRTIO_F_VERSION_1));
 	driver_set_queue(m, 0, SIZE);
-	ok(count_entries("/proc/self/fd") == fds && count_entries("/proc/self/task") == tasks,
+	ok(count_entries("/proc/self/fd") == fds && count_entries("/proc/self/task") <= tasks,
 	   "before DRIVER_OK a device has neither fd nor thread");
 	driver_ok(m);
 	device_unplug(dev);

@@ -151,6 +151,8 @@ refused 'says that it ends at' bad.bin
 patched multiboot.bin 24 '\001\0\0\0'
 refused 'its bss ends at' bad.bin
 patched multiboot.bin 27 '\377'
+refused 'the end of what images can have' bad.bin
+patched multiboot.bin 27 '\200'
 refused 'more with -m' bad.bin
 patched multiboot.bin 28 '\0\0\0\0'
 refused 'its entry 0x0 is outside' bad.bin
