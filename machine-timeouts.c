@@ -89,6 +89,11 @@ static void timed_out(void *opaque, enum timeout which, bool again)
 		machine_watch_descent(m);
 }
 
+bool machine_input_may_last(const struct machine_config *config)
+{
+	return input_may_last(config->exec ? config->exec->in : config->in);
+}
+
 /* Where the loop may be kept by reading input the clock has one of its own, and the end is watched. */
 int machine_start_timeouts(struct machine *m, struct err *err)
 {
@@ -96,7 +101,7 @@ int machine_start_timeouts(struct machine *m, struct err *err)
 	const struct machine_config *c = m->config;
 
 	memcpy(config.ms, c->timeouts, sizeof(config.ms));
-	if (!input_may_last(c->exec ? c->exec->in : c->in))
+	if (!machine_input_may_last(c))
 		return timeouts_start(&m->timeouts, &config, m->loop, err);
 	atomic_store(&m->driven, true);
 	m->clock_loop = loop_create("clock");

@@ -129,6 +129,9 @@ struct machine_config {
 /* How many virtio devices it will have. */
 unsigned int machine_virtio_devices(const struct machine_config *config);
 
+/* May reading what the guest reads from take as long as somebody else likes? (host/input.h) */
+bool machine_input_may_last(const struct machine_config *config);
+
 /*
  * `config` and what it points to outlive the machine. -errno and a line: nothing was started or
  * left.

@@ -135,14 +135,12 @@ static void put_solo5(FILE *out, const struct solo5_image *image)
 static bool inspect_solo5(const struct vm_config *config, const struct file_map *file,
 			  const char *name, FILE *out)
 {
-	uint16_t ours = arch_map.hvt.is_pio ? EM_X86_64 : EM_AARCH64;
 	struct solo5_image image;
 	struct err err = { "" };
 	int rc = solo5_parse(file->data, file->size, &image, &err);
 
-	if (!rc && image.machine != ours)
-		rc = err_set(&err, ENOEXEC, "it is for %s, and this machine is %s",
-			     image.machine == EM_X86_64 ? "x86_64" : "aarch64", arch_name);
+	if (!rc)
+		rc = solo5_check_machine(&image, arch_name, &err);
 	if (!rc && vm_option(config, "entry"))
 		rc = err_set(&err, EINVAL, "it has no --entry: it has one");
 	fprintf(out, "%s: %s\n", name, image_describe(IMAGE_SOLO5));

@@ -101,7 +101,7 @@ int option_finish_hvt(struct run_options *o, struct err *err)
 	const char *image = o->machine.image.kernel;
 	int rc;
 
-	if (!image || !image_map(image, IMAGE_SOLO5, &o->hvt_image))
+	if (!image || !image_map(image, IMAGE_SOLO5, &o->hvt.file))
 		return o->hvt.n_attach ? err_set(err, EINVAL,
 						 "--block:%s and the like are for Solo5 images",
 						 o->attach[0].text)
@@ -110,8 +110,6 @@ int option_finish_hvt(struct run_options *o, struct err *err)
 	if (!rc)
 		rc = join_arguments(o, err);
 	o->hvt.name = image;
-	o->hvt.data = o->hvt_image.data;
-	o->hvt.size = o->hvt_image.size;
 	o->hvt.cmdline = o->hvt_cmdline;
 	o->hvt.attach = o->attach;
 	o->machine.hvt = &o->hvt;

@@ -48,8 +48,7 @@ struct run_options {
 	char *net_text[MACHINE_NETS];	  /* and nets[] */
 	char *share_text[MACHINE_SHARES]; /* and shares[] */
 	struct exec_plan plan;		  /* what the guest does for the command */
-	struct hvt_guest hvt;		  /* a Solo5 image: what machine.hvt points to, and */
-	struct file_map hvt_image;	  /* its file */
+	struct hvt_guest hvt;		  /* a Solo5 image: what machine.hvt points to */
 	struct hvt_attach attach[ATTACH_MAX];
 	char *hvt_cmdline;
 	cpu_set_t affinity;

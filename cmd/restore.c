@@ -130,9 +130,9 @@ static bool take_trust(int *argc, char **argv)
 
 int cmd_restore(int argc, char **argv, const struct command *table)
 {
-	struct results results = { .what.argv = argv };
-	struct snapshot *s = calloc(1, sizeof(*s));
 	struct run_options o;
+	struct results results = { .o = &o, .what.argv = argv };
+	struct snapshot *s = calloc(1, sizeof(*s));
 	struct err err;
 	bool trust = take_trust(&argc, argv);
 	int rc, status;

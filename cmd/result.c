@@ -148,8 +148,8 @@ static int write_plainly(const struct result_file *f, const struct buf *text, in
 	if (fd < 0)
 		return fd;
 	/* Fails on what has no length. */
-	if (f->fd < 0 && ftruncate(fd, 0))
-		errno = 0;
+	rc = f->fd < 0 ? ftruncate(fd, 0) : 0;
+	(void)rc;
 	rc = write_within(fd, text->data, text->len, ms);
 	if (f->fd < 0 && close(fd) && !rc)
 		rc = -errno;
@@ -211,20 +211,16 @@ static bool must_stay(int error)
 int result_write(const struct result_file *f, const struct buf *text, int ms, struct err *err)
 {
 	char target[PATH_MAX];
+	const char *path = realpath(f->path, target) ? target : f->path;
 	struct stat st;
 	int rc;
 
 	if (text->failed)
 		return err_set(err, ENOMEM, "%s %s: no memory", f->option, f->path);
-	if (!result_replaces(f))
+	if (!result_replaces(f) || (path == f->path && !lstat(path, &st)))
 		return write_plainly(f, text, ms, err);
-	if (realpath(f->path, target))
-		rc = put_in_place(target, text);
-	else if (!lstat(f->path, &st))
-		return write_plainly(f, text, ms, err);
-	else
-		rc = put_in_place(f->path, text);
-	if (must_stay(-rc) && !stat(f->path, &st))
+	rc = put_in_place(path, text);
+	if (must_stay(-rc) && !stat(path, &st))
 		return write_plainly(f, text, ms, err);
 	return rc ? err_set(err, -rc, "%s %s: %s", f->option, f->path, strerror(-rc)) : 0;
 }

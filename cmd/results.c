@@ -129,13 +129,12 @@ static bool is_one_file(const char *a, const char *b)
 	return !strcmp(a, b) || file_same(a, b) || links_to(a, b) || links_to(b, a);
 }
 
-static int check_others(const struct results *r, const struct result_file *f,
-			const struct run_options *o, struct err *err)
+static int check_others(const struct results *r, const struct result_file *f, struct err *err)
 {
 	const struct result_file *first = &r->files[0];
 	const char *option = NULL;
 
-	if (o->console_log && is_one_file(f->path, o->console_log))
+	if (r->o->console_log && is_one_file(f->path, r->o->console_log))
 		option = "--kernel-log";
 	else if (f > first && first->path && is_one_file(f->path, first->path))
 		option = first->option;
@@ -143,26 +142,25 @@ static int check_others(const struct results *r, const struct result_file *f,
 		      : 0;
 }
 
-static int open_checked(const struct results *r, struct result_file *f, const struct run_options *o,
-			struct err *err)
+static int open_checked(const struct results *r, struct result_file *f, struct err *err)
 {
-	int rc = run_check_output(o, f->option, f->path, err);
+	int rc = run_check_output(r->o, f->option, f->path, err);
 
 	if (!rc)
-		rc = check_others(r, f, o, err);
+		rc = check_others(r, f, err);
 	return rc ? rc : open_file(f, err);
 }
 
 /* What can't be is told in no file, least of all in that one. */
-int results_open(struct results *r, const struct run_options *o, struct err *err)
+int results_open(struct results *r, struct err *err)
 {
 	struct err one;
 	int first = 0;
 
-	name_files(r, o->result, o->junit);
+	name_files(r, r->o->result, r->o->junit);
 	for (unsigned int i = 0; i < RESULTS_FILES; i++) {
 		struct result_file *f = &r->files[i];
-		int rc = f->path ? open_checked(r, f, o, &one) : 0;
+		int rc = f->path ? open_checked(r, f, &one) : 0;
 
 		if (rc)
 			f->path = NULL;
@@ -197,8 +195,11 @@ void results_forget(const struct results *r)
 		 * A link is somebody's, and what can't be removed: it stays, with nothing in it that
 		 * could be taken for ours. If that fails it is replaced at the end, or that fails, too.
 		 */
-		if (!stat(f->path, &st) && S_ISREG(st.st_mode) && truncate(f->path, 0))
-			continue;
+		if (!stat(f->path, &st) && S_ISREG(st.st_mode)) {
+			int rc = truncate(f->path, 0);
+
+			(void)rc;
+		}
 	}
 }
 
@@ -292,6 +293,18 @@ static void put_junit(struct buf *out, struct results *r)
 	junit_put(out, sources, n, failure(r, why, sizeof(why)));
 }
 
+bool results_judged(const struct results *r)
+{
+	return !r->what.own_status && r->status >= STATUS_REPORTED &&
+	       r->status <= STATUS_HOST_FAILED;
+}
+
+/* Solo5's tender knows one status for all that lkvm tells apart. */
+static int judgement(const struct results *r, int status)
+{
+	return r->o->tender ? 1 : status;
+}
+
 static void write_file(struct results *r, unsigned int which, enum results_when when)
 {
 	static void (*const put[])(struct buf * out, struct results * r) = {
@@ -309,7 +322,7 @@ static void write_file(struct results *r, unsigned int which, enum results_when 
 		if (when == RESULTS_LAST) /* the other's line may have no reader either */
 			cmd_fail("%s", err.text);
 		if (when != RESULTS_EARLY && !r->what.status)
-			r->what.status = STATUS_HOST_FAILED;
+			r->what.status = judgement(r, STATUS_HOST_FAILED);
 	}
 	buf_free(&text);
 }
@@ -368,7 +381,8 @@ static void open_given(struct results *r)
 
 int results_fail(struct results *r, const char *why)
 {
-	r->status = r->what.status = cmd_fail("%s", why);
+	r->status = cmd_fail("%s", why);
+	r->what.status = judgement(r, r->status);
 	r->what.verdict = "host-failed";
 	r->what.reason = why;
 	r->what.output_written = true;
@@ -378,7 +392,7 @@ int results_fail(struct results *r, const char *why)
 	return r->what.status;
 }
 
-void results_describe(struct results *r, struct machine *m, const struct run_options *o, int status)
+void results_describe(struct results *r, struct machine *m, int status)
 {
 	struct result *what = &r->what;
 
@@ -388,8 +402,11 @@ void results_describe(struct results *r, struct machine *m, const struct run_opt
 	what->output_written = machine_flush(m, 0);
 	what->timeline = machine_timeline(m);
 	what->reports = machine_reports(m);
-	what->fail_on = o->machine.fail_on;
+	what->fail_on = r->o->machine.fail_on;
 	what->release = machine_release(m);
-	what->status = o->bisect ? verdict_bisect(status, what->own_status) : status;
-	r->status = status;
+	r->status = what->status = status;
+	if (results_judged(r))
+		what->status = judgement(r, status);
+	else if (r->o->bisect)
+		what->status = verdict_bisect(status, what->own_status);
 }

@@ -10,8 +10,9 @@
 enum { RESULTS_JSON, RESULTS_JUNIT, RESULTS_FILES };
 
 struct results {
+	const struct run_options *o;
 	struct result what;
-	int status; /* before --bisect */
+	int status; /* before --bisect and --tender */
 	struct result_file files[RESULTS_FILES];
 	struct ktap *ktap[MACHINE_OUTPUTS]; /* where results of tests may be: see machine_watch() */
 };
@@ -24,7 +25,7 @@ int run_check_output(const struct run_options *o, const char *option, const char
  * Shall come to nothing now, if it must, and not at the end: -errno and a line. What the options name by a
  * number of ours (/dev/stdout) is held from here on: the command's streams are about to get others.
  */
-int results_open(struct results *r, const struct run_options *o, struct err *err);
+int results_open(struct results *r, struct err *err);
 void results_close(struct results *r);
 
 /* Those of an earlier run go: who looks for them after this one shall find its own, or none. */
@@ -37,8 +38,10 @@ int results_watch(struct results *r, struct machine *m);
 int results_fail(struct results *r, const char *why);
 
 /* After the run; valid as long as the machine is there. */
-void results_describe(struct results *r, struct machine *m, const struct run_options *o,
-		      int status);
+void results_describe(struct results *r, struct machine *m, int status);
+
+/* Has lkvm judged, is it not the guest's own word? That it is lkvm's to say why. */
+bool results_judged(const struct results *r);
 
 enum results_when {
 	RESULTS_EARLY, /* output waits for its reader: what can be replaced is written */

@@ -240,7 +240,7 @@ static int open_console_log(struct run_options *o, struct err *err)
 
 int run_open_outputs(struct run_options *o, struct results *results, struct err *err)
 {
-	int rc = results_open(results, o, err);
+	int rc = results_open(results, err);
 
 	return rc ? rc : open_console_log(o, err);
 }
@@ -303,28 +303,10 @@ static void allow_files(const struct machine_config *c)
 
 /* ---- The end ---- */
 
-/* And not the guest's own word. */
-static bool is_judgement(bool own_status, int status)
-{
-	return !own_status && status >= STATUS_REPORTED && status <= STATUS_HOST_FAILED;
-}
-
-/* With --tender. */
-static int outer_status(const struct run_options *o, bool own_status, int status)
-{
-	return o->tender && is_judgement(own_status, status) ? 1 : status;
-}
-
 /* Says why only when something is wrong, or -v asks. False: it says nothing. */
-static bool is_worth_saying(const struct run_options *o, bool own_status, int status)
+static bool is_worth_saying(const struct results *r)
 {
-	return is_judgement(own_status, status) || o->machine.vm.log.level >= LOG_INFO;
-}
-
-static void report(const struct run_options *o, const char *why, bool own_status, int status)
-{
-	if (is_worth_saying(o, own_status, status))
-		fprintf(stderr, "lkvm: %s (status %d)\n", why, outer_status(o, own_status, status));
+	return results_judged(r) || r->o->machine.vm.log.level >= LOG_INFO;
 }
 
 /* Was it ended, and did not end by itself? Then a person or a script waits for us to end, too. */
@@ -359,9 +341,9 @@ static _Noreturn void leave(const struct run *run, const char *why)
 	int len = 0;
 
 	results_write(results, RESULTS_LEAVING);
-	if (is_worth_saying(run->o, what->own_status, results->status))
+	if (is_worth_saying(results))
 		len = snprintf(text, sizeof(text), "lkvm: %s (status %d)\n", what->reason,
-			       results->status);
+			       what->status);
 	len += snprintf(text + len, sizeof(text) - (size_t)len, "lkvm: %s\n", why);
 	write_within(STDERR_FILENO, text, (size_t)len, 0);
 	terminal_restore();
@@ -377,7 +359,7 @@ static void leave_stuck(void *opaque, struct machine *m)
 
 	signals_end(NULL);
 	machine_flush(m, PATIENCE);
-	results_describe(run->results, m, run->o, status);
+	results_describe(run->results, m, status);
 	leave(run, "a file of a share, a disk or standard input has not answered for " STUCK_TEXT
 		   ", and is not waited for");
 }
@@ -393,21 +375,22 @@ static int conclude(struct machine *m, const struct run *run, int status)
 	char why[REPORT_LINE + 128];
 
 	if ((o->result || o->junit || was_ended(m)) && !machine_flush(m, SOON)) {
-		results_describe(results, m, o, status);
+		results_describe(results, m, status);
 		results_write(results, RESULTS_EARLY);
 		if (was_ended(m) && !machine_flush(m, patience(m)))
 			leave(run, "nobody has read the output for " PATIENCE_TEXT
 				   ": what is left of it is lost");
 	}
 	status = machine_finish(m);
-	results_describe(results, m, o, status);
+	results_describe(results, m, status);
 	results_write(results, RESULTS_LAST);
 	if (status == STATUS_REPORTED || status == STATUS_GUEST_DIED)
 		machine_show_log(m);
 	snprintf(why, sizeof(why), "%s", results->what.reason);
 	machine_destroy(m);
 	control_destroy(run->control);
-	report(o, why, results->what.own_status, status);
+	if (is_worth_saying(results))
+		fprintf(stderr, "lkvm: %s (status %d)\n", why, results->what.status);
 	return results->what.status;
 }
 
@@ -463,8 +446,7 @@ int run_machine(struct run_options *o, struct results *results)
 	signals_set();
 	allow_files(&o->machine);
 	o->machine.vm.leaves_ram = true;
-	if (o->machine.n_shares || o->machine.n_disks ||
-	    input_may_last(o->machine.exec ? o->exec.in : o->machine.in)) {
+	if (o->machine.n_shares || o->machine.n_disks || machine_input_may_last(&o->machine)) {
 		o->machine.stuck = leave_stuck;
 		o->machine.stuck_opaque = &run;
 		o->machine.stuck_ms = STUCK;
@@ -492,11 +474,15 @@ int run_machine(struct run_options *o, struct results *results)
 	return status;
 }
 
+/* Behind --, and with --tender behind the image, the words are the guest's. */
 static bool wants_help(int argc, char **argv)
 {
-	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+	bool tender = false;
+
+	for (int i = 1; i < argc && strcmp(argv[i], "--") && !(tender && *argv[i] != '-'); i++) {
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
 			return true;
+		tender |= !strcmp(argv[i], "--tender");
 	}
 	return false;
 }
@@ -522,7 +508,7 @@ int cmd_run(int argc, char **argv, const struct command *table)
 	char *help[] = { "help", argv[0], NULL };
 	char buf[128] = "";
 	struct run_options o;
-	struct results results = { .what.argv = argv };
+	struct results results = { .o = &o, .what.argv = argv };
 	struct err err;
 	int status;
 
@@ -535,5 +521,5 @@ int cmd_run(int argc, char **argv, const struct command *table)
 		status = run_machine(&o, &results);
 	results_close(&results);
 	options_free(&o);
-	return outer_status(&o, results.what.own_status, status);
+	return status;
 }

@@ -388,6 +388,15 @@ bool solo5_may_identify(const struct solo5_image *image)
 	return false;
 }
 
+int solo5_check_machine(const struct solo5_image *image, const char *machine, struct err *err)
+{
+	const char *its = image->machine == EM_X86_64 ? "x86_64" : "aarch64";
+
+	return strcmp(its, machine)
+		       ? err_set(err, ENOEXEC, "it is for %s, and this machine is %s", its, machine)
+		       : 0;
+}
+
 int solo5_fits(const struct solo5_image *image, uint64_t mem, struct err *err)
 {
 	if (mem < HVT_MEM_STEP || mem % HVT_MEM_STEP || mem > HVT_MEM_MAX)

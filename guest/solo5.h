@@ -66,6 +66,9 @@ bool solo5_has_note(const void *data, size_t size, enum solo5_target *target);
  */
 int solo5_parse(const void *data, size_t size, struct solo5_image *image, struct err *err);
 
+/* Is it for this machine ("x86_64")? -ENOEXEC and a line. Its ELF header is enough: parsing may have failed. */
+int solo5_check_machine(const struct solo5_image *image, const char *machine, struct err *err);
+
 /* Does it fit into guest memory of `mem` bytes? */
 int solo5_fits(const struct solo5_image *image, uint64_t mem, struct err *err);
 

@@ -239,11 +239,6 @@ static int write_info(struct hvt *h, uint64_t kernel_end, const char *cmdline, s
 
 /* ---- Life ---- */
 
-static bool is_ours(const struct solo5_image *image)
-{
-	return image->machine == (arch_map.hvt.is_pio ? EM_X86_64 : EM_AARCH64);
-}
-
 static int take_devices(struct hvt *h, const struct solo5_image *image, struct err *err)
 {
 	if (!image->n_devices)
@@ -261,12 +256,11 @@ static int load_image(struct hvt *h, const struct hvt_guest *guest, struct solo5
 		      struct err *err)
 {
 	struct err why = { "" };
-	int rc = solo5_parse(guest->data, guest->size, image, &why);
+	int rc = solo5_parse(guest->file.data, guest->file.size, image, &why);
 
 	/* Of another machine's image that is the first thing to say. */
-	if (image->machine && !is_ours(image))
-		rc = err_set(&why, ENOEXEC, "it is for %s, and this machine is %s",
-			     image->machine == EM_X86_64 ? "x86_64" : "aarch64", arch_name);
+	if (image->machine && solo5_check_machine(image, arch_name, &why))
+		rc = -ENOEXEC;
 	if (!rc)
 		rc = load(h, image, &why);
 	if (!rc)

@@ -12,6 +12,7 @@
 #define HVT_HVT_H
 
 #include "guest/solo5.h"
+#include "util/file.h"
 #include "vm/vm.h"
 
 /* Devices as Solo5's tender spells them: --block:NAME=PATH, and so on. */
@@ -24,9 +25,8 @@ struct hvt_attach {
 
 /* What it runs. All of it is borrowed until hvt_create() returns. */
 struct hvt_guest {
-	const char *name; /* the image's, for messages */
-	const void *data; /* and itself */
-	size_t size;
+	const char *name;     /* the image's, for messages */
+	struct file_map file; /* and itself */
 	const char *cmdline;
 	const struct hvt_attach *attach;
 	unsigned int n_attach;

@@ -35,12 +35,10 @@ static bool open_kick(struct hvt *h)
 	return h->kick_fd >= 0;
 }
 
-/* The first of `fds` is made the kick's. Returns when one is ready; false: the host failed. */
-static bool wait_for(struct hvt *h, struct pollfd *fds, unsigned int n)
+static bool poll_kick(struct hvt *h, struct pollfd *fds, unsigned int n)
 {
 	struct signalfd_siginfo kick;
 
-	fds[0] = (struct pollfd){ h->kick_fd, POLLIN, 0 };
 	while (poll(fds, n, -1) < 0) {
 		if (errno != EINTR) {
 			host_failed(h, "poll");
@@ -53,23 +51,39 @@ static bool wait_for(struct hvt *h, struct pollfd *fds, unsigned int n)
 	return true;
 }
 
+/*
+ * Until one of fds[1] to fds[n - 1] is ready, through pauses. The first of them is made the kick's. False: the
+ * VM ends, if only as the host failed.
+ */
+static bool wait_for(struct hvt *h, struct pollfd *fds, unsigned int n)
+{
+	int ready = 0;
+
+	if (!open_kick(h))
+		return false;
+	fds[0] = (struct pollfd){ h->kick_fd, POLLIN, 0 };
+	while (!ready) {
+		int want = atomic_load(&h->vm->want);
+
+		if (want == VM_PAUSE)
+			vcpu_stand(&h->vm->vcpus[0]);
+		else if (want == VM_END || !poll_kick(h, fds, n))
+			return false;
+		for (unsigned int i = 1; i < n; i++)
+			ready |= fds[i].revents;
+	}
+	return true;
+}
+
 /* ---- For the console ---- */
 
 bool hvt_wait_room(struct hvt *h)
 {
 	struct pollfd fds[2] = { { 0 }, { h->room_fd, POLLIN, 0 } };
 	uint64_t count;
-	int want;
 
-	if (!open_kick(h))
+	if (!wait_for(h, fds, ARRAY_SIZE(fds)))
 		return false;
-	do {
-		want = atomic_load(&h->vm->want);
-		if (want == VM_PAUSE)
-			vcpu_stand(&h->vm->vcpus[0]);
-		else if (want == VM_END || !wait_for(h, fds, ARRAY_SIZE(fds)))
-			return false;
-	} while (!fds[1].revents);
 	return read(h->room_fd, &count, sizeof(count)) > 0 || errno == EAGAIN;
 }
 
@@ -143,23 +157,15 @@ static void wait_ready(struct hvt *h, struct arguments *a)
 
 	if (n > 2 && poll(fds + 2, n - 2, 0) > 0)
 		collect(h, a, fds, handles, 2, n);
-	if (a->n_ready || !a->timeout || !open_kick(h) || !set_timer(h, a->timeout))
+	if (a->n_ready || !a->timeout || !set_timer(h, a->timeout))
 		return;
-	for (;;) {
-		int want = atomic_load(&h->vm->want);
-
-		if (want == VM_PAUSE) {
-			vcpu_stand(&h->vm->vcpus[0]);
-			continue;
-		}
+	do {
 		n = add_nets(h, fds, handles, 2);
 		fds[1] = (struct pollfd){ h->timer_fd, POLLIN, 0 };
-		if (want == VM_END || !wait_for(h, fds, n))
+		if (!wait_for(h, fds, n))
 			return;
 		collect(h, a, fds, handles, 2, n);
-		if (a->n_ready || fds[1].revents)
-			return;
-	}
+	} while (!a->n_ready && !fds[1].revents);
 }
 
 void hvt_poll(struct hvt *h, uint64_t gpa)

@@ -22,9 +22,9 @@ struct lkvm {
 	struct machine_config config;
 	const char *initrds[INITRDS_MAX + 1]; /* what config.image.initrds points to */
 	unsigned int n_initrds;
-	struct hvt_guest hvt;	   /* what config.hvt points to, if it is one, and: */
-	struct file_map hvt_image; /* its file, while the machine is created */
-	struct text *texts;	   /* what config points to */
+	struct hvt_guest
+		hvt; /* what config.hvt points to, if it is one; its file only to create it */
+	struct text *texts; /* what config points to */
 	lkvm_bytes_fn console;
 	void *console_opaque;
 	lkvm_line_fn log;
@@ -331,7 +331,8 @@ static bool is_solo5(struct lkvm *vm)
 	const struct arch_image *image = &vm->config.image;
 
 	if (image->kernel)
-		return image_map(image->kernel, IMAGE_SOLO5, &vm->hvt_image);
+		return image_map(image->kernel, IMAGE_SOLO5, &vm->hvt.file);
+	vm->hvt.file = (struct file_map){ image->data, image->size };
 	return image_sniff(image->data, image->size) == IMAGE_SOLO5;
 }
 
@@ -358,12 +359,8 @@ static int suit_image(struct lkvm *vm)
 	if (c->payload)
 		return 0;
 	if (is_solo5(vm)) {
-		vm->hvt = (struct hvt_guest){
-			.name = c->image.kernel ? c->image.kernel : "in memory",
-			.data = c->image.kernel ? vm->hvt_image.data : c->image.data,
-			.size = c->image.kernel ? vm->hvt_image.size : c->image.size,
-			.cmdline = c->image.cmdline,
-		};
+		vm->hvt.name = c->image.kernel ? c->image.kernel : "in memory";
+		vm->hvt.cmdline = c->image.cmdline;
 		c->hvt = &vm->hvt;
 		return check_solo5(vm);
 	}
@@ -380,7 +377,7 @@ int lkvm_create(struct lkvm *vm)
 {
 	const struct machine_config *c;
 	struct err err = { "" };
-	struct machine *m;
+	struct machine *m = NULL;
 	int rc = check_open(vm);
 
 	if (rc)
@@ -389,14 +386,14 @@ int lkvm_create(struct lkvm *vm)
 	if (!c->image.kernel && !c->image.data && !c->payload)
 		return invalid(vm, "no image: give one by lkvm_set_image()");
 	rc = suit_image(vm);
-	if (rc) {
-		file_unmap(&vm->hvt_image);
-		return rc;
+	if (!rc) {
+		rc = machine_create(c, &m, &err);
+		rc = rc ? fail(vm, -rc, err.text) : 0;
 	}
-	rc = machine_create(c, &m, &err);
-	file_unmap(&vm->hvt_image);
+	if (c->image.kernel) /* else it is the caller's */
+		file_unmap(&vm->hvt.file);
 	if (rc)
-		return fail(vm, -rc, err.text);
+		return rc;
 	if (vm->console)
 		machine_watch(m, MACHINE_CONSOLE, vm->console, vm->console_opaque);
 	/* From here on who stops it finds it; and who did before is found. */

@@ -122,7 +122,7 @@ static inline bool listen_for(struct linux_guest *g, const char *word)
 	bool wanted = false;
 	char c;
 
-	while ((!word || !g->over) && read(g->run.output[0], &c, 1) == 1) {
+	while (!wanted && (!word || !g->over) && read(g->run.output[0], &c, 1) == 1) {
 		if (c != '\n') {
 			if (c != '\r' && g->len < sizeof(g->line) - 1)
 				g->line[g->len++] = c;
@@ -132,8 +132,6 @@ static inline bool listen_for(struct linux_guest *g, const char *word)
 		g->len = 0;
 		take_line(g);
 		wanted = word && strstr(g->line, word);
-		if (wanted)
-			break;
 	}
 	return wanted;
 }

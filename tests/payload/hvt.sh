@@ -39,7 +39,11 @@ run 0 "without --" --tender "$guests/calls.hvt" hello
 run 123 "an image's own status stays" --tender "$guests/calls.hvt" status 123
 run 1 "with its status for a guest that does what it must not" --tender "$guests/calls.hvt" puts-far
 like err '.status 1.' "which is said so"
+run 1 "in a result, too" --result=json --tender "$guests/calls.hvt" puts-far
+like json '"status": *1,' "which says it"
 run 1 "and for what is refused" --tender --mem=3 "$guests/calls.hvt" hello
+run 0 "a question for help behind an image" --tender "$guests/calls.hvt" args --help
+is "$(cat out)" "[args --help]" "is the image's"
 run 1 "no image" --tender
 calls 0 processor
 calls 0 times
