@@ -229,6 +229,9 @@ fuzz-targets := $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c))
 # 3. Flags. CFLAGS and LDFLAGS are the user's, ours stand before them.
 
 CFLAGS ?= $(if $(CONFIG_CC_OPTIMIZE_FOR_SIZE),-Os,-O2) -g
+# What runs once in a VM's life is small rather than fast: a start then touches fewer pages.
+once := $(addsuffix /%,arm cmd control guest hvt platform term x86) main.o machine%
+once-flags = $(if $(filter file,$(origin CFLAGS)),$(if $(filter $(once),$*.o),-Os))
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	$(if $(filter 1,$(WERROR)),-Werror)
 base-flags := -std=gnu17 $(warnings) -fstack-protector-strong -D_GNU_SOURCE -I. -pthread -ffunction-sections -fdata-sections
@@ -378,7 +381,7 @@ $(BUILD)/liblkvm-core.a: $(filter-out %/main.o,$(sort $(glibc-objects) $(library
 $(obj)/%.o: %.c $(stamps)/cc Makefile | $(if $(sysroot),$(BUILD)/include/linked)
 	$(call say,CC,$*.o)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(cc-flags) $(extra-flags) $(dep-flags) -c -o $@ $<
+	$(Q)$(CC) $(cc-flags) $(extra-flags) $(once-flags) $(dep-flags) -c -o $@ $<
 
 $(obj)/gen/%.o: $(gen)/%.c $(stamps)/cc Makefile
 	$(call say,CC,gen/$*.o)
@@ -393,7 +396,7 @@ $(obj)/gen/%.o: $(gen)/%.S $(stamps)/cc Makefile
 $(musl)/%.o: %.c $(stamps)/musl Makefile | $(BUILD)/include/linked
 	$(call say,MUSLCC,$*.o)
 	@mkdir -p $(@D)
-	$(Q)$(MUSL_CC) $(musl-flags) $(extra-flags) $(dep-flags) -c -o $@ $<
+	$(Q)$(MUSL_CC) $(musl-flags) $(extra-flags) $(once-flags) $(dep-flags) -c -o $@ $<
 
 $(musl)/gen/%.o: $(gen)/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
 	$(call say,MUSLCC,gen/$*.o)

@@ -15,6 +15,10 @@ static int add(struct run_options *o, enum hvt_option option, const char *text, 
 	if (o->hvt.n_attach == ATTACH_MAX)
 		return err_set(err, E2BIG, "more than %u options for a Solo5 image's devices",
 			       ATTACH_MAX);
+	if (!o->attach)
+		o->attach = calloc(ATTACH_MAX, sizeof(o->attach[0]));
+	if (!o->attach)
+		return err_set(err, ENOMEM, "no memory for options");
 	o->attach[o->hvt.n_attach++] = (struct hvt_attach){ option, text };
 	return 0;
 }

@@ -326,6 +326,7 @@ void options_free(struct run_options *o)
 	free(o->saved_text);
 	free(o->hvt_cmdline);
 	file_unmap(&o->hvt.file);
+	free(o->attach);
 	free(o->plan.env);
 	free(o->plan.cwd);
 	free(o->plan.dir);

@@ -49,7 +49,7 @@ struct run_options {
 	char *share_text[MACHINE_SHARES]; /* and shares[] */
 	struct exec_plan plan;		  /* what the guest does for the command */
 	struct hvt_guest hvt;		  /* a Solo5 image: what machine.hvt points to */
-	struct hvt_attach attach[ATTACH_MAX];
+	struct hvt_attach *attach;	  /* ATTACH_MAX; NULL: none is given */
 	char *hvt_cmdline;
 	cpu_set_t affinity;
 	struct machine_exec exec; /* the command's streams: what machine.exec points to */

@@ -445,7 +445,7 @@ int run_machine(struct run_options *o, struct results *results)
 
 	signals_set();
 	allow_files(&o->machine);
-	o->machine.vm.leaves_ram = true;
+	o->machine.vm.leaves_maps = true;
 	if (o->machine.n_shares || o->machine.n_disks || machine_input_may_last(&o->machine)) {
 		o->machine.stuck = leave_stuck;
 		o->machine.stuck_opaque = &run;

@@ -88,17 +88,17 @@ static void on_poke(int sig)
 	errno = saved;
 }
 
+/* All are blocked meanwhile. */
 static void set_handler(int sig, void (*handler)(int))
 {
 	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
 	struct sigaction old;
 
-	/* nohup and the like have set it to be ignored, and mean it. */
-	if ((handler == on_end || handler == on_stop) && !sigaction(sig, NULL, &old) &&
-	    old.sa_handler == SIG_IGN)
-		return;
 	sigfillset(&sa.sa_mask);
-	sigaction(sig, &sa, NULL);
+	/* nohup and the like have set it to be ignored, and mean it. */
+	if (!sigaction(sig, &sa, &old) && old.sa_handler == SIG_IGN &&
+	    (handler == on_end || handler == on_stop))
+		sigaction(sig, &old, NULL);
 }
 
 void signals_set(void)
@@ -108,6 +108,10 @@ void signals_set(void)
 				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
 	static const int crashes[] = { SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
 
+	sigset_t all, old;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
 	signal(SIGPIPE, SIG_IGN);
 	signal(VM_KICK_SIGNAL, SIG_DFL); /* one that is ignored interrupts no KVM_RUN */
 	signal(SIGXFSZ, SIG_IGN);	 /* EFBIG is the disk's error, not our end */
@@ -119,6 +123,7 @@ void signals_set(void)
 	set_handler(SIGTSTP, on_stop);
 	set_handler(SIGCONT, on_poke);
 	set_handler(SIGWINCH, on_poke);
+	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 void signals_end(struct machine *m)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -275,10 +274,7 @@ static int prepare(struct hvt *h, const struct hvt_guest *guest, struct err *err
 
 	if (rc)
 		return rc;
-	h->room_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	rc = h->room_fd < 0 ? err_set(err, errno, "eventfd: %s", strerror(errno)) : 0;
-	if (!rc)
-		rc = hvt_attach_all(h, guest, err);
+	rc = hvt_attach_all(h, guest, err);
 	if (!rc)
 		rc = write_info(h, image.end, guest->cmdline, err);
 	if (!rc)
@@ -297,7 +293,8 @@ int hvt_create(struct vm *vm, const struct hvt_guest *guest, const struct hvt_co
 		return err_set(err, ENOMEM, "no memory for a Solo5 guest");
 	h->vm = vm;
 	h->console = *console;
-	h->kick_fd = h->timer_fd = h->room_fd = -1;
+	h->kick_fd = h->timer_fd = -1;
+	atomic_init(&h->room_fd, -1);
 	rc = prepare(h, guest, err);
 	if (rc)
 		hvt_destroy(h);

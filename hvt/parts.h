@@ -26,8 +26,8 @@ struct hvt {
 	struct hvt_console console;
 	unsigned int n_devices;
 	struct hvt_device *devices;
-	int room_fd;
 	int kick_fd, timer_fd; /* -1: not needed yet */
+	atomic_int room_fd;    /* the same */
 };
 
 /* The guest did what it must not: says so, and ends it. */
@@ -50,7 +50,7 @@ void hvt_net_write(struct hvt *h, uint64_t gpa);
 void hvt_net_read(struct hvt *h, uint64_t gpa);
 
 /*
- * hvt/wait.c: hypercall 3. And: until there may be room on the console, also through a pause; false:
+ * hvt/wait.c: hypercall 3. And: until it is worth another try to print, also through a pause; false:
  * the VM shall end.
  */
 void hvt_poll(struct hvt *h, uint64_t gpa);

@@ -77,11 +77,25 @@ static bool wait_for(struct hvt *h, struct pollfd *fds, unsigned int n)
 
 /* ---- For the console ---- */
 
+static bool open_room(struct hvt *h)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (fd < 0)
+		host_failed(h, "eventfd");
+	else
+		atomic_store(&h->room_fd, fd);
+	return fd >= 0;
+}
+
 bool hvt_wait_room(struct hvt *h)
 {
 	struct pollfd fds[2] = { { 0 }, { h->room_fd, POLLIN, 0 } };
 	uint64_t count;
 
+	/* Room that there was before nobody told us of: so it is tried before it is waited for. */
+	if (h->room_fd < 0)
+		return open_room(h);
 	if (!wait_for(h, fds, ARRAY_SIZE(fds)))
 		return false;
 	return read(h->room_fd, &count, sizeof(count)) > 0 || errno == EAGAIN;
@@ -89,9 +103,10 @@ bool hvt_wait_room(struct hvt *h)
 
 void hvt_room(struct hvt *h)
 {
+	int fd = atomic_load(&h->room_fd);
 	uint64_t one = 1;
 	/* Only a full counter can fail, and then it is readable already. */
-	ssize_t rc = write(h->room_fd, &one, sizeof(one));
+	ssize_t rc = fd < 0 ? 0 : write(fd, &one, sizeof(one));
 
 	(void)rc;
 }

@@ -44,7 +44,7 @@ void vcpu_destroy(struct vcpu *vcpu)
 	if (vcpu->fd < 0)
 		return;
 	arch_vcpu_destroy(vcpu);
-	if (vcpu->run)
+	if (vcpu->run && !vcpu->vm->config.leaves_maps)
 		munmap(vcpu->run, vcpu->vm->run_size);
 	close(vcpu->fd);
 	vcpu->fd = -1;

@@ -151,7 +151,7 @@ void vm_destroy(struct vm *vm)
 	 */
 	if (vm->fd >= 0)
 		close(vm->fd);
-	if (!vm->config.leaves_ram)
+	if (!vm->config.leaves_maps)
 		mem_destroy(&vm->mem);
 	if (vm->kvm_fd >= 0)
 		close(vm->kvm_fd);

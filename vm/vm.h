@@ -56,7 +56,7 @@ struct vm_config {
 	uint32_t irq_lines;	   /* GSIs that the devices will use: 0 to irq_lines-1 */
 	const cpu_set_t *affinity; /* the host's CPUs that vCPUs run on; NULL: any */
 	bool hvt; /* no such machine, but what Solo5's hvt has: RAM from 0, one vCPU, hypercalls */
-	bool leaves_ram; /* vm_destroy() does not unmap it: the process ends, and the kernel does it sooner */
+	bool leaves_maps; /* vm_destroy() unmaps nothing: the process ends, which takes less time */
 	/* After all vCPUs are made, before any of them runs: restoring them. NULL: nothing. */
 	int (*prepare)(void *opaque, struct vm *vm, struct err *err);
 	void *prepare_opaque;

@@ -101,7 +101,7 @@ poke 24 '\0\0\0\0'
 refused 'its entry 0x0 is outside' poked.hvt
 poke 26 '\022'
 refused 'its entry 0x.* (outside|not executable)' poked.hvt
-poke $((headers + segment + 18)) '\020'
+poke $((headers + segment + 16)) '\0\0\020'
 refused 'segment 1 overlaps' poked.hvt
 poke $((headers + segment + 18)) '\017'
 refused 'not in ascending order|is the lowest' poked.hvt
