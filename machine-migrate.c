@@ -125,6 +125,8 @@ static void *migrate_main(void *opaque)
 		rc = migrate_send(m->vm, &m->devices, &channel, &g->config, &g->options,
 				  &g->progress, &err);
 	}
+	if (!rc && g->how.local)
+		g->heir = channel.child;
 	if (!rc)
 		set_status(m, MIGRATION_COMPLETED, NULL);
 	else if (rc == MIGRATE_UNKNOWN)
@@ -171,6 +173,7 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 		.bandwidth = how->bandwidth,
 		.timeout = how->timeout,
 		.throttle = how->throttle,
+		.shared = how->local && m->vm->mem.backing == MEM_SHARED,
 		.settle = settle,
 		.release = release,
 		.reclaim = reclaim_disks,
@@ -212,6 +215,11 @@ void machine_migration_state(struct machine *m, struct machine_migration_state *
 	/* (Each of them for itself: they are told while they change.) */
 	memcpy(&out->progress, &g->progress, sizeof(out->progress));
 	pthread_mutex_unlock(&g->lock);
+}
+
+pid_t machine_heir(struct machine *m)
+{
+	return m->migration.heir;
 }
 
 void machine_migrate_cancel(struct machine *m)
@@ -329,9 +337,21 @@ int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct
 			       "the guest has %llu KiB of memory, and this machine %llu",
 			       (unsigned long long)(r->ram / KIB),
 			       (unsigned long long)((config->mem + arch_own_ram) / KIB));
+	if (r->shared && r->memory < 0)
+		return err_set(err, EINVAL,
+			       "the guest's memory is to be handed on, and is not there");
+	if (r->shared) {
+		config->backing = MEM_SHARED;
+		config->backing_fd = r->memory;
+	}
 	config->prepare = take_over;
 	config->prepare_opaque = m;
 	return 0;
+}
+
+bool machine_has_come(const struct machine_config *config)
+{
+	return config->incoming && config->incoming->runs;
 }
 
 void machine_refuse(const struct machine_config *config, const char *why)

@@ -28,6 +28,7 @@ struct migration {
 	atomic_bool cancel;
 	pthread_t thread;
 	bool has_thread;
+	pid_t heir; /* set before the VM's end is */
 };
 
 /* The devices' way down: see machine-down.c. */

@@ -39,6 +39,18 @@ void machine_migration_state(struct machine *m, struct machine_migration_state *
 	*out = (struct machine_migration_state){ .status = MIGRATION_NONE };
 }
 
+pid_t machine_heir(struct machine *m)
+{
+	(void)m;
+	return 0;
+}
+
+bool machine_has_come(const struct machine_config *config)
+{
+	(void)config;
+	return false;
+}
+
 void machine_migrate_cancel(struct machine *m)
 {
 	(void)m;

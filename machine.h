@@ -251,7 +251,9 @@ struct machine_migration {
 	int (*connect)(void *opaque, struct channel *channel, struct err *err);
 	void (*told)(void *opaque); /* of each new status, on that thread. NULL: nobody is */
 	void *opaque;
-	const struct buf *options;	       /* copied (state/migrate.h); or NULL */
+	const struct buf *options; /* copied (state/migrate.h); or NULL */
+	/* To who comes after this process, which waits for it: memory that is shared is not sent. */
+	bool local;
 	uint64_t downtime, timeout, bandwidth; /* as in struct migrate_config */
 	unsigned int throttle;
 };
@@ -270,6 +272,12 @@ struct machine_migration_state {
 };
 
 void machine_migration_state(struct machine *m, struct machine_migration_state *out);
+
+/* After machine_run(): the process that has the guest by a local migration, and is to be waited for; 0: none. */
+pid_t machine_heir(struct machine *m);
+
+/* Has the guest that comes to a machine of this config (incoming) come? Then it is nowhere else. */
+bool machine_has_come(const struct machine_config *config);
 
 /* It stays here, if that is not too late. The status tells. Any thread; async-signal-safe it is not. */
 void machine_migrate_cancel(struct machine *m);

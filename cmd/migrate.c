@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lkvm migrate: a running guest moves to another lkvm. The guest's own process does it; this asks it to, and looks on. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +15,9 @@
 #define LOOK 200000  /* us, between looks */
 
 struct migrate {
-	const char *name, *downtime, *bandwidth, *timeout, *throttle, *cancel;
+	const char *name, *downtime, *bandwidth, *timeout, *throttle, *cancel, *local;
 	const char *where;
+	char self[PATH_MAX + 8];
 	/* What events tell: the last of it, when `over`. */
 	bool over, completed;
 	char error[512];
@@ -150,17 +152,27 @@ static int migrate(struct remote *r, struct migrate *m, struct err *err)
 	return rc ? rc : look_on(r, m, err);
 }
 
+/* This very program is to have it: the one that is upgraded to. */
+static int set_self(struct migrate *m, struct err *err)
+{
+	ssize_t len = readlink("/proc/self/exe", m->self + 6, PATH_MAX);
+
+	if (len < 0)
+		return err_set(err, errno, "/proc/self/exe: %s", strerror(errno));
+	memcpy(m->self, "local:", 6);
+	m->self[6 + len] = 0;
+	m->where = m->self;
+	return 0;
+}
+
 /* [-n] NAME WHERE */
 static int parse(int argc, char **argv, struct migrate *m, struct err *err)
 {
 	const struct remote_option options[] = {
-		{ "name", 'n', &m->name, true },
-		{ "downtime", 0, &m->downtime, true },
-		{ "bandwidth", 0, &m->bandwidth, true },
-		{ "throttle", 0, &m->throttle, true },
-		{ "timeout", 0, &m->timeout, true },
-		{ "cancel", 0, &m->cancel, false },
-		{ NULL, 0, NULL, false },
+		{ "name", 'n', &m->name, true },	 { "downtime", 0, &m->downtime, true },
+		{ "bandwidth", 0, &m->bandwidth, true }, { "throttle", 0, &m->throttle, true },
+		{ "timeout", 0, &m->timeout, true },	 { "cancel", 0, &m->cancel, false },
+		{ "local", 0, &m->local, false },	 { NULL, 0, NULL, false },
 	};
 	const char *words[2];
 	unsigned int n = 0;
@@ -168,12 +180,14 @@ static int parse(int argc, char **argv, struct migrate *m, struct err *err)
 
 	if (rc)
 		return rc;
-	if (n != (m->name ? 0u : 1u) + !m->cancel)
+	if (n != (m->name ? 0u : 1u) + (!m->cancel && !m->local))
 		return err_set(
 			err, EINVAL,
 			"migrate takes a guest and where to: lkvm migrate -n NAME tcp:HOST:PORT");
 	if (!m->name)
 		m->name = words[0];
+	if (m->local)
+		return set_self(m, err);
 	if (!m->cancel)
 		m->where = words[n - 1];
 	return 0;

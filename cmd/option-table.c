@@ -349,6 +349,14 @@ static int set_loglevel(struct run_options *o, const char *value, struct err *er
 	return err_set(err, EINVAL, "--loglevel %s: it is error, warning, info or debug", value);
 }
 
+static int set_mem_shared(struct run_options *o, const char *value, struct err *err)
+{
+	(void)err;
+	o->machine.vm.backing = *value == '1' ? MEM_SHARED : MEM_ANON;
+	o->machine.vm.backing_fd = -1;
+	return 0;
+}
+
 static int set_disable_mte(struct run_options *o, const char *value, struct err *err)
 {
 	return option_set_port(o, "mte", *value == '1' ? "0" : "1", err);
@@ -421,6 +429,9 @@ const struct option run_option_table[] = {
 	{ "mem", 'm', "SIZE", MACHINE, set_mem,
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.",
 	  "--payload exit -m 64M" },
+	{ "mem-shared", 0, NULL, MACHINE, set_mem_shared,
+	  "Guest memory is a file without a name, which lkvm migrate --local hands on instead of copying it.",
+	  "--payload exit --mem-shared" },
 	{ "disk", 'd',
 	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,rate=BYTES][,iops=N][,burst=BYTES][,serial=NAME][,io=uring|threads]",
 	  MACHINE, option_set_disk,

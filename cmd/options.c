@@ -126,6 +126,16 @@ static int check_source(const struct option *p, struct run_options *o, bool *ski
 	return 0;
 }
 
+static void keep_word(struct run_options *o, const struct option *p, const char *no,
+		      const char *value)
+{
+	const char *pieces[] = { "--", no, p->name, p->arg ? "=" : "", p->arg ? value : "" };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(pieces); i++)
+		buf_put(&o->run_words, pieces[i], strlen(pieces[i]));
+	buf_put_u8(&o->run_words, 0);
+}
+
 static int apply(const struct option *p, struct run_options *o, const char *value, struct err *err)
 {
 	const char *no = !p->arg && *value == '0' ? "no-" : "";
@@ -143,6 +153,8 @@ static int apply(const struct option *p, struct run_options *o, const char *valu
 	rc = check_source(p, o, &skip, err);
 	if (rc || skip)
 		return rc;
+	if (p->kind == OPTION_OF_RUN && strcmp(p->name, "name"))
+		keep_word(o, p, no, value);
 	return p->set ? p->set(o, value, err) : option_set_port(o, p->name, value, err);
 }
 
@@ -327,6 +339,7 @@ void options_free(struct run_options *o)
 	free(o->hvt_cmdline);
 	file_unmap(&o->hvt.file);
 	free(o->attach);
+	buf_free(&o->run_words);
 	free(o->plan.env);
 	free(o->plan.cwd);
 	free(o->plan.dir);

@@ -51,6 +51,8 @@ struct run_options {
 	struct hvt_guest hvt;		  /* a Solo5 image: what machine.hvt points to */
 	struct hvt_attach *attach;	  /* ATTACH_MAX; NULL: none is given */
 	char *hvt_cmdline;
+	struct buf run_words; /* what was said of this run, as for control_config.words */
+	bool heir;	      /* another lkvm's guest goes on in this one: CONTROL_HEIR */
 	cpu_set_t affinity;
 	struct machine_exec exec; /* the command's streams: what machine.exec points to */
 	struct vm_option port_options[PORT_OPTIONS]; /* what vm.options points to */

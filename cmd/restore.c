@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lkvm restore: a guest goes on where lkvm snapshot wrote it down, any number of times. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/run.h"
 #include "cmd/saved-options.h"
+#include "control/control.h"
 #include "host/channel.h"
 #include "state/receive.h"
 #include "state/snapshot.h"
@@ -55,7 +57,8 @@ static int prepare(struct run_options *o, struct snapshot *s, bool trust, struct
 /* Who has not got in by this user's own doing is somebody else, whom nobody has asked who he is. */
 static enum saved_trust trust_in(const char *place, bool trust)
 {
-	bool own = !strncmp(place, "unix:", 5) || !strncmp(place, "exec:", 5);
+	bool own = !strncmp(place, "unix:", 5) || !strncmp(place, "exec:", 5) ||
+		   !strcmp(place, CONTROL_HEIR);
 
 	return own || trust ? SAVED_BELIEVED : SAVED_DOUBTED;
 }
@@ -76,14 +79,25 @@ static int take_hello(struct run_options *o, const struct receive *r, bool trust
 	return saved_options_take(o, &section->body, in, err);
 }
 
+static int take_link(struct channel *channel, struct err *err)
+{
+	channel_of(channel, CONTROL_FD_LINK, CONTROL_FD_LINK);
+	return channel->is_socket && !fcntl(CONTROL_FD_LINK, F_SETFD, FD_CLOEXEC)
+		       ? 0
+		       : err_set(err, EINVAL,
+				 CONTROL_HEIR " is what lkvm migrate --local starts, and no place");
+}
+
 static int accept_guest(struct run_options *o, struct receive *r, struct channel *channel,
 			bool trust, struct results *results, struct err *err)
 {
-	int rc = channel_accept(channel, o->from, err);
+	int rc = o->heir ? take_link(channel, err) : channel_accept(channel, o->from, err);
 
 	if (rc)
 		return rc;
 	rc = receive_begin(r, channel, err);
+	if (o->heir && r->shared)
+		r->memory = CONTROL_FD_MEMORY;
 	if (!rc)
 		rc = take_hello(o, r, trust, err);
 	o->machine.incoming = r;
@@ -144,7 +158,8 @@ int cmd_restore(int argc, char **argv, const struct command *table)
 	run_init(&o);
 	o.source = OPTIONS_RESTORE;
 	rc = options_parse(argc, argv, &o, &err);
-	if (!rc && o.from && channel_is_place(o.from)) {
+	o.heir = !rc && o.from && !strcmp(o.from, CONTROL_HEIR);
+	if (o.heir || (!rc && o.from && channel_is_place(o.from))) {
 		status = run_incoming(&o, trust, &results);
 	} else {
 		if (!rc)

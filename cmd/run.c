@@ -403,9 +403,35 @@ static int run_watched(struct machine *m, const struct run *run, struct err *err
 	status = machine_run(m, err);
 	/* From here on a signal ends the process at once: output may be waiting for its reader. */
 	signals_end(NULL);
+	if (status >= 0 && machine_heir(m)) {
+		terminal_lend(true);
+		control_hand_on(run->control, machine_heir(m));
+	}
 	control_ended(run->control);
 	terminal_restore();
 	return status;
+}
+
+/* The guest goes on in another process, which has our streams: its end is ours, unless ours was bad already. */
+static int follow(struct machine *m, const struct run *run)
+{
+	struct results *results = run->results;
+	pid_t heir = machine_heir(m);
+	char why[REPORT_LINE + 128];
+	int status;
+
+	results_describe(results, m, machine_finish(m));
+	snprintf(why, sizeof(why), "%s", results->what.reason);
+	machine_vm(m)->config.leaves_maps = false; /* there is no end of the process yet */
+	machine_destroy(m);
+	control_destroy(run->control);
+	status = signals_follow(heir);
+	terminal_lend(false);
+	terminal_restore();
+	if (status || !results->what.status)
+		return status;
+	fprintf(stderr, "lkvm: %s (status %d)\n", why, results->what.status);
+	return results->what.status;
 }
 
 static int options(void *opaque, struct buf *out, struct err *err)
@@ -422,7 +448,9 @@ static int open_control(struct run *run, struct machine *m, struct err *err)
 		.version = cmd_version_string,
 		.machine = m,
 		.options = options,
+		.words = &run->o->run_words,
 		.opaque = run,
+		.heir = run->o->heir,
 	};
 
 	run->machine = m;
@@ -457,16 +485,21 @@ int run_machine(struct run_options *o, struct results *results)
 		machine_destroy(m);
 		return fail(&run, &err);
 	}
-	/* Fails on what has no length, a pipe or a terminal, and that is well. */
-	if (o->machine.log_fd >= 0 && ftruncate(o->machine.log_fd, 0))
+	/*
+	 * Who goes on with a guest goes on with its log, which the other still writes to. The other fails on
+	 * what has no length, a pipe or a terminal, and that is well.
+	 */
+	if (o->machine.log_fd >= 0 && (o->heir ? fcntl(o->machine.log_fd, F_SETFL, O_APPEND)
+					       : ftruncate(o->machine.log_fd, 0)))
 		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
-	results_forget(results);
+	if (!o->heir)
+		results_forget(results);
 	if (results_watch(results, m))
 		status = err_set(&err, ENOMEM, "no memory for the results of tests");
 	else
 		status = run_watched(m, &run, &err);
 	if (status >= 0)
-		return conclude(m, &run, status);
+		return machine_heir(m) ? follow(m, &run) : conclude(m, &run, status);
 	status = fail(&run, &err);
 	control_ended(run.control);
 	machine_destroy(m);

@@ -232,6 +232,8 @@ static void put_scalars(struct words *w, const struct machine_config *c, const s
 	put(w, "--cpus=%u%c--mem=%lluB%c", c->vm.cpus, 0, (unsigned long long)c->vm.mem, 0);
 	put(w, "--console=%s%c", consoles[c->console], 0);
 	put(w, "--virtio-transport=%s%c", c->virtio_pci ? "pci" : "mmio", 0);
+	if (c->vm.backing == MEM_SHARED)
+		put(w, "--mem-shared%c", 0);
 	if (vm->irqchip)
 		put(w, "--irqchip=%s%c", vm->irqchip, 0);
 	if (c->payload)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "term/terminal.h"
@@ -16,6 +17,7 @@
 static struct {
 	struct machine *_Atomic machine;
 	atomic_int interrupted, ending;
+	pid_t heir;
 } process;
 
 /* To end: once politely, then at once. But the first Ctrl-C is for the command in the guest. */
@@ -101,11 +103,12 @@ static void set_handler(int sig, void (*handler)(int))
 		sigaction(sig, &old, NULL);
 }
 
+/* All that would end the process by default: the terminal must not stay raw behind any. */
+static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
+			    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
+
 void signals_set(void)
 {
-	/* All that would end the process by default: the terminal must not stay raw behind any. */
-	static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2,
-				    SIGALRM, SIGVTALRM, SIGPROF, SIGIO,	  SIGXCPU, SIGPWR };
 	static const int crashes[] = { SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
 
 	sigset_t all, old;
@@ -129,4 +132,33 @@ void signals_set(void)
 void signals_end(struct machine *m)
 {
 	atomic_store(&process.machine, m);
+}
+
+static void pass_on(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	(void)context;
+	if (info->si_code <= 0 && process.heir > 0) /* a process's doing, not the kernel's */
+		kill(process.heir, sig);
+	errno = saved;
+}
+
+int signals_follow(pid_t heir)
+{
+	struct sigaction sa = { .sa_sigaction = pass_on, .sa_flags = SA_RESTART | SA_SIGINFO };
+	struct sigaction old;
+	int status;
+
+	process.heir = heir;
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++) {
+		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(ends[i], &sa, NULL);
+	}
+	while (waitpid(heir, &status, 0) < 0) {
+		if (errno != EINTR)
+			return STATUS_HOST_FAILED;
+	}
+	process.heir = 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_SIGNAL + WTERMSIG(status);
 }

@@ -185,7 +185,12 @@ static int open_socket(struct control *c, struct err *err)
 	if (snprintf(c->path, sizeof(c->path), "%s/control", c->dir.path) >= (int)sizeof(c->path))
 		return err_set(err, ENAMETOOLONG, "%s is too long for a socket's path",
 			       c->dir.path);
-	rc = uds_listen(&c->listener, c->path, err);
+	if (c->config.heir) {
+		rc = uds_adopt(&c->listener, c->path, CONTROL_FD_LISTENER);
+		rc = rc ? err_set(err, -rc, "%s: %s", c->path, strerror(-rc)) : 0;
+	} else {
+		rc = uds_listen(&c->listener, c->path, err);
+	}
 	if (rc)
 		c->listener.fd = -1;
 	if (rc)
@@ -213,7 +218,9 @@ int control_create(const struct control_config *config, struct control **out, st
 	c->config = *config;
 	c->vm = machine_vm(config->machine);
 	c->listener.fd = c->event_fd = -1;
-	rc = rundir_make(&c->dir, config->name, err);
+	c->settings = machine_settings(config->machine);
+	rc = config->heir ? rundir_adopt(&c->dir, config->name, CONTROL_FD_LOCK, err)
+			  : rundir_make(&c->dir, config->name, err);
 	if (!rc)
 		rc = open_socket(c, err);
 	if (rc)
@@ -243,6 +250,20 @@ static const char *how_it_ended(const struct control *c)
 	}
 }
 
+/* Not before the guest has come, and not when it is gone. */
+static bool is_ours(const struct control *c)
+{
+	return !c->handed_on && (!c->config.heir || machine_has_come(c->settings));
+}
+
+static void remove_dir(struct control *c)
+{
+	if (is_ours(c))
+		rundir_remove(&c->dir);
+	else
+		rundir_leave(&c->dir, 0);
+}
+
 static void say_end(void *opaque)
 {
 	struct control *c = opaque;
@@ -269,8 +290,19 @@ void control_ended(struct control *c)
 		loop_destroy(c->loop);
 	c->loop = NULL;
 	c->serving = false;
-	uds_close(&c->listener);
+	if (is_ours(c))
+		uds_close(&c->listener);
+	else
+		uds_leave(&c->listener);
 	c->listener.fd = -1;
+}
+
+void control_hand_on(struct control *c, pid_t heir)
+{
+	if (!c)
+		return;
+	c->handed_on = true;
+	rundir_leave(&c->dir, heir);
 }
 
 void control_destroy(struct control *c)
@@ -281,12 +313,12 @@ void control_destroy(struct control *c)
 	if (c->event_fd >= 0)
 		close(c->event_fd);
 	control_end_migration(c);
-	rundir_remove(&c->dir);
+	remove_dir(c);
 	free(c);
 }
 
 void control_leave(struct control *c)
 {
 	if (c)
-		rundir_remove(&c->dir);
+		remove_dir(c);
 }

@@ -28,7 +28,22 @@ struct control_config {
 	 * thread of control's, until control_ended().
 	 */
 	int (*options)(void *opaque, struct buf *out, struct err *err);
+	/* Words for the command line of a process that goes on with this one's guest, each with its NUL. The same. */
+	const struct buf *words;
 	void *opaque;
+	bool heir; /* this is one: it has the CONTROL_FDs, and what they are of, as soon as the guest has come */
+};
+
+/*
+ * What lkvm migrate --local starts, as lkvm restore --name NAME CONTROL_HEIR, has beside its standard streams. Name and
+ * socket go on as they are: at no time are they anybody else's.
+ */
+#define CONTROL_HEIR "local:"
+enum {
+	CONTROL_FD_LINK = 3, /* the channel that the guest comes by */
+	CONTROL_FD_LOCK,     /* of the directory */
+	CONTROL_FD_LISTENER, /* of the socket */
+	CONTROL_FD_MEMORY,   /* the guest's, if it is shared */
 };
 
 /* Before machine_run(). -EBUSY: a VM of that name is running. -errno and a line. */
@@ -42,6 +57,9 @@ void control_ended(struct control *c);
  * before: its threads tell of what happens, as long as there are any.
  */
 void control_destroy(struct control *c);
+
+/* Before control_ended(), after which this is all over: directory and socket are that process's now. */
+void control_hand_on(struct control *c, pid_t heir);
 
 /* The process is about to exit without that: removes what would be left behind. Any thread. */
 void control_leave(struct control *c);

@@ -107,6 +107,32 @@ static int connect_there(void *opaque, struct channel *channel, struct err *err)
 	return channel_connect(channel, g->where, g->command, err);
 }
 
+#define HEIR_WORDS 64
+
+/* The program that comes after us, in our place. */
+static int spawn_heir(void *opaque, struct channel *channel, struct err *err)
+{
+	struct control_migration *g = opaque;
+	const struct control *c = g->control;
+	const struct buf *options = c->config.words;
+	const int fds[] = { c->dir.lock_fd, c->listener.fd,
+			    c->vm->mem.backing == MEM_SHARED ? c->vm->mem.fd : -1 };
+	char *argv[HEIR_WORDS] = { g->where + strlen(CONTROL_HEIR), "restore", "--name",
+				   (char *)(uintptr_t)c->config.name };
+	unsigned int n = 4;
+
+	for (size_t at = 0; options && at < options->len; at += strlen(argv[n++]) + 1) {
+		if (n == HEIR_WORDS - 2)
+			return err_set(err, E2BIG, "too many options to be handed on");
+		argv[n] = (char *)options->data + at;
+	}
+	argv[n] = CONTROL_HEIR;
+	_Static_assert(CONTROL_FD_LOCK == CONTROL_FD_LINK + 1 &&
+			       CONTROL_FD_MEMORY == CONTROL_FD_LISTENER + 1,
+		       "as channel_spawn() counts them");
+	return channel_spawn(channel, argv, fds, ARRAY_SIZE(fds), err);
+}
+
 /* What ssh runs there: the same name, unless that is taken. */
 static int set_place(struct control_migration *g, const char *where, struct err *err)
 {
@@ -122,8 +148,10 @@ static int start(struct control_migration *g, struct err *err)
 {
 	const struct control_config *c = &g->control->config;
 	struct buf options = { 0 };
+	bool local = !strncmp(g->where, CONTROL_HEIR, strlen(CONTROL_HEIR));
 	struct machine_migration how = {
-		.connect = connect_there,
+		.connect = local ? spawn_heir : connect_there,
+		.local = local,
 		.told = status_changed,
 		.opaque = g,
 		.options = c->options ? &options : NULL,
@@ -151,10 +179,12 @@ static int migrate(struct call *call)
 
 	if (!g)
 		return err_set(call->err, ENOMEM, "no memory to migrate by");
-	if (!where || !channel_is_place(where) || !strcmp(where, "-") || !strncmp(where, "fd:", 3))
+	if (!where || !strcmp(where, "-") || !strncmp(where, "fd:", 3) ||
+	    (!channel_is_place(where) &&
+	     strncmp(where, CONTROL_HEIR "/", strlen(CONTROL_HEIR) + 1)))
 		return err_set(call->err, EINVAL,
-			       "'uri' is tcp:HOST:PORT, unix:PATH, exec:COMMAND or "
-			       "ssh://[USER@]HOST");
+			       "'uri' is tcp:HOST:PORT, unix:PATH, exec:COMMAND, "
+			       "ssh://[USER@]HOST or local:/PATH/OF/lkvm");
 	if (c->stopped)
 		return err_set(call->err, EBUSY, "the guest is stopped: cont first");
 	/* (Its thread has the place in hand.) */

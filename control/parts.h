@@ -21,6 +21,7 @@ struct control_job;
 struct control {
 	struct control_config config;
 	struct vm *vm;
+	const struct machine_config *settings;
 	struct rundir dir;
 	struct uds_listener listener;
 	char path[UDS_PATH_MAX + 1];
@@ -33,6 +34,7 @@ struct control {
 	uint32_t told;			     /* bits of verdict_reason that there were events for */
 	bool stopped;			     /* by a client */
 	bool quit;			     /* the same: it shall end */
+	bool handed_on;			     /* directory and socket are another process's */
 	struct control_job *job;	     /* snapshot.c's, NULL: there was none */
 	struct control_migration *migration; /* migrate.c's, the same */
 };

@@ -19,7 +19,7 @@ _lkvm()
 	--discovery) COMPREPLY=($(compgen -W 'acpi cmdline both ' -- "$word")); return ;;
 	esac
 	case $word in
-	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --entry --module --cpus --mem --disk --share-image --rng --vsock --balloon --balloon-target --console --console-log --nodefaults --network --block: --block-sector-size: --net: --net-mac: --tender --root --root-rw --env --user --modules --sandbox --share --9p --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --boot-timeout --silence-timeout --fail-on --kernel-log --result --junit --bisect --triple-fault --reset --debug-exit --discovery --payload --name --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
+	-*) COMPREPLY=($(compgen -W '--kernel --initrd --params --entry --module --cpus --mem --mem-shared --disk --share-image --rng --vsock --balloon --balloon-target --console --console-log --nodefaults --network --block: --block-sector-size: --net: --net-mac: --tender --root --root-rw --env --user --modules --sandbox --share --9p --virtio-transport --unpack --irqchip --vcpu-affinity --timeout --boot-timeout --silence-timeout --fail-on --kernel-log --result --junit --bisect --triple-fault --reset --debug-exit --discovery --payload --name --dev --verbose --debug --loglevel --aarch32 --pmu --sve-max-vl --mte --disable-mte --pvtime --counter-offset --nested --kaslr-seed --dtb --dump-dtb' -- "$word")) ;;
 	*) COMPREPLY=($(compgen -f -- "$word")) ;;
 	esac
 }

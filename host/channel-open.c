@@ -22,6 +22,8 @@
 
 #define SLICE 100 /* ms */
 #define NAME 256
+#define SPAWN_FIRST 3 /* the first of the fds that channel_spawn() hands on */
+#define SPAWN_FDS 4
 
 extern char **environ;
 
@@ -298,6 +300,72 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 	/* The port is ssh's own affair, or its configuration's. */
 	memmove(argv + 4, argv + 6, 4 * sizeof(argv[0]));
 	return connect_command(c, argv, err);
+}
+
+/*
+ * Numbers above all that the program shall have, so that none is overwritten before it has been copied. What is not
+ * there stays closed.
+ */
+static int set_fds(posix_spawn_file_actions_t *actions, int *copies, const int *fds, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		copies[i] = fds[i] < 0 ? -1
+				       : fcntl(fds[i], F_DUPFD_CLOEXEC, SPAWN_FIRST + SPAWN_FDS);
+		if (fds[i] >= 0 && copies[i] < 0)
+			return -errno;
+		if (copies[i] >= 0)
+			posix_spawn_file_actions_adddup2(actions, copies[i], SPAWN_FIRST + (int)i);
+	}
+	return 0;
+}
+
+/* Signals that are ignored stay so: nohup means it. */
+static int spawn_with(pid_t *pid, char *const argv[], const int *fds, unsigned int n)
+{
+	int copies[SPAWN_FDS] = { -1, -1, -1, -1 };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int rc;
+
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	rc = set_fds(&actions, copies, fds, n);
+	if (!rc)
+		rc = -posix_spawn(pid, argv[0], &actions, &attr, argv, environ);
+	for (unsigned int i = 0; i < n; i++) {
+		if (copies[i] >= 0)
+			close(copies[i]);
+	}
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&actions);
+	return rc;
+}
+
+int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigned int n,
+		  struct err *err)
+{
+	int all[SPAWN_FDS] = { -1, -1, -1, -1 }, ends[2], rc;
+
+	if (n >= SPAWN_FDS)
+		return err_set(err, EINVAL, "%u descriptors to hand on", n);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return err_set(err, errno, "no socket for %s: %s", argv[0], strerror(errno));
+	all[0] = ends[1];
+	for (unsigned int i = 0; i < n; i++)
+		all[i + 1] = fds[i];
+	rc = spawn_with(&c->child, argv, all, n + 1);
+	close(ends[1]);
+	if (rc) {
+		c->child = 0;
+		close(ends[0]);
+		return err_set(err, -rc, "%s: %s", argv[0], strerror(-rc));
+	}
+	open_as(c, ends[0], ends[0]);
+	return 0;
 }
 
 /* ---- Places ---- */

@@ -177,15 +177,21 @@ static bool has_ended(pid_t child)
 	return false;
 }
 
+static void end_all(pid_t child, int sig)
+{
+	kill(-child, sig);
+	kill(child, sig);
+}
+
 /* It has lost its end of the link, and mostly goes by itself. */
 static void end_child(pid_t child)
 {
 	if (has_ended(child))
 		return;
-	kill(-child, SIGTERM);
+	end_all(child, SIGTERM);
 	if (has_ended(child))
 		return;
-	kill(-child, SIGKILL);
+	end_all(child, SIGKILL);
 	waitpid(child, NULL, 0);
 }
 

@@ -35,6 +35,13 @@ void channel_of(struct channel *c, int in, int out);
  */
 int channel_connect(struct channel *c, const char *where, const char *command, struct err *err);
 
+/*
+ * To that program, which is started with our standard streams, our process group, the channel as its fd 3, and
+ * behind it these `n` of ours (-1: none there). As above; c->child says who it is.
+ */
+int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigned int n,
+		  struct err *err);
+
 /* Waits for one who connects, as long as it takes: there, or, with -, at our standard input and output. */
 int channel_accept(struct channel *c, const char *where, struct err *err);
 
@@ -61,8 +68,8 @@ void channel_drain(struct channel *c);
 void channel_hang_up(struct channel *c);
 
 /*
- * A command at the other end that does not go by itself then is ended, with all of its process group, which may
- * take a second. A channel that was closed already, or never was one but zeros, is fine.
+ * A command at the other end that does not go by itself then is ended, with all of its process group if it has one
+ * of its own, which may take a second. A channel that was closed already, or never was one but zeros, is fine.
  */
 void channel_close(struct channel *c);
 

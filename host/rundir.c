@@ -143,7 +143,7 @@ static int take(struct rundir *d)
 	return fd;
 }
 
-int rundir_make(struct rundir *d, const char *name, struct err *err)
+static int set_path(struct rundir *d, const char *name, struct err *err)
 {
 	char base[RUNDIR_PATH_MAX];
 	int rc;
@@ -165,17 +165,63 @@ int rundir_make(struct rundir *d, const char *name, struct err *err)
 		return rc;
 	if (snprintf(d->path, sizeof(d->path), "%s/%s", base, name) >= (int)sizeof(d->path))
 		return err_set(err, ENAMETOOLONG, "%s/%s is too long for sockets", base, name);
+	return 0;
+}
+
+static int write_pid(const struct rundir *d, pid_t pid)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d\n", (int)pid);
+
+	return ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, text, (size_t)len, 0) != len ? -errno
+											   : 0;
+}
+
+int rundir_make(struct rundir *d, const char *name, struct err *err)
+{
+	int rc = set_path(d, name, err);
+
+	if (rc)
+		return rc;
 	d->lock_fd = take(d);
 	if (d->lock_fd == -EWOULDBLOCK)
 		return err_set(err, EBUSY, "a guest named %s is running already", name);
 	if (d->lock_fd < 0)
 		return err_set(err, -d->lock_fd, "%s: %s", d->path, strerror(-d->lock_fd));
 	remove_files(d->path);
-	if (ftruncate(d->lock_fd, 0) || dprintf(d->lock_fd, "%d\n", (int)getpid()) < 0) {
-		rc = err_set(err, errno, "%s/pid: %s", d->path, strerror(errno));
+	rc = write_pid(d, getpid());
+	if (rc) {
+		err_set(err, -rc, "%s/pid: %s", d->path, strerror(-rc));
 		rundir_remove(d);
 	}
 	return rc;
+}
+
+int rundir_adopt(struct rundir *d, const char *name, int lock_fd, struct err *err)
+{
+	char path[RUNDIR_PATH_MAX + 8];
+	struct stat ours, there;
+	int rc = set_path(d, name, err);
+
+	if (rc)
+		return rc;
+	snprintf(path, sizeof(path), "%s/pid", d->path);
+	if (fcntl(lock_fd, F_SETFD, FD_CLOEXEC) || fstat(lock_fd, &ours) || lstat(path, &there) ||
+	    ours.st_ino != there.st_ino || ours.st_dev != there.st_dev)
+		return err_set(err, ESTALE, "%s is not what was handed on", d->path);
+	d->lock_fd = lock_fd;
+	return 0;
+}
+
+void rundir_leave(struct rundir *d, pid_t pid)
+{
+	if (d->lock_fd < 0)
+		return;
+	/* (Only lkvm list reads it.) */
+	if (pid)
+		write_pid(d, pid);
+	close(d->lock_fd);
+	d->lock_fd = -1;
 }
 
 void rundir_remove(struct rundir *d)

@@ -27,6 +27,15 @@ bool rundir_name_ok(const char *name);
 /* Makes it. -EBUSY: a living run has that name. -errno and a line. */
 int rundir_make(struct rundir *d, const char *name, struct err *err);
 
+/*
+ * It is handed on: `lock_fd`, which is ours from now on, is what rundir_make() locked in another process, and who
+ * has it holds the lock. -errno and a line.
+ */
+int rundir_adopt(struct rundir *d, const char *name, int lock_fd, struct err *err);
+
+/* Leaves it to who has adopted it, and is `pid`; 0: to who has made it. */
+void rundir_leave(struct rundir *d, pid_t pid);
+
 /* Removes it, with the files in it. Also of one that could not be made. */
 void rundir_remove(struct rundir *d);
 

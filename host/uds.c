@@ -135,6 +135,22 @@ int uds_listen(struct uds_listener *l, const char *path, struct err *err)
 	return 0;
 }
 
+int uds_adopt(struct uds_listener *l, const char *path, int fd)
+{
+	struct stat st;
+
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || lstat(path, &st))
+		return -errno;
+	*l = (struct uds_listener){ path, fd, st.st_dev, st.st_ino };
+	return 0;
+}
+
+void uds_leave(struct uds_listener *l)
+{
+	close(l->fd);
+	l->fd = -1;
+}
+
 void uds_close(struct uds_listener *l)
 {
 	struct stat st;

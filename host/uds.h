@@ -21,6 +21,12 @@ struct uds_listener {
  */
 int uds_listen(struct uds_listener *l, const char *path, struct err *err);
 
+/* Listens by `fd`, which another process has bound to `path`, and which is ours from now on. 0 or -errno. */
+int uds_adopt(struct uds_listener *l, const char *path, int fd);
+
+/* Closes it, and leaves the path to who has adopted it. */
+void uds_leave(struct uds_listener *l);
+
 /* Closes it, and removes the path if it is still the one that was made. */
 void uds_close(struct uds_listener *l);
 

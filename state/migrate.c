@@ -260,10 +260,8 @@ static int send_rest(struct sender *s, struct err *err)
 
 	if (!rc)
 		rc = state_save(s->vm, s->devices, NULL, &state, err);
-	if (!rc)
-		rc = dirty_sync(&s->dirty, err);
-	if (!rc)
-		rc = send_marked(s, err);
+	if (!rc && !s->config->shared)
+		rc = dirty_sync(&s->dirty, err) ?: send_marked(s, err);
 	if (!rc)
 		rc = send_state(s, &state, err);
 	if (!rc)
@@ -355,7 +353,7 @@ static int greet(struct sender *s, const struct buf *options, struct err *err)
 	int rc;
 
 	buf_put_le32(&b, MIGRATE_VERSION);
-	buf_put_le32(&b, 0);
+	buf_put_le32(&b, s->config->shared);
 	buf_put_le64(&b, s->vm->mem.size);
 	saved_begin(&b);
 	if (options)
@@ -371,16 +369,16 @@ static int greet(struct sender *s, const struct buf *options, struct err *err)
 
 static int run_rounds(struct sender *s, struct err *err)
 {
-	bool enough = false, settled = !s->config->settle;
-	int rc = 0;
+	bool enough = s->config->shared, settled = !s->config->settle;
+	int rc = enough ? 0 : dirty_start(&s->dirty, s->vm, err);
 
 	while (!rc && !(enough && settled)) {
-		rc = send_round(s, &enough, err);
+		rc = s->config->shared ? 0 : send_round(s, &enough, err);
 		/* That may take a while, in which the guest goes on: rounds again. */
 		if (!rc && enough && !settled) {
 			s->config->settle(s->config->opaque);
 			settled = true;
-			enough = false;
+			enough = s->config->shared;
 		}
 	}
 	return rc;
@@ -407,8 +405,6 @@ int migrate_send(struct vm *vm, struct device_list *devices, struct channel *cha
 	pace_begin(&s->pace, vm);
 	progress->total = progress->remaining = vm->mem.size;
 	rc = greet(s, options, err);
-	if (!rc)
-		rc = dirty_start(&s->dirty, vm, err);
 	if (!rc)
 		rc = run_rounds(s, err);
 	rc = rc ? find_reason(s, rc, err) : stop_and_go(s, err);

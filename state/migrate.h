@@ -43,6 +43,7 @@ struct migrate_config {
 	uint64_t timeout;   /* ms for all rounds; 0: for ever */
 	unsigned int
 		throttle; /* per cent of their time that vCPUs may be kept from running; 0: none */
+	bool shared;	  /* the target has this VM's memory itself: no page of it is sent */
 	/* The guest is about to be stopped: what can be done before is done. */
 	void (*settle)(void *opaque);
 	/* The target may write to disks now, and: they are ours again. 0 or -errno and a line. */
@@ -72,14 +73,15 @@ struct migrate_progress {
 
 enum migrate_frame {
 	/* The source says: */
-	WIRE_HELLO = 1, /* body: MIGRATE_VERSION, 0 (32 bits each), bytes of RAM (64), and a stream
+	WIRE_HELLO =
+		1, /* body: MIGRATE_VERSION, is RAM shared (32 bits each), bytes of RAM (64), and a stream
 			   (state/stream.h) with the section STATE_OPTIONS, or none */
-	WIRE_PAGES,	/* at: byte of RAM, as it lies in struct mem; body: whole pages */
-	WIRE_ZEROS,	/* at: the same; value: how many pages are zeros */
-	WIRE_ROUND,	/* a round is over: answered by WIRE_SEEN */
-	WIRE_STATE,	/* body: more of the machine's state */
-	WIRE_END,	/* that was all: answered by WIRE_READY, if it is good */
-	WIRE_GO,	/* run: answered by WIRE_RUNNING */
+	WIRE_PAGES, /* at: byte of RAM, as it lies in struct mem; body: whole pages */
+	WIRE_ZEROS, /* at: the same; value: how many pages are zeros */
+	WIRE_ROUND, /* a round is over: answered by WIRE_SEEN */
+	WIRE_STATE, /* body: more of the machine's state */
+	WIRE_END,   /* that was all: answered by WIRE_READY, if it is good */
+	WIRE_GO,    /* run: answered by WIRE_RUNNING */
 	/* The target: */
 	WIRE_SEEN = WIRE_BACK, /* also HELLO's answer */
 	WIRE_READY,

@@ -21,10 +21,10 @@ int receive_begin(struct receive *r, struct channel *channel, struct err *err)
 {
 	struct reader in;
 	struct frame f;
-	uint32_t version;
+	uint32_t version, shared;
 	int rc;
 
-	*r = (struct receive){ .wire = { .channel = channel } };
+	*r = (struct receive){ .wire = { .channel = channel }, .memory = -1 };
 	rc = wire_get(&r->wire, &f, err);
 	if (rc)
 		return rc;
@@ -38,10 +38,12 @@ int receive_begin(struct receive *r, struct channel *channel, struct err *err)
 		return rc;
 	in = (struct reader){ .p = r->hello.data, .left = HELLO };
 	version = reader_le32(&in);
-	if (version != MIGRATE_VERSION || reader_le32(&in))
+	shared = reader_le32(&in);
+	if (version != MIGRATE_VERSION || shared > 1)
 		return err_set(err, EINVAL,
 			       "the other side migrates by version %u, and this lkvm by %u",
 			       version, MIGRATE_VERSION);
+	r->shared = shared;
 	r->ram = reader_le64(&in);
 	return saved_open(&r->said, r->hello.data + HELLO, r->hello.len - HELLO, err);
 }
@@ -143,7 +145,9 @@ static int take_all(struct receive *r, struct mem *mem, struct buf *state, struc
 		rc = wire_get(&r->wire, &f, err);
 		if (rc)
 			return rc;
-		if (f.type == WIRE_PAGES)
+		if (r->shared && (f.type == WIRE_PAGES || f.type == WIRE_ZEROS))
+			rc = outside(&f, err);
+		else if (f.type == WIRE_PAGES)
 			rc = take_pages(r, mem, &f, err);
 		else if (f.type == WIRE_ZEROS)
 			rc = take_zeros(mem, &f, err);
@@ -215,6 +219,7 @@ int receive_guest(struct receive *r, struct vm *vm, struct device_list *devices,
 		return err_set(err, -rc, "%s", why.text);
 	}
 	/* Whether the source hears it or not. */
+	r->runs = true;
 	begin_last_word(r);
 	wire_put(&r->wire, WIRE_RUNNING, 0, 0, NULL, 0, &why);
 	return 0;

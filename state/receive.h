@@ -10,10 +10,13 @@
 
 struct receive {
 	struct wire wire;
-	uint64_t ram;	  /* bytes of the source's */
+	uint64_t ram; /* bytes of the source's */
+	bool shared;  /* they are a file that is to be this machine's memory: */
+	int memory; /* its fd, of who calls; set between receive_begin() and the machine's making */
 	struct buf hello; /* the stream that it begins with, and: */
 	struct saved said;
 	bool taken; /* receive_guest() has had it, and told the source what came of it */
+	bool runs;  /* and that was: it runs here */
 };
 
 /* What the source says first. 0 or -errno and a line; receive_end() in both cases. The channel is borrowed. */

@@ -11,6 +11,7 @@ static struct {
 	int fd;
 	struct termios saved;
 	atomic_bool active; /* lock-free, so good for handlers, on whichever thread they run */
+	atomic_bool lent;
 } terminal;
 
 bool terminal_in_foreground(int fd)
@@ -41,10 +42,15 @@ void terminal_restore(void)
 {
 	int saved_errno = errno;
 
-	if (atomic_load(&terminal.active) && terminal_in_foreground(terminal.fd) &&
-	    atomic_exchange(&terminal.active, false))
+	if (atomic_load(&terminal.active) && !atomic_load(&terminal.lent) &&
+	    terminal_in_foreground(terminal.fd) && atomic_exchange(&terminal.active, false))
 		tcsetattr(terminal.fd, TCSANOW, &terminal.saved);
 	errno = saved_errno;
+}
+
+void terminal_lend(bool lent)
+{
+	atomic_store(&terminal.lent, lent);
 }
 
 bool terminal_size(int out, int in, struct winsize *window)

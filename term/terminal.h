@@ -21,6 +21,9 @@ void terminal_make_raw(int fd);
 /* As it was, if terminal_make_raw() has changed it. Async-signal-safe, idempotent. */
 void terminal_restore(void);
 
+/* Another process has it as it is, until it is no more: meanwhile terminal_restore() does nothing. */
+void terminal_lend(bool lent);
+
 /* The window's size, of the first of the two that is a terminal and knows it. */
 bool terminal_size(int out, int in, struct winsize *window);
 

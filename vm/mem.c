@@ -28,21 +28,38 @@ static int hold_image(struct mem *mem, int fd)
 	return mem->image < 0 ? -errno : 0;
 }
 
-static int open_backing(struct mem *mem, int fd, struct err *err)
+/* Nobody can cut it short, which would be a SIGBUS here. */
+static int make_shared(struct mem *mem, struct err *err)
 {
-	mem->fd = fd;
-	if (mem->backing == MEM_FILE) {
-		int rc = hold_image(mem, fd);
-
-		return rc ? err_set(err, -rc, "the file of guest memory: %s", strerror(-rc)) : 0;
-	}
-	if (mem->backing != MEM_SHARED)
-		return 0;
-	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC);
-	if (mem->fd < 0 || ftruncate(mem->fd, (off_t)mem->size))
+	mem->fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (mem->fd < 0 || ftruncate(mem->fd, (off_t)mem->size) ||
+	    fcntl(mem->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return err_set(err, errno, "cannot make shared guest memory (memfd): %s",
 			       strerror(errno));
 	return 0;
+}
+
+static int take_shared(struct mem *mem, int fd, struct err *err)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) ||
+	    st.st_size != (off_t)mem->size)
+		return err_set(err, EINVAL, "what should be the guest's memory is not");
+	mem->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return mem->fd < 0 ? err_set(err, errno, "the guest's memory: %s", strerror(errno)) : 0;
+}
+
+static int open_backing(struct mem *mem, int fd, struct err *err)
+{
+	int rc;
+
+	if (mem->backing == MEM_SHARED)
+		return fd < 0 ? make_shared(mem, err) : take_shared(mem, fd, err);
+	mem->fd = fd;
+	rc = mem->backing == MEM_FILE ? hold_image(mem, fd) : 0;
+	return rc ? err_set(err, -rc, "the file of guest memory: %s", strerror(-rc)) : 0;
 }
 
 static size_t bitmap_bytes(const struct mem *mem)

@@ -27,9 +27,9 @@
 enum mem_access { MEM_R, MEM_W };
 
 enum mem_backing {
-	MEM_ANON,   /* private and anonymous: the default, the fastest */
-	MEM_SHARED, /* a memfd: for those that map guest RAM from outside (vhost-user) */
-	MEM_FILE,   /* a file, mapped privately: for restore */
+	MEM_ANON, /* private and anonymous: the default, the fastest */
+	MEM_SHARED, /* a memfd of a fixed size: for those that map guest RAM from outside, or go on with it */
+	MEM_FILE, /* a file, mapped privately: for restore */
 };
 
 struct mem_slot {
@@ -59,8 +59,9 @@ struct mem {
 };
 
 /*
- * Reserves `size` bytes, congruent to gpas modulo 2 MiB, zero-filled. `fd` is for MEM_FILE (kept by
- * the caller, read from its start); else -1. A backing that the host lacks is refused by name.
+ * Reserves `size` bytes, congruent to gpas modulo 2 MiB, zero-filled. `fd` is MEM_FILE's (kept by
+ * the caller, read from its start), or the MEM_SHARED memory of another VM that is to be this one's, too (the
+ * same); else -1. A backing that the host lacks is refused by name.
  */
 int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, struct err *err);
 void mem_destroy(struct mem *mem);

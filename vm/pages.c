@@ -46,8 +46,15 @@ void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,
 	off_t where = (off_t)((uintptr_t)(mem->ram + from) / mem->page * sizeof(entries[0]));
 	size_t size = n * sizeof(entries[0]);
 	bool is_file = mem->backing == MEM_FILE;
-	bool known = (is_file || (mem->backing == MEM_ANON && mem->image < 0)) && fd >= 0 &&
-		     pread(fd, entries, size, where) == (ssize_t)size;
+	bool known;
+
+	/* (Who else has mapped it may have written there: the file knows.) */
+	if (mem->backing == MEM_SHARED) {
+		find_holes(mem->fd, from, n, mem->page, absent);
+		return;
+	}
+	known = (is_file || (mem->backing == MEM_ANON && mem->image < 0)) && fd >= 0 &&
+		pread(fd, entries, size, where) == (ssize_t)size;
 
 	memset(absent, known, n);
 	if (known && is_file)

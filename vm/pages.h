@@ -15,8 +15,8 @@
 int pages_open(void);
 
 /*
- * Which of `n` host pages from RAM byte `from` on need not be looked at: those of anonymous memory that never were
- * there, or of a snapshot's that nobody has written to, and that were zeros there. To read them would make them be
+ * Which of `n` host pages from RAM byte `from` on need not be looked at: those of anonymous or shared memory that never
+ * were there, or of a snapshot's that nobody has written to, and that were zeros there. To read them would make them be
  * there. Where the host does not tell all are to be looked at.
  */
 void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,

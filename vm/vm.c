@@ -74,7 +74,7 @@ static int open_vm(struct vm *vm, struct err *err)
 static int map_ram(struct vm *vm, struct err *err)
 {
 	struct mem *mem = &vm->mem;
-	int fd = vm->config.backing == MEM_FILE ? vm->config.backing_fd : -1;
+	int fd = vm->config.backing == MEM_ANON ? -1 : vm->config.backing_fd;
 	int rc = mem_create(mem, vm->config.backing, fd, vm->config.mem + arch_own_ram, err);
 
 	if (!rc)

@@ -49,7 +49,7 @@ struct vm_config {
 	unsigned int cpus;
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
-	int backing_fd;		   /* with MEM_FILE: borrowed while the VM is created */
+	int backing_fd; /* MEM_FILE's, or MEM_SHARED's (-1: a new one): borrowed while the VM is created */
 	bool not_linux;		   /* the image is no kernel of Linux's */
 	bool cmdline_devices;	   /* the command line tells of virtio-mmio devices: no tables do */
 	bool pci;		   /* there will be a PCI bus, which wants messages as interrupts */

@@ -87,6 +87,31 @@ static void test_life(void)
 	rundir_remove(&d);
 }
 
+static void test_handed_on(void)
+{
+	struct rundir d, heir, other;
+	struct seen seen = { 0 };
+	struct err err = { "" };
+	char path[RUNDIR_PATH_MAX];
+
+	ok(!rundir_make(&d, "old", &err) && !rundir_make(&other, "other", &err), "two are made");
+	ok(rundir_adopt(&heir, "other", dup(d.lock_fd), &err) == -ESTALE, "not that one: %s",
+	   err.text);
+	ok(rundir_adopt(&heir, "gone", dup(d.lock_fd), &err) == -ESTALE,
+	   "nor one that is not there");
+	ok(!rundir_adopt(&heir, "old", dup(d.lock_fd), &err), "one is handed on");
+	strcpy(path, d.path);
+	rundir_remove(&other);
+	rundir_leave(&d, 4711);
+	ok(is_there(path) && d.lock_fd < 0, "and left by the first");
+	ok(rundir_make(&other, "old", &err) == -EBUSY, "nobody else has its name meanwhile");
+	ok(!rundir_each(see, &seen, &err) && seen.n == 1 && seen.pid == 4711,
+	   "its pid is the heir's");
+	rundir_leave(&d, 0);
+	rundir_remove(&heir);
+	ok(!is_there(path), "who removes it");
+}
+
 /* Leaves a directory behind, as a killed run does. */
 static void leave(const char *name, bool with_lock)
 {
@@ -212,6 +237,7 @@ int main(void)
 	setenv("XDG_RUNTIME_DIR", base, 1);
 	test_names();
 	test_life();
+	test_handed_on();
 	test_left(base);
 	test_strangers(base);
 	test_race(base);

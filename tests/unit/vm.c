@@ -24,6 +24,30 @@ static bool marks(struct mem *mem, uint64_t first, uint64_t last)
 	return right && !mem_test_dirty(mem, GIB, false);
 }
 
+/* Another VM goes on with `first`. */
+static void test_adopted(struct mem *first)
+{
+	int other = memfd_create("other", MFD_CLOEXEC);
+	struct mem mem;
+	struct err err;
+
+	first->ram[MIB - 1] = 0x5a;
+	ok(!mem_create(&mem, MEM_SHARED, first->fd, MIB, &err) && mem.ram[MIB - 1] == 0x5a,
+	   "another has the same memory");
+	mem.ram[0] = 0xa5;
+	ok(first->ram[0] == 0xa5, "and writes to it");
+	ok(ftruncate(mem.fd, 0) && ftruncate(mem.fd, 2 * MIB),
+	   "nobody makes it shorter, or longer");
+	mem_destroy(&mem);
+	ok(mem_create(&mem, MEM_SHARED, first->fd, 2 * MIB, &err) == -EINVAL, "refused: %s",
+	   err.text);
+	ok(!ftruncate(other, MIB) && mem_create(&mem, MEM_SHARED, other, MIB, &err) == -EINVAL,
+	   "refused, as it could be cut: %s", err.text);
+	ok(mem_create(&mem, MEM_SHARED, STDIN_FILENO, MIB, &err) == -EINVAL, "refused, no memory");
+	close(other);
+	ok(first->ram[MIB - 1] == 0x5a, "the first has its own still");
+}
+
 static void memory(void)
 {
 	struct mem mem;
@@ -58,6 +82,7 @@ static void memory(void)
 	ok(mem_write(&mem, 4 * MIB - 1, "ab", 2) == -EFAULT, "and refuses");
 	mem_destroy(&mem);
 	ok(!mem_create(&mem, MEM_SHARED, -1, MIB, &err) && mem.fd >= 0, "shared memory has an fd");
+	test_adopted(&mem);
 	mem_destroy(&mem);
 }
 

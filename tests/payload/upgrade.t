@@ -1,0 +1,165 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# lkvm migrate --local: a guest goes on in another process on this host, which has its name, its streams, and its
+# memory, if that is shared. The guest is the payload `migrate`, which counts, and ends with 0 only if nothing of it
+# was lost. With LONG=1 the guest of 4 GiB that the bar is about, twenty times.
+. tests/lib.sh
+lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
+build=$(cd "${KINDLING_BUILD:-build}" && pwd)
+image=$build/payload/migrate.elf
+[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
+tmp=$(mktemp -d)
+export XDG_RUNTIME_DIR=$tmp
+trap 'kill $(jobs -p) 2>/dev/null; "$lkvm" stop --force -a >/dev/null 2>&1; wait 2>/dev/null; rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+
+# wait_for COMMAND...: succeeds within 20 s.
+wait_for() { for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
+
+# runs NAME: it prints more than it did.
+runs() { before=$(wc -l <"$1.out"); wait_for more "$1"; }
+more() { [ "$(wc -l <"$1.out")" -gt "$before" ]; }
+
+# begins NAME OPTION...: in the background, as $guest.
+begins()
+{
+	name=$1
+	shift
+	"$lkvm" run "$image" --name "$name" "$@" </dev/null >"$name.out" 2>"$name.err" &
+	guest=$!
+	wait_for "$lkvm" stat "$name" || bail "$name does not come up: $(cat "$name.err")"
+}
+
+# counts NAME: what it printed is without a line lost, or twice.
+counts()
+{
+	tr -d '\r' <"$1.out" | sed '$d' >lines
+	seq 0 $(($(wc -l <lines) - 1)) | while read -r n; do printf '%016x\n' "$n"; done | cmp - lines >cmp 2>&1
+	is "$? $(cat cmp)" "0 " "$1 has lost no line, and said none twice"
+}
+
+pid_of() { "$lkvm" list --json | sed -n "s/.*\"pid\": *\([0-9]*\).*/\1/p" | head -n 1; }
+
+# ---- Memory that is shared ----
+
+truncate -s 1M disk
+begins a -m 64 --mem-shared -d disk --rng --console-log a.log --result a.json
+check "it runs" runs a
+first=$(pid_of)
+hops=3
+for hop in $(seq $hops); do
+	"$lkvm" migrate -n a --local >out 2>err
+	is $? 0 "hop $hop: $(cat out err)"
+	like out '^a: .* 0.0 MiB in [0-9.]+ s; it stood for [0-9.]+ ms$' "no memory is copied"
+	check "it runs on" runs a
+done
+last=$(pid_of)
+is "$("$lkvm" list | grep -c ' a ')" 1 "it has its name, once"
+check "its process is another" [ "$first" != "$last" ]
+is "$(awk '/^Rss/ {print ($2 < 16 * 1024)}' /proc/$guest/smaps_rollup)" 1 "the first has no memory of it any more"
+"$lkvm" stop --force a
+wait $guest
+is $? 143 "its end is the first one's"
+is "$(cat a.err)" "" "and nothing is said"
+like a.json '"verdict": *"signal"' "its result is what the last one wrote"
+counts a
+head -c "$(stat -c %s a.log)" a.out | cmp - a.log >cmp 2>&1
+is "$? $(cat cmp)" "0 " "the log went on, too"
+is "$(ls "$tmp/lkvm")" "" "and nothing is left"
+# ---- Memory of its own ----
+
+begins b -m 64
+"$lkvm" migrate b --local >out 2>err
+is $? 0 "private memory is copied: $(cat out err)"
+check "it runs on" runs b
+is "$(awk '/^Rss/ {print ($2 < 16 * 1024)}' /proc/$guest/smaps_rollup)" 1 "and the first has no copy"
+
+# ---- What goes wrong ----
+
+# qmp NAME COMMAND...: the answers, a line each.
+qmp()
+{
+	name=$1
+	shift
+	{ printf '%s\n' '{"execute": "qmp_capabilities"}' "$@"; sleep 1; } | socat - "UNIX-CONNECT:$tmp/lkvm/$name/control" 2>/dev/null
+}
+if command -v socat >/dev/null; then
+	for program in /nothing /bin/true /etc/passwd; do
+		qmp b "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"local:$program\"}}" >out
+		like out '"status": "failed"' "no lkvm: $program"
+		check "it runs on" runs b
+	done
+	qmp b '{"execute": "migrate", "arguments": {"uri": "local:lkvm"}}' >out
+	like out "'uri' is " "a path is whole"
+	# It says nothing, and stays.
+	printf '#!/bin/sh\necho $$ >%s/silent\nexec sleep 1000\n' "$tmp" >silent.sh
+	chmod +x silent.sh
+	qmp b "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"local:$tmp/silent.sh\"}}" >out &
+	wait_for test -s silent
+	"$lkvm" migrate --cancel b
+	wait $!
+	like out '"status": "cancelled"' "one that never answers is cancelled"
+	gone() { ! kill -0 "$(cat silent)"; }
+	check "and ended" wait_for gone
+	check "it runs on" runs b
+fi
+"$lkvm" migrate b --local >out 2>err
+is $? 0 "after all that it goes on elsewhere: $(cat out err)"
+check "there" runs b
+"$lkvm" migrate b --local tcp:localhost:1 >out 2>err
+is $? 125 "--local and a place"
+"$lkvm" restore --name x local: </dev/null >out 2>err
+is $? 125 "local: by hand"
+like err 'is what lkvm migrate --local starts' "is no place"
+
+# ---- Signals, and the end ----
+
+kill -TERM $guest
+wait $guest
+is $? 143 "who ends the first one ends the guest"
+counts b
+begins c -m 64 --mem-shared
+"$lkvm" migrate c --local >out 2>err
+kill -KILL "$(pid_of)"
+wait $guest
+is $? 137 "and how the last one ends is told"
+wait_for "$lkvm" list
+is "$("$lkvm" list | grep -c ' c ')" 0 "what that one left behind goes"
+begins d -m 64 --mem-shared
+"$lkvm" migrate d --local >out 2>err
+kill -KILL $guest
+wait $guest 2>/dev/null
+check "the guest does not need the first one" runs d
+"$lkvm" snapshot d snap >out 2>err
+is $? 0 "a snapshot of shared memory: $(cat err)"
+"$lkvm" stop --force d
+"$lkvm" restore snap --name s </dev/null >s.out 2>s.err &
+wait_for test -s s.out
+check "from which it goes on, too" runs s
+"$lkvm" migrate s --local >out 2>err
+is $? 0 "and elsewhere: $(cat out err)"
+check "as its own" runs s
+"$lkvm" stop --force s
+wait $!
+
+# ---- The bar ----
+
+hops=3
+[ -z "${LONG-}" ] || hops=20
+begins e -m 4G --mem-shared
+check "a guest of 4 GiB runs" runs e
+for _ in $(seq "$hops"); do
+	"$lkvm" migrate e --local >out 2>err || break
+	sed -n 's/.*it stood for \([0-9.]*\) ms/\1/p' out
+done | sort -n >times
+note "stood still for, in ms: $(tr '\n' ' ' <times)"
+is "$(wc -l <times)" "$hops" "it moved so many times"
+if [ "${LONG-}" ]; then
+	most=$(tail -n 1 times)
+	check "at most 20 ms, each time: $most" awk "BEGIN { exit !($most <= 20) }"
+fi
+"$lkvm" stop --force e
+wait $guest
+counts e
+done_testing
