@@ -185,7 +185,7 @@ static void write_reg(struct pl031_state *s, uint64_t now, uint64_t reg, uint32_
 
 static uint32_t read_id(uint64_t reg)
 {
-	static const uint8_t id[] = { 0x31, 0x10, 0x04, 0x00, 0x0d, 0xf0, 0x05, 0xb1 };
+	static const uint8_t id[] = { 0x31, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1 };
 
 	return id[(reg - REG_ID) / 4];
 }

@@ -137,7 +137,7 @@ static int threads(void)
 
 static void test_time(void)
 {
-	static const uint8_t id[] = { 0x31, 0x10, 0x04, 0, 0x0d, 0xf0, 0x05, 0xb1 };
+	static const uint8_t id[] = { 0x31, 0x10, 0x14, 0, 0x0d, 0xf0, 0x05, 0xb1 };
 	struct fixture f;
 	int wrong = 0;
 	uint32_t t;
