@@ -317,6 +317,9 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 	struct receive *r = m->config->incoming;
 	int rc;
 
+	/* As its own loader asked for, where it began. */
+	if (!m->config->vm.not_linux && !m->config->payload)
+		mem_use_huge_pages(&vm->mem);
 	r->wire.channel->stopped = has_ended;
 	r->wire.channel->opaque = vm;
 	rc = receive_guest(r, vm, &m->devices, make_ready, m, err);

@@ -470,6 +470,8 @@ static const char tail[] =
 	".Cm restore\n"
 	"reads a page of memory when the guest needs it, and writes to none: any number of guests may go on from one DIR\n"
 	"at once, and share in the host's memory what they have not changed.\n"
+	"Its memory is in pages of 4 KiB for good, where that of a Linux that was booted, or migrated, may be in larger ones:\n"
+	"a program that goes to and fro in much memory is slower by what the processor takes to find them.\n"
 	"While one does, DIR may be removed, but if its\n"
 	".Pa memory\n"
 	"is written to or cut short, what runs on it ends with 125.\n"
