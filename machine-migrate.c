@@ -44,6 +44,9 @@ static int release(void *opaque, struct err *err)
 
 	if (m->migration.read)
 		write_output(m);
+	/* Who comes after us prints to the same place, and shall not be faster. */
+	if (m->migration.how.local && !tty_written(m->tty))
+		return err_set(err, EAGAIN, "nobody reads what the guest has printed");
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
 		int rc = disk_read_only(m->disks[i]) ? 0 : disk_flush(m->disks[i]);
 
@@ -317,6 +320,10 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 	struct receive *r = m->config->incoming;
 	int rc;
 
+	/* (Memory has its own by now.) */
+	if (r->memory >= 0)
+		close(r->memory);
+	r->memory = -1;
 	/* As its own loader asked for, where it began. */
 	if (!m->config->vm.not_linux && !m->config->payload)
 		mem_use_huge_pages(&vm->mem);
@@ -328,6 +335,8 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 	/* Nothing more is said; who is at the other end waits for the end of the link, perhaps. */
 	channel_leave(r->wire.channel);
 	device_list_resume(&m->devices);
+	if (m->config->come)
+		m->config->come(m->config->come_opaque);
 	return 0;
 }
 

@@ -109,6 +109,9 @@ struct machine_config {
 	uint32_t fail_on;	     /* bits: enum report_class */
 	bool show_log;		     /* the consoles' last lines, when the run fails */
 	bool stamped;		     /* the kernel was told to print time stamps */
+	/* The guest that was awaited (incoming) is here. NULL: nobody is told. On machine_run()'s thread. */
+	void (*come)(void *opaque);
+	void *come_opaque;
 	/*
 	 * The VM has ended, and its devices have not come down for `stuck_ms` (0: that is not looked at): one
 	 * waits for the host, a file server perhaps, and may for ever. On a thread of its own, once;

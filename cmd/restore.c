@@ -81,8 +81,11 @@ static int take_hello(struct run_options *o, const struct receive *r, bool trust
 
 static int take_link(struct channel *channel, struct err *err)
 {
+	/* Nothing that is started from here on shall have them. (The last may not be there.) */
+	for (int fd = CONTROL_FD_LINK; fd <= CONTROL_FD_MEMORY; fd++)
+		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	channel_of(channel, CONTROL_FD_LINK, CONTROL_FD_LINK);
-	return channel->is_socket && !fcntl(CONTROL_FD_LINK, F_SETFD, FD_CLOEXEC)
+	return channel->is_socket
 		       ? 0
 		       : err_set(err, EINVAL,
 				 CONTROL_HEIR " is what lkvm migrate --local starts, and no place");

@@ -351,12 +351,39 @@ static _Noreturn void leave(const struct run *run, const char *why)
 	_exit(what->status);
 }
 
+/* What came for us when the guest was gone already is for who has it. */
+static void hand_on(struct machine *m)
+{
+	const struct verdict *v = machine_verdict(m);
+	bool signalled = atomic_load(&v->reasons) >> VERDICT_SIGNAL & 1;
+
+	terminal_lend(true);
+	signals_hand_on(machine_heir(m), signalled ? atomic_load(&v->signal) : 0);
+}
+
+/* Until it has ended. The status that is ours, too. */
+static int follow_heir(void)
+{
+	int status = signals_follow();
+
+	terminal_lend(false);
+	terminal_restore();
+	if (status >= 0)
+		return status;
+	return cmd_fail("the process that has the guest can't be waited for: %s",
+			strerror(-status));
+}
+
 /* The run is over, but for a device of the guest's: see machine.h. */
 static void leave_stuck(void *opaque, struct machine *m)
 {
 	const struct run *run = opaque;
 	int status = machine_status(m);
 
+	if (machine_heir(m)) {
+		hand_on(m);
+		_exit(follow_heir());
+	}
 	signals_end(NULL);
 	machine_flush(m, PATIENCE);
 	results_describe(run->results, m, status);
@@ -401,12 +428,12 @@ static int run_watched(struct machine *m, const struct run *run, struct err *err
 
 	signals_end(m);
 	status = machine_run(m, err);
+	if (machine_heir(m)) {
+		hand_on(m);
+		control_hand_on(run->control);
+	}
 	/* From here on a signal ends the process at once: output may be waiting for its reader. */
 	signals_end(NULL);
-	if (status >= 0 && machine_heir(m)) {
-		terminal_lend(true);
-		control_hand_on(run->control, machine_heir(m));
-	}
 	control_ended(run->control);
 	terminal_restore();
 	return status;
@@ -416,7 +443,6 @@ static int run_watched(struct machine *m, const struct run *run, struct err *err
 static int follow(struct machine *m, const struct run *run)
 {
 	struct results *results = run->results;
-	pid_t heir = machine_heir(m);
 	char why[REPORT_LINE + 128];
 	int status;
 
@@ -425,9 +451,7 @@ static int follow(struct machine *m, const struct run *run)
 	machine_vm(m)->config.leaves_maps = false; /* there is no end of the process yet */
 	machine_destroy(m);
 	control_destroy(run->control);
-	status = signals_follow(heir);
-	terminal_lend(false);
-	terminal_restore();
+	status = follow_heir();
 	if (status || !results->what.status)
 		return status;
 	fprintf(stderr, "lkvm: %s (status %d)\n", why, results->what.status);
@@ -457,11 +481,33 @@ static int open_control(struct run *run, struct machine *m, struct err *err)
 	return run->o->name ? control_create(&config, &run->control, err) : 0;
 }
 
+static void has_come(void *opaque)
+{
+	const struct run *run = opaque;
+
+	control_come(run->control);
+}
+
 /* Nothing ran: who has sent a guest here hears why. */
 static int fail(const struct run *run, const struct err *err)
 {
 	machine_refuse(&run->o->machine, err->text);
 	return results_fail(run->results, err->text);
+}
+
+/* Who goes on with a guest goes on with its log, while the other may still write there. */
+static void begin_log(const struct run_options *o)
+{
+	int fd = o->machine.log_fd, flags;
+
+	if (fd < 0)
+		return;
+	/* Fails on what has no length, a pipe or a terminal, and that is well. */
+	if (!o->heir && ftruncate(fd, 0))
+		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
+	flags = fcntl(fd, F_GETFL);
+	if (flags >= 0)
+		fcntl(fd, F_SETFL, flags | O_APPEND);
 }
 
 int run_machine(struct run_options *o, struct results *results)
@@ -479,27 +525,27 @@ int run_machine(struct run_options *o, struct results *results)
 		o->machine.stuck_opaque = &run;
 		o->machine.stuck_ms = STUCK;
 	}
+	if (o->heir) {
+		o->machine.come = has_come;
+		o->machine.come_opaque = &run;
+	}
 	if (machine_create(&o->machine, &m, &err))
 		return fail(&run, &err);
 	if (open_control(&run, m, &err)) {
 		machine_destroy(m);
 		return fail(&run, &err);
 	}
-	/*
-	 * Who goes on with a guest goes on with its log, which the other still writes to. The other fails on
-	 * what has no length, a pipe or a terminal, and that is well.
-	 */
-	if (o->machine.log_fd >= 0 && (o->heir ? fcntl(o->machine.log_fd, F_SETFL, O_APPEND)
-					       : ftruncate(o->machine.log_fd, 0)))
-		log_at(&o->machine.vm.log, LOG_DEBUG, "--console-log: %s", strerror(errno));
+	begin_log(o);
 	if (!o->heir)
 		results_forget(results);
 	if (results_watch(results, m))
 		status = err_set(&err, ENOMEM, "no memory for the results of tests");
 	else
 		status = run_watched(m, &run, &err);
+	if (machine_heir(m))
+		return follow(m, &run);
 	if (status >= 0)
-		return machine_heir(m) ? follow(m, &run) : conclude(m, &run, status);
+		return conclude(m, &run, status);
 	status = fail(&run, &err);
 	control_ended(run.control);
 	machine_destroy(m);

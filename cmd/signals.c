@@ -2,12 +2,14 @@
 #include "cmd/signals.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "term/terminal.h"
+#include "util/clock.h"
 #include "util/file.h"
 #include "util/util.h"
 
@@ -16,25 +18,59 @@
  */
 static struct {
 	struct machine *_Atomic machine;
-	atomic_int interrupted, ending;
-	pid_t heir;
+	atomic_int interrupted;
+	/* The first signal that was to end it: when, in ns, and whether who was here before us handed it on. */
+	_Atomic uint64_t ending;
+	atomic_bool handed_on;
+	_Atomic pid_t heir;
 } process;
 
+#define HANDED_ON 0x6b766d /* in a signal's value */
+#define AT_ONCE CLOCK_SECOND
+
+static bool is_handed_on(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE && info->si_value.sival_int == HANDED_ON;
+}
+
+/* Sent to a group, a signal comes by itself and from who was here before: that is one, whichever is first. */
+static bool is_again(const siginfo_t *info, uint64_t first)
+{
+	return clock_now() - first < AT_ONCE &&
+	       (is_handed_on(info) || atomic_load(&process.handed_on));
+}
+
+static void to_heir(int sig)
+{
+	const union sigval value = { .sival_int = HANDED_ON };
+	pid_t heir = atomic_load(&process.heir);
+
+	if (heir > 0)
+		sigqueue(heir, sig, value);
+}
+
 /* To end: once politely, then at once. But the first Ctrl-C is for the command in the guest. */
-static void on_end(int sig)
+static void on_end(int sig, siginfo_t *info, void *context)
 {
 	struct machine *m = atomic_load(&process.machine);
+	uint64_t first = atomic_load(&process.ending);
 	int saved = errno;
+
+	(void)context;
+	if (first && is_again(info, first))
+		return;
 
 	if (sig == SIGINT && m && !atomic_exchange(&process.interrupted, 1) &&
 	    machine_interrupt(m)) {
 		errno = saved;
 		return;
 	}
-	if (!m || atomic_exchange(&process.ending, 1)) {
+	if (!m || first) {
 		terminal_restore();
 		_exit(STATUS_SIGNAL + sig);
 	}
+	atomic_store(&process.handed_on, is_handed_on(info));
+	atomic_store(&process.ending, clock_now());
 	machine_stop(m, sig);
 	errno = saved;
 }
@@ -69,11 +105,13 @@ static void on_bus_error(int sig)
 	_exit(STATUS_HOST_FAILED);
 }
 
-static void on_stop(int sig)
+static void on_stop(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
-	(void)sig;
+	(void)context;
+	if (info->si_code <= 0)
+		to_heir(sig);
 	terminal_restore();
 	raise(SIGSTOP);
 	errno = saved;
@@ -84,23 +122,30 @@ static void on_poke(int sig)
 	struct machine *m = atomic_load(&process.machine);
 	int saved = errno;
 
-	(void)sig;
+	if (sig == SIGCONT)
+		to_heir(sig);
 	if (m)
 		machine_poke(m);
 	errno = saved;
 }
 
-/* All are blocked meanwhile. */
-static void set_handler(int sig, void (*handler)(int))
+/* All are blocked meanwhile. nohup and the like have set it to be ignored, and mean it. */
+static void set_informed(int sig, void (*handler)(int sig, siginfo_t *info, void *context))
 {
-	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
+	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_RESTART | SA_SIGINFO };
 	struct sigaction old;
 
 	sigfillset(&sa.sa_mask);
-	/* nohup and the like have set it to be ignored, and mean it. */
-	if (!sigaction(sig, &sa, &old) && old.sa_handler == SIG_IGN &&
-	    (handler == on_end || handler == on_stop))
+	if (!sigaction(sig, &sa, &old) && old.sa_handler == SIG_IGN)
 		sigaction(sig, &old, NULL);
+}
+
+static void set_handler(int sig, void (*handler)(int))
+{
+	struct sigaction sa = { .sa_handler = handler, .sa_flags = SA_RESTART };
+
+	sigfillset(&sa.sa_mask);
+	sigaction(sig, &sa, NULL);
 }
 
 /* All that would end the process by default: the terminal must not stay raw behind any. */
@@ -116,14 +161,15 @@ void signals_set(void)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);	 /* else nobody hears how a child ended */
 	signal(VM_KICK_SIGNAL, SIG_DFL); /* one that is ignored interrupts no KVM_RUN */
 	signal(SIGXFSZ, SIG_IGN);	 /* EFBIG is the disk's error, not our end */
 	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
-		set_handler(ends[i], on_end);
+		set_informed(ends[i], on_end);
 	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
 		set_handler(crashes[i], on_crash);
 	set_handler(SIGBUS, on_bus_error);
-	set_handler(SIGTSTP, on_stop);
+	set_informed(SIGTSTP, on_stop);
 	set_handler(SIGCONT, on_poke);
 	set_handler(SIGWINCH, on_poke);
 	sigprocmask(SIG_SETMASK, &old, NULL);
@@ -134,31 +180,40 @@ void signals_end(struct machine *m)
 	atomic_store(&process.machine, m);
 }
 
+/* (From a terminal it has had it itself.) */
 static void pass_on(int sig, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
 	(void)context;
-	if (info->si_code <= 0 && process.heir > 0) /* a process's doing, not the kernel's */
-		kill(process.heir, sig);
+	if (info->si_code <= 0)
+		to_heir(sig);
 	errno = saved;
 }
 
-int signals_follow(pid_t heir)
+void signals_hand_on(pid_t heir, int already)
 {
-	struct sigaction sa = { .sa_sigaction = pass_on, .sa_flags = SA_RESTART | SA_SIGINFO };
-	struct sigaction old;
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	atomic_store(&process.heir, heir);
+	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++)
+		set_informed(ends[i], pass_on);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (already)
+		to_heir(already);
+}
+
+int signals_follow(void)
+{
+	pid_t heir = atomic_load(&process.heir);
 	int status;
 
-	process.heir = heir;
-	for (unsigned int i = 0; i < ARRAY_SIZE(ends); i++) {
-		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(ends[i], &sa, NULL);
-	}
 	while (waitpid(heir, &status, 0) < 0) {
 		if (errno != EINTR)
-			return STATUS_HOST_FAILED;
+			return -errno;
 	}
-	process.heir = 0;
+	atomic_store(&process.heir, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_SIGNAL + WTERMSIG(status);
 }

@@ -12,9 +12,12 @@ void signals_set(void);
 void signals_end(struct machine *m);
 
 /*
- * Another process is in our place: waits for its end. What a person or a script sends to us is for it; what a
- * terminal sends it has had itself. Its exit status, or STATUS_SIGNAL and the signal's number.
+ * Another process is in our place from here on: what a person or a script sends to us is for it; what a terminal
+ * sends it has had itself. `already`: such a signal that came a moment ago; 0: none.
  */
-int signals_follow(pid_t heir);
+void signals_hand_on(pid_t heir, int already);
+
+/* Waits for its end. Its exit status, STATUS_SIGNAL and its signal's number, or -errno. Any thread. */
+int signals_follow(void);
 
 #endif

@@ -178,6 +178,12 @@ static void first_connected(void *opaque, uint32_t events)
 
 /* ---- Life ---- */
 
+static int listen_first(struct control *c)
+{
+	return loop_add(machine_loop(c->config.machine), c->listener.fd, EPOLLIN, first_connected,
+			c, &c->first);
+}
+
 static int open_socket(struct control *c, struct err *err)
 {
 	int rc;
@@ -198,8 +204,8 @@ static int open_socket(struct control *c, struct err *err)
 	c->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (c->event_fd < 0)
 		return err_set(err, errno, "eventfd: %s", strerror(errno));
-	rc = loop_add(machine_loop(c->config.machine), c->listener.fd, EPOLLIN, first_connected, c,
-		      &c->first);
+	/* Till then clients are the affair of who has the guest. */
+	rc = c->config.heir ? 0 : listen_first(c);
 	if (rc)
 		return err_set(err, -rc, "the control socket: %s", strerror(-rc));
 	c->vm->verdict.told_opaque = c;
@@ -261,7 +267,7 @@ static void remove_dir(struct control *c)
 	if (is_ours(c))
 		rundir_remove(&c->dir);
 	else
-		rundir_leave(&c->dir, 0);
+		rundir_leave(&c->dir);
 }
 
 static void say_end(void *opaque)
@@ -297,12 +303,23 @@ void control_ended(struct control *c)
 	c->listener.fd = -1;
 }
 
-void control_hand_on(struct control *c, pid_t heir)
+void control_come(struct control *c)
+{
+	int rc = c ? listen_first(c) : 0;
+
+	if (rc)
+		log_at(&c->vm->config.log, LOG_WARNING, "the control socket is not served: %s",
+		       strerror(-rc));
+	if (c)
+		rundir_own(&c->dir);
+}
+
+void control_hand_on(struct control *c)
 {
 	if (!c)
 		return;
 	c->handed_on = true;
-	rundir_leave(&c->dir, heir);
+	rundir_leave(&c->dir);
 }
 
 void control_destroy(struct control *c)

@@ -58,8 +58,11 @@ void control_ended(struct control *c);
  */
 void control_destroy(struct control *c);
 
-/* Before control_ended(), after which this is all over: directory and socket are that process's now. */
-void control_hand_on(struct control *c, pid_t heir);
+/* The guest of an heir has come. On machine_run()'s thread. */
+void control_come(struct control *c);
+
+/* Before control_ended(), after which this is all over: directory and socket are another process's now. */
+void control_hand_on(struct control *c);
 
 /* The process is about to exit without that: removes what would be left behind. Any thread. */
 void control_leave(struct control *c);

@@ -21,10 +21,14 @@ void control_destroy(struct control *c)
 	(void)c;
 }
 
-void control_hand_on(struct control *c, pid_t heir)
+void control_come(struct control *c)
 {
 	(void)c;
-	(void)heir;
+}
+
+void control_hand_on(struct control *c)
+{
+	(void)c;
 }
 
 void control_leave(struct control *c)

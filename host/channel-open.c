@@ -365,6 +365,7 @@ int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigne
 		return err_set(err, -rc, "%s: %s", argv[0], strerror(-rc));
 	}
 	open_as(c, ends[0], ends[0]);
+	c->is_program = true;
 	return 0;
 }
 

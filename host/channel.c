@@ -140,6 +140,20 @@ int channel_write(struct channel *c, struct iovec *iov, unsigned int n, struct e
 	return 0;
 }
 
+bool channel_end_program(struct channel *c)
+{
+	siginfo_t info;
+
+	if (!c->is_program)
+		return false;
+	kill(c->child, SIGKILL);
+	while (waitid(P_PID, (id_t)c->child, &info, WEXITED | WNOWAIT) && errno == EINTR)
+		;
+	c->stopped = NULL;
+	c->patience = 1;
+	return true;
+}
+
 bool channel_has_input(const struct channel *c)
 {
 	struct pollfd p = { .fd = c->in, .events = POLLIN };

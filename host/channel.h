@@ -18,7 +18,8 @@
 struct channel {
 	int in, out; /* owned; one fd twice, if it is a socket */
 	bool is_socket;
-	pid_t child;	       /* that is at the other end; 0: none of ours */
+	pid_t child;	 /* that is at the other end; 0: none of ours */
+	bool is_program; /* it itself is, by channel_spawn(), and nobody who might outlive it */
 	unsigned int patience; /* ms without a byte, after which the peer counts as dead */
 	/* Asked before each piece, and ten times a second: true is the end (-ECANCELED). May be NULL. */
 	bool (*stopped)(void *opaque);
@@ -41,6 +42,12 @@ int channel_connect(struct channel *c, const char *where, const char *command, s
  */
 int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigned int n,
 		  struct err *err);
+
+/*
+ * Ends that program, for good: what it said last can still be read, however `stopped` it is here. It is not reaped.
+ * False: nothing was done, as it is no such channel.
+ */
+bool channel_end_program(struct channel *c);
 
 /* Waits for one who connects, as long as it takes: there, or, with -, at our standard input and output. */
 int channel_accept(struct channel *c, const char *where, struct err *err);

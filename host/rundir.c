@@ -213,13 +213,16 @@ int rundir_adopt(struct rundir *d, const char *name, int lock_fd, struct err *er
 	return 0;
 }
 
-void rundir_leave(struct rundir *d, pid_t pid)
+/* (Only lkvm list reads it.) */
+void rundir_own(const struct rundir *d)
+{
+	write_pid(d, getpid());
+}
+
+void rundir_leave(struct rundir *d)
 {
 	if (d->lock_fd < 0)
 		return;
-	/* (Only lkvm list reads it.) */
-	if (pid)
-		write_pid(d, pid);
 	close(d->lock_fd);
 	d->lock_fd = -1;
 }

@@ -33,8 +33,11 @@ int rundir_make(struct rundir *d, const char *name, struct err *err);
  */
 int rundir_adopt(struct rundir *d, const char *name, int lock_fd, struct err *err);
 
-/* Leaves it to who has adopted it, and is `pid`; 0: to who has made it. */
-void rundir_leave(struct rundir *d, pid_t pid);
+/* It is said to be this process's from now on. */
+void rundir_own(const struct rundir *d);
+
+/* Leaves it to who has adopted it, or made it. */
+void rundir_leave(struct rundir *d);
 
 /* Removes it, with the files in it. Also of one that could not be made. */
 void rundir_remove(struct rundir *d);

@@ -279,10 +279,11 @@ static int hand_over(struct sender *s, struct err *err)
 	if (rc)
 		return rc;
 	rc = wire_expect(&s->wire, WIRE_RUNNING, &why);
-	if (rc == -EREMOTEIO)
-		return err_set(err, EREMOTEIO, "%s", why.text);
-	if (!rc)
-		return 0;
+	/* It has said so before it died, or did not run. */
+	if (rc && rc != -EREMOTEIO && channel_end_program(s->wire.channel))
+		rc = wire_expect(&s->wire, WIRE_RUNNING, &why) ? -EREMOTEIO : 0;
+	if (!rc || rc == -EREMOTEIO)
+		return rc ? err_set(err, EREMOTEIO, "%s", why.text) : 0;
 	err_set(err, EINPROGRESS,
 		"the other side was told to go on, and its answer is lost (%.200s): if it does not "
 		"run there, lkvm resume lets it go on here",

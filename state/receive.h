@@ -12,7 +12,7 @@ struct receive {
 	struct wire wire;
 	uint64_t ram; /* bytes of the source's */
 	bool shared;  /* they are a file that is to be this machine's memory: */
-	int memory; /* its fd, of who calls; set between receive_begin() and the machine's making */
+	int memory; /* its fd, set between receive_begin() and the machine's making, which closes it; or -1 */
 	struct buf hello; /* the stream that it begins with, and: */
 	struct saved said;
 	bool taken; /* receive_guest() has had it, and told the source what came of it */

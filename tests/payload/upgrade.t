@@ -143,6 +143,115 @@ check "as its own" runs s
 "$lkvm" stop --force s
 wait $!
 
+# What was sent to all of a group comes to both, and to the last one from the first one, too: that is one signal.
+for n in 1 2 3; do
+	setsid "$lkvm" run "$image" --name g -m 64 --mem-shared </dev/null >g.out 2>g.err &
+	guest=$!
+	wait_for "$lkvm" stat g
+	"$lkvm" migrate g --local >out 2>err && "$lkvm" migrate g --local >out 2>err
+	kill -TERM -- -$guest
+	wait $guest
+	is "$? $(ls "$tmp/lkvm") $(cat g.err)" "143  " "a signal to all of them ends them as it should"
+done
+(trap '' CHLD; exec "$lkvm" run "$image" --name h -m 64 --mem-shared </dev/null >h.out 2>h.err) &
+guest=$!
+wait_for "$lkvm" stat h
+"$lkvm" migrate h --local >out 2>err
+state() { awk '{print $3}' "/proc/$1/stat"; }
+is_in() { [ "$(state "$2")" = "$1" ]; }
+kill -TSTP $guest
+check "who stops the first one stops the guest" wait_for is_in T "$(pid_of)"
+kill -CONT $guest
+check "and lets it go on" runs h
+"$lkvm" stop --force h
+wait $guest
+is $? 143 "how it ends is heard where nobody wanted to hear of children"
+
+# ---- What it has beside what it needs ----
+
+begins i -m 64 --mem-shared
+"$lkvm" migrate i --local >out 2>err
+heir=$(pid_of)
+open=
+for fd in $(ls -l "/proc/$heir/fd" | sed -n 's/.* \([0-9]*\) -> .*\(memfd\|socket\|kvm\|pid$\|eventfd\).*/\1/p'); do
+	[ $((0$(awk '/^flags/ {print $2}' "/proc/$heir/fdinfo/$fd") & 02000000)) != 0 ] || open="$open $fd"
+done
+is "$open" "" "none of its descriptors goes to what it starts"
+is "$(ls -l "/proc/$heir/fd" | grep -c memfd)" 1 "memory is there once"
+
+# ---- A heir that is there, and no more, when it is told to go on ----
+
+# A go-between: it starts the real one, and at GO it does not hand that on, but does what PROXY says.
+cat >proxy <<'P'
+#!/usr/bin/perl
+use strict;
+use warnings;
+use POSIX ();
+use Socket;
+open my $link, '+<&=', 3 or die;
+socketpair my $ours, my $its, AF_UNIX, SOCK_STREAM, 0 or die;
+if (!fork) {
+	POSIX::dup2(fileno $its, 3);
+	exec $ENV{REAL}, @ARGV;
+}
+close $its;
+$^F = 1000;
+sub all { my ($from, $n) = @_; my $all = '';
+	while (length $all < $n) { sysread $from, my $part, $n - length $all or exit 1; $all .= $part; }
+	return $all; }
+while (1) {
+	my $ready = '';
+	vec($ready, fileno $_, 1) = 1 for $link, $ours;
+	select $ready, undef, undef, undef;
+	if (vec $ready, fileno $ours, 1) {
+		sysread $ours, my $part, 65536 or exit 1;
+		syswrite $link, $part;
+		next;
+	}
+	my $head = all($link, 32);
+	my ($type, $len) = unpack 'VV', $head;
+	if ($type == 7) { sleep 1000 if $ENV{PROXY} eq 'silent'; kill 'KILL', $$; }
+	syswrite $ours, $head . ($len ? all($link, $len) : '');
+}
+P
+chmod +x proxy
+"$lkvm" stop --force i
+wait $guest
+if command -v socat >/dev/null && perl -e 'use POSIX; use Socket;'; then
+	for kind in dead silent; do
+		rm -f out
+		REAL=$lkvm PROXY=$kind begins "$kind" -m 64 --mem-shared
+		{ printf '%s\n' '{"execute": "qmp_capabilities"}' \
+			"{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"local:$tmp/proxy\"}}"; wait_for grep -q failed out; } |
+			socat - "UNIX-CONNECT:$tmp/lkvm/$kind/control" >out 2>/dev/null
+		like out '"status": "failed"' "$kind: it is not left in doubt where the guest runs"
+		check "that is here" runs "$kind"
+		"$lkvm" stop --force "$kind"
+		wait $guest
+		counts "$kind"
+	done
+fi
+
+# ---- What is printed is in order ----
+
+mkfifo slow
+"$lkvm" run "$image" --name j -m 64 --mem-shared </dev/null >slow 2>j.err &
+guest=$!
+exec 9<slow
+wait_for "$lkvm" stat j
+sleep 3
+"$lkvm" migrate j --local >out 2>err
+rc=$?
+cat <&9 >j.out &
+# (A pipe takes more than three seconds' worth on a slow host: then all was written.)
+[ $rc = 0 ] || like err 'nobody reads what the guest has printed' "who does not read keeps it where it is"
+[ $rc != 0 ] || report 0 "all was read"
+check "it runs on" runs j
+"$lkvm" stop --force j
+wait $guest
+exec 9<&-
+counts j
+
 # ---- The bar ----
 
 hops=3

@@ -102,12 +102,13 @@ static void test_handed_on(void)
 	ok(!rundir_adopt(&heir, "old", dup(d.lock_fd), &err), "one is handed on");
 	strcpy(path, d.path);
 	rundir_remove(&other);
-	rundir_leave(&d, 4711);
+	rundir_leave(&d);
 	ok(is_there(path) && d.lock_fd < 0, "and left by the first");
 	ok(rundir_make(&other, "old", &err) == -EBUSY, "nobody else has its name meanwhile");
-	ok(!rundir_each(see, &seen, &err) && seen.n == 1 && seen.pid == 4711,
-	   "its pid is the heir's");
-	rundir_leave(&d, 0);
+	ok(!rundir_each(see, &seen, &err) && seen.n == 1 && seen.pid == getpid(),
+	   "it is there, once");
+	rundir_leave(&d);
+	rundir_own(&heir);
 	rundir_remove(&heir);
 	ok(!is_there(path), "who removes it");
 }
