@@ -430,7 +430,7 @@ const struct option run_option_table[] = {
 	  "Guest memory: a number and B, K, M, G, T or P; M if none is given. 2M is the least.",
 	  "--payload exit -m 64M" },
 	{ "mem-shared", 0, NULL, MACHINE, set_mem_shared,
-	  "Guest memory is a file without a name, which lkvm migrate --local hands on instead of copying it.",
+	  "Guest memory is a file without a name, which a local migrate hands on instead of copying it.",
 	  "--payload exit --mem-shared" },
 	{ "disk", 'd',
 	  "FILE[,format=raw|qcow2][,ro|cow][,backing=any][,direct][,queues=N][,rate=BYTES][,iops=N][,burst=BYTES][,serial=NAME][,io=uring|threads]",
