@@ -8,6 +8,7 @@
 
 #include "cmd/cmd.h"
 #include "cmd/remote.h"
+#include "control/control.h"
 #include "util/number.h"
 #include "util/util.h"
 
@@ -17,7 +18,7 @@
 struct migrate {
 	const char *name, *downtime, *bandwidth, *timeout, *throttle, *cancel, *local;
 	const char *where;
-	char self[PATH_MAX + 8];
+	char self[sizeof(CONTROL_HEIR) + PATH_MAX]; /* what `where` is for --local */
 	/* What events tell: the last of it, when `over`. */
 	bool over, completed;
 	char error[512];
@@ -155,12 +156,12 @@ static int migrate(struct remote *r, struct migrate *m, struct err *err)
 /* This very program is to have it: the one that is upgraded to. */
 static int set_self(struct migrate *m, struct err *err)
 {
-	ssize_t len = readlink("/proc/self/exe", m->self + 6, PATH_MAX);
+	char *path = stpcpy(m->self, CONTROL_HEIR);
+	ssize_t len = readlink("/proc/self/exe", path, PATH_MAX);
 
 	if (len < 0)
 		return err_set(err, errno, "/proc/self/exe: %s", strerror(errno));
-	memcpy(m->self, "local:", 6);
-	m->self[6 + len] = 0;
+	path[len] = 0;
 	m->where = m->self;
 	return 0;
 }

@@ -59,7 +59,6 @@ static void on_end(int sig, siginfo_t *info, void *context)
 	(void)context;
 	if (first && is_again(info, first))
 		return;
-
 	if (sig == SIGINT && m && !atomic_exchange(&process.interrupted, 1) &&
 	    machine_interrupt(m)) {
 		errno = saved;
@@ -155,7 +154,6 @@ static const int ends[] = { SIGINT,  SIGTERM,	SIGHUP,	 SIGQUIT, SIGUSR1, SIGUSR2
 void signals_set(void)
 {
 	static const int crashes[] = { SIGSEGV, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP };
-
 	sigset_t all, old;
 
 	sigfillset(&all);

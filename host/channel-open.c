@@ -22,8 +22,7 @@
 
 #define SLICE 100 /* ms */
 #define NAME 256
-#define SPAWN_FIRST 3 /* the first of the fds that channel_spawn() hands on */
-#define SPAWN_FDS 4
+#define SPAWN_FDS 4 /* the link, and three that channel_spawn() hands on */
 
 extern char **environ;
 
@@ -221,9 +220,33 @@ static int accept_unix(struct channel *c, const char *path, struct err *err)
 
 /* ---- Commands ---- */
 
-/* Its signals are the defaults, whatever ours are; in a group of its own all it starts can be ended with it. */
-static int spawn(pid_t *pid, char *const argv[], int fd)
+/* What a program has for an end of ours: its number, and those behind it, are `fds`; -1: none there. */
+struct program {
+	char *const *argv;
+	int first;
+	int fds[SPAWN_FDS];
+	/* A command: a group of its own, so that all it starts can be ended with it, and all signals at their defaults. */
+	bool apart;
+};
+
+/* Copies have numbers above all that it shall have, so that none is overwritten before it has been copied. */
+static int set_fds(posix_spawn_file_actions_t *actions, const struct program *p, int *copies)
 {
+	for (int i = 0; i < SPAWN_FDS; i++) {
+		if (p->fds[i] < 0)
+			continue;
+		copies[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, p->first + SPAWN_FDS);
+		if (copies[i] < 0)
+			return -errno;
+		posix_spawn_file_actions_adddup2(actions, copies[i], p->first + i);
+	}
+	return 0;
+}
+
+static int spawn(pid_t *pid, const struct program *p)
+{
+	short flags = POSIX_SPAWN_SETSIGMASK;
+	int copies[SPAWN_FDS] = { -1, -1, -1, -1 };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
@@ -232,34 +255,49 @@ static int spawn(pid_t *pid, char *const argv[], int fd)
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, fd, 0);
-	posix_spawn_file_actions_adddup2(&actions, fd, 1);
 	posix_spawnattr_init(&attr);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &all);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-						POSIX_SPAWN_SETPGROUP);
-	rc = posix_spawnp(pid, argv[0], &actions, &attr, argv, environ);
+	if (p->apart)
+		flags |= POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP;
+	posix_spawnattr_setflags(&attr, flags);
+	rc = set_fds(&actions, p, copies);
+	if (!rc)
+		rc = -posix_spawnp(pid, p->argv[0], &actions, &attr, p->argv, environ);
+	for (unsigned int i = 0; i < SPAWN_FDS; i++) {
+		if (copies[i] >= 0)
+			close(copies[i]);
+	}
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
-	return -rc;
+	return rc;
 }
 
-static int connect_command(struct channel *c, char *const argv[], struct err *err)
+/* The other end of a socket takes the place of the first `n` of p->fds. */
+static int connect_program(struct channel *c, struct program *p, unsigned int n, struct err *err)
 {
 	int ends[2], rc;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-		return err_set(err, errno, "no socket for %s: %s", argv[0], strerror(errno));
-	rc = spawn(&c->child, argv, ends[1]);
+		return err_set(err, errno, "no socket for %s: %s", p->argv[0], strerror(errno));
+	for (unsigned int i = 0; i < n; i++)
+		p->fds[i] = ends[1];
+	rc = spawn(&c->child, p);
 	close(ends[1]);
 	if (rc) {
 		c->child = 0;
 		close(ends[0]);
-		return err_set(err, -rc, "%s: %s", argv[0], strerror(-rc));
+		return err_set(err, -rc, "%s: %s", p->argv[0], strerror(-rc));
 	}
 	open_as(c, ends[0], ends[0]);
 	return 0;
+}
+
+static int connect_command(struct channel *c, char *const argv[], struct err *err)
+{
+	struct program p = { .argv = argv, .fds = { -1, -1, -1, -1 }, .apart = true };
+
+	return connect_program(c, &p, 2, err);
 }
 
 static int connect_exec(struct channel *c, const char *command, struct err *err)
@@ -302,71 +340,19 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 	return connect_command(c, argv, err);
 }
 
-/*
- * Numbers above all that the program shall have, so that none is overwritten before it has been copied. What is not
- * there stays closed.
- */
-static int set_fds(posix_spawn_file_actions_t *actions, int *copies, const int *fds, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++) {
-		copies[i] = fds[i] < 0 ? -1
-				       : fcntl(fds[i], F_DUPFD_CLOEXEC, SPAWN_FIRST + SPAWN_FDS);
-		if (fds[i] >= 0 && copies[i] < 0)
-			return -errno;
-		if (copies[i] >= 0)
-			posix_spawn_file_actions_adddup2(actions, copies[i], SPAWN_FIRST + (int)i);
-	}
-	return 0;
-}
-
-/* Signals that are ignored stay so: nohup means it. */
-static int spawn_with(pid_t *pid, char *const argv[], const int *fds, unsigned int n)
-{
-	int copies[SPAWN_FDS] = { -1, -1, -1, -1 };
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none;
-	int rc;
-
-	sigemptyset(&none);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	rc = set_fds(&actions, copies, fds, n);
-	if (!rc)
-		rc = -posix_spawn(pid, argv[0], &actions, &attr, argv, environ);
-	for (unsigned int i = 0; i < n; i++) {
-		if (copies[i] >= 0)
-			close(copies[i]);
-	}
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&actions);
-	return rc;
-}
-
 int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigned int n,
 		  struct err *err)
 {
-	int all[SPAWN_FDS] = { -1, -1, -1, -1 }, ends[2], rc;
+	struct program p = { .argv = argv, .first = 3, .fds = { -1, -1, -1, -1 } };
+	int rc;
 
 	if (n >= SPAWN_FDS)
 		return err_set(err, EINVAL, "%u descriptors to hand on", n);
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
-		return err_set(err, errno, "no socket for %s: %s", argv[0], strerror(errno));
-	all[0] = ends[1];
 	for (unsigned int i = 0; i < n; i++)
-		all[i + 1] = fds[i];
-	rc = spawn_with(&c->child, argv, all, n + 1);
-	close(ends[1]);
-	if (rc) {
-		c->child = 0;
-		close(ends[0]);
-		return err_set(err, -rc, "%s: %s", argv[0], strerror(-rc));
-	}
-	open_as(c, ends[0], ends[0]);
-	c->is_program = true;
-	return 0;
+		p.fds[i + 1] = fds[i];
+	rc = connect_program(c, &p, 1, err);
+	c->is_program = !rc;
+	return rc;
 }
 
 /* ---- Places ---- */

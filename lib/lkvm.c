@@ -22,9 +22,8 @@ struct lkvm {
 	struct machine_config config;
 	const char *initrds[INITRDS_MAX + 1]; /* what config.image.initrds points to */
 	unsigned int n_initrds;
-	struct hvt_guest
-		hvt; /* what config.hvt points to, if it is one; its file only to create it */
-	struct text *texts; /* what config points to */
+	struct hvt_guest hvt; /* what config.hvt points to; its file while the machine is made */
+	struct text *texts;   /* what config points to */
 	lkvm_bytes_fn console;
 	void *console_opaque;
 	lkvm_line_fn log;

@@ -12,7 +12,8 @@
  *	before GO was handed over	the same: less than all of GO is no GO
  *	before RUNNING was read		nobody can know who has heard what. The source stands still and keeps
  *					all it has (MIGRATE_UNKNOWN) for a person to decide: no guest that runs
- *					is mended in a moment, and none is that has run twice
+ *					is mended in a moment, and none is that has run twice.
+ *					A target that is a program of ours is ended, and what it said counts
  *	after that			the target runs; the source is over
  *
  * So at no time two run, and nothing but the loss of that one answer stops both; a target that gives up while it

@@ -5,25 +5,15 @@
 # and only one, unless that one was killed; and of what the guest prints no line is lost or comes twice. The guest is
 # the payload `migrate`, which prints numbers. (The link's own ends are tests/payload/x86/migrate's affair.)
 . tests/lib.sh
-lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
-build=$(cd "${KINDLING_BUILD:-build}" && pwd)
-image=$build/payload/migrate.elf
-[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
-tmp=$(mktemp -d)
-export XDG_RUNTIME_DIR=$tmp
+. tests/payload/moves.sh
 trap 'kill -9 $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+patience=60
 truncate -s 1M disk
 rounds=6
 [ -z "$LONG" ] || rounds=50
 RANDOM=${SEED:-1}
 n=0 # of guests
 
-# wait_for COMMAND...: succeeds within 60 s.
-wait_for() { for _ in $(seq 1200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
-lines() { grep -c . "$1.out"; }
-more() { [ "$(lines "$1")" -gt "$before" ]; }
-runs() { before=$(lines "$1"); wait_for more "$1"; }
 is_over() { ! kill -0 "$1" 2>/dev/null; }
 
 # A guest of its own: $source is its process, $name its name, $life the files with all it has printed.

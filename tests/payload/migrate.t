@@ -4,17 +4,7 @@
 # lkvm migrate, and lkvm restore that waits for who comes: two processes, each kind of link, QMP's own words. The
 # guest is the payload `migrate`, which counts, and ends with 0 only if nothing of it was lost.
 . tests/lib.sh
-lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
-build=$(cd "${KINDLING_BUILD:-build}" && pwd)
-image=$build/payload/migrate.elf
-[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
-tmp=$(mktemp -d)
-export XDG_RUNTIME_DIR=$tmp
-trap 'kill $(jobs -p) 2>/dev/null; "$lkvm" stop --force -a >/dev/null 2>&1; wait 2>/dev/null; rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-
-# wait_for COMMAND...: succeeds within 20 s.
-wait_for() { for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
+. tests/payload/moves.sh
 
 # waits NAME WORD...: `lkvm restore WORD...` as that guest, in the background: its process is $guest.
 waits()
@@ -25,9 +15,6 @@ waits()
 	guest=$!
 }
 
-# runs NAME: it prints more than it did.
-runs() { before=$(wc -l <"$1.out"); wait_for more "$1"; }
-more() { [ "$(wc -l <"$1.out")" -gt "$before" ]; }
 
 # moved FROM STATUS...: its process has ended well.
 ended() { wait "$1"; is $? 0 "$2"; }
@@ -113,13 +100,6 @@ check "the guest goes on" runs e
 
 # ---- QMP's words ----
 
-# qmp NAME COMMAND...: the answers, a line each.
-qmp()
-{
-	guest=$1
-	shift
-	{ printf '%s\n' '{"execute": "qmp_capabilities"}' "$@"; sleep 0.5; } | socat - "UNIX-CONNECT:$tmp/lkvm/$guest/control" 2>/dev/null
-}
 if command -v socat >/dev/null; then
 	qmp e '{"execute": "migrate", "arguments": {"uri": "unix:/nobody"}}' '{"execute": "query-migrate"}' >out
 	like out '"event": "MIGRATION", "data": {"status": "failed"' "an event tells that it failed"

@@ -5,21 +5,8 @@
 # memory, if that is shared. The guest is the payload `migrate`, which counts, and ends with 0 only if nothing of it
 # was lost. With LONG=1 the guest of 4 GiB that the bar is about, twenty times.
 . tests/lib.sh
-lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
-build=$(cd "${KINDLING_BUILD:-build}" && pwd)
-image=$build/payload/migrate.elf
-[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
-tmp=$(mktemp -d)
-export XDG_RUNTIME_DIR=$tmp
-trap 'kill $(jobs -p) 2>/dev/null; "$lkvm" stop --force -a >/dev/null 2>&1; wait 2>/dev/null; rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. tests/payload/moves.sh
 
-# wait_for COMMAND...: succeeds within 20 s.
-wait_for() { for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
-
-# runs NAME: it prints more than it did.
-runs() { before=$(wc -l <"$1.out"); wait_for more "$1"; }
-more() { [ "$(wc -l <"$1.out")" -gt "$before" ]; }
 
 # begins NAME OPTION...: in the background, as $guest.
 begins()
@@ -68,6 +55,7 @@ counts a
 head -c "$(stat -c %s a.log)" a.out | cmp - a.log >cmp 2>&1
 is "$? $(cat cmp)" "0 " "the log went on, too"
 is "$(ls "$tmp/lkvm")" "" "and nothing is left"
+
 # ---- Memory of its own ----
 
 begins b -m 128 -p fill=48
@@ -80,13 +68,6 @@ check "and the first has no copy" [ "$(rss $guest)" -lt $((large - 40 * 1024)) ]
 
 # ---- What goes wrong ----
 
-# qmp NAME COMMAND...: the answers, a line each.
-qmp()
-{
-	name=$1
-	shift
-	{ printf '%s\n' '{"execute": "qmp_capabilities"}' "$@"; sleep 1; } | socat - "UNIX-CONNECT:$tmp/lkvm/$name/control" 2>/dev/null
-}
 if command -v socat >/dev/null; then
 	for program in /nothing /bin/true /etc/passwd; do
 		qmp b "{\"execute\": \"migrate\", \"arguments\": {\"uri\": \"local:$program\"}}" >out
