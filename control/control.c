@@ -74,7 +74,7 @@ static void panicked(struct json *j, const void *opaque)
 	json_string(j, "action", "run");
 }
 
-static void ended_by(struct json *j, const void *opaque)
+void control_ended_by(struct json *j, const void *opaque)
 {
 	const char *reason = opaque;
 
@@ -97,7 +97,7 @@ static void tell_reasons(struct control *c)
 	if (is_new(c, VERDICT_PANIC))
 		control_event(c, "GUEST_PANICKED", panicked, NULL);
 	if (is_new(c, VERDICT_RESET))
-		control_event(c, "RESET", ended_by, "guest-reset");
+		control_event(c, "RESET", control_ended_by, "guest-reset");
 	control_tell_migration(c);
 }
 
@@ -240,7 +240,7 @@ static const char *how_it_ended(const struct control *c)
 {
 	switch (verdict_reason(&c->vm->verdict)) {
 	case VERDICT_SIGNAL:
-		return c->quit ? "host-qmp-quit" : "host-signal";
+		return c->ended ? c->ended : "host-signal";
 	case VERDICT_MOVED:
 		return "host-qmp-quit";
 	case VERDICT_HOST:
@@ -275,7 +275,7 @@ static void say_end(void *opaque)
 	struct control *c = opaque;
 
 	tell_reasons(c);
-	control_event(c, "SHUTDOWN", ended_by, how_it_ended(c));
+	control_event(c, "SHUTDOWN", control_ended_by, how_it_ended(c));
 	for (unsigned int i = 0; i < CONTROL_CLIENTS; i++) {
 		if (c->clients[i])
 			client_destroy(c->clients[i]);

@@ -33,7 +33,7 @@ struct control {
 	struct client *clients[CONTROL_CLIENTS];
 	uint32_t told;			     /* bits of verdict_reason that there were events for */
 	bool stopped;			     /* by a client */
-	bool quit;			     /* the same: it shall end */
+	const char *ended;		     /* the same: why it shall end, in QMP's words; or NULL */
 	bool handed_on;			     /* directory and socket are another process's */
 	struct control_job *job;	     /* snapshot.c's, NULL: there was none */
 	struct control_migration *migration; /* migrate.c's, the same */
@@ -109,6 +109,9 @@ void client_send(struct client *client, const struct buf *line);
 /* Is told to all who have negotiated. `data` writes members of the event's data; NULL: there are none. */
 void control_event(struct control *c, const char *name,
 		   void (*data)(struct json *j, const void *opaque), const void *opaque);
+
+/* Such data: who has ended it. `opaque`: why, in QMP's words. */
+void control_ended_by(struct json *j, const void *opaque);
 
 /* "version": {...} */
 void control_version(struct control *c, struct json *j, const char *name);

@@ -88,13 +88,26 @@ static int cont(struct call *call)
 }
 
 /* The answer is on its way before the end can be. */
-static int quit(struct call *call)
+static int end(struct control *c, const char *why)
 {
-	struct control *c = call->control;
-
-	c->quit = true;
+	c->ended = c->ended ? c->ended : why;
 	machine_stop(c->config.machine, SIGTERM);
 	return 0;
+}
+
+static int quit(struct call *call)
+{
+	return end(call->control, "host-qmp-quit");
+}
+
+/* As with QEMU's -no-reboot: a reset is a run's end here, whoever asks for it. */
+static int system_reset(struct call *call)
+{
+	const char *why = "host-qmp-system-reset";
+
+	if (!call->control->ended)
+		control_event(call->control, "RESET", control_ended_by, why);
+	return end(call->control, why);
 }
 
 static int system_powerdown(struct call *call)
@@ -110,12 +123,6 @@ static int system_powerdown(struct call *call)
 		return err_set(call->err, -rc, "nobody in the guest listens to a power button now");
 	control_event(c, "POWERDOWN", NULL, NULL);
 	return 0;
-}
-
-static int system_reset(struct call *call)
-{
-	return err_set(call->err, ENOTSUP,
-		       "a guest of this VMM is not started again: its reset ends the run");
 }
 
 static int nmi(struct call *call, unsigned int cpu)

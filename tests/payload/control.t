@@ -80,9 +80,9 @@ check "and it moves" moves web
 
 qmp web '{"execute": "nonsense"}' '{"execute": "stop", "arguments": {"x": 1}}' '{"execute": 1}' '{bad' '[]' '"x"' '{"execute": "stop"' \
 	'{"execute": "stop", "execute": "cont"}' '{"execute": "balloon", "arguments": {"value": 1048576}}' '{"execute": "query-balloon"}' \
-	'{"execute": "system_reset"}' '{"execute": "system_powerdown"}' '{"execute": "x-lkvm-sysrq", "arguments": {"key": "t"}}' \
+	'{"execute": "system_powerdown"}' '{"execute": "x-lkvm-sysrq", "arguments": {"key": "t"}}' \
 	'{"execute": "x-lkvm-nmi", "arguments": {"cpu": 2}}' '{"execute": "query-status"}'
-is "$(grep -c '^{"error": {"class": "[A-Za-z]*", "desc": "..*"}}$' "$tmp/heard")" 14 "each mistake is an error"
+is "$(grep -c '^{"error": {"class": "[A-Za-z]*", "desc": "..*"}}$' "$tmp/heard")" 13 "each mistake is an error"
 like "$tmp/heard" 'CommandNotFound", "desc": "there is no command nonsense' "a command that is not there"
 like "$tmp/heard" "'x' is not expected" "an argument that is not there"
 like "$tmp/heard" 'DeviceNotActive", "desc": "this guest has no balloon' "a balloon that is not there"
@@ -232,6 +232,13 @@ like "$tmp/heard" '"event": "SHUTDOWN", "data": \{"guest": false, "reason": "hos
 wait $guest
 is $? 143 "its status is a signal's"
 check "nothing is left behind" test -z "$(ls "$tmp/lkvm")"
+
+up reset
+qmp reset '{"execute": "system_reset"}'
+like "$tmp/heard" '"event": "RESET", "data": \{"guest": false, "reason": "host-qmp-system-reset"\}' "system_reset: its event"
+like "$tmp/heard" '"event": "SHUTDOWN", "data": \{"guest": false, "reason": "host-qmp-system-reset"\}' "and the run ends by it"
+wait $guest
+is $? 143 "with a signal's status"
 
 up third
 sleep 2 | socat - "$(socket third)" >"$tmp/silent" &
