@@ -111,7 +111,7 @@ obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o 
 obj-y += $(if $(CONFIG_HVT),hvt/hvt.o hvt/attach.o hvt/io.o hvt/wait.o,hvt/none.o)
 
 obj-y += $(if $(CONFIG_STATE),machine-state.o machine-migrate.o,machine-state-none.o)
-obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o vm/pages.o
+obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o state/snapshot-open.o state/diff.o vm/pages.o
 obj-y += $(if $(CONFIG_STATE)$(CONFIG_CONTROL),host/channel.o host/channel-open.o)
 obj-$(CONFIG_STATE) += state/dirty.o state/migrate.o state/receive.o vm/pace.o host/wire.o
 obj-x86 += $(if $(CONFIG_STATE),x86/state.o x86/state-cpuid.o x86/state-msrs.o)

@@ -161,6 +161,9 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 		return err_set(err, EBUSY, "it is being migrated already");
 	if (g->status == MIGRATION_COMPLETED || g->status == MIGRATION_UNKNOWN)
 		return err_set(err, EBUSY, "it has been migrated already");
+	/* The log is the migration's now. */
+	if (m->diff.logged)
+		diff_end(&m->diff);
 	if (g->has_thread)
 		pthread_join(g->thread, NULL);
 	g->has_thread = false;
@@ -290,6 +293,7 @@ void machine_end_migration(struct machine *m)
 void machine_destroy_migration(struct machine *m)
 {
 	machine_end_migration(m);
+	diff_end(&m->diff);
 	buf_free(&m->migration.options);
 	pthread_mutex_destroy(&m->migration.lock);
 }

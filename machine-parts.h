@@ -73,6 +73,7 @@ struct machine {
 	atomic_bool words_over; /* it has said them */
 	struct descent descent;
 	struct migration migration;
+	struct diff diff;
 	struct disk *disks[MACHINE_DISKS]; /* the devices' */
 	atomic_bool driven; /* a device has been: there may be something to wait for */
 	char why[REPORT_LINE + 128];

@@ -10,11 +10,12 @@ int machine_can_be_saved(const struct machine *m, struct err *err)
 	return err_set(err, ENOTSUP, "this lkvm was built without snapshots (CONFIG_STATE)");
 }
 
-int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir, bool diff,
 		     struct machine_saved *saved, struct err *err)
 {
 	(void)options;
 	(void)dir;
+	(void)diff;
 	(void)saved;
 	return machine_can_be_saved(m, err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A machine that is saved as it stands, and one that begins as another stood. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "machine-parts.h"
 #include "util/clock.h"
@@ -30,7 +31,7 @@ int machine_can_be_saved(const struct machine *m, struct err *err)
 
 /* (The end of the VM waits for the lock before it takes devices down.) */
 static int fill(struct machine *m, struct snapshot_writer *w, const struct buf *options,
-		uint64_t *paused, struct err *err)
+		struct machine_saved *saved, struct err *err)
 {
 	uint64_t begin = clock_now();
 	int rc = vm_pause(m->vm);
@@ -43,11 +44,26 @@ static int fill(struct machine *m, struct snapshot_writer *w, const struct buf *
 	} else {
 		device_list_quiesce(&m->devices);
 		rc = snapshot_fill(w, m->vm, &m->devices, options, err);
+		if (!rc && saved->base)
+			rc = diff_begin(&m->diff, m->vm, err);
 		device_list_resume(&m->devices);
 	}
 	pthread_mutex_unlock(&m->state_lock);
 	vm_resume(m->vm);
-	*paused = clock_now() - begin;
+	saved->paused = clock_now() - begin;
+	return rc;
+}
+
+static int finish(struct machine *m, struct snapshot_writer *w, struct machine_saved *saved,
+		  struct err *err)
+{
+	char *path = realpath(w->dir, NULL);
+	uint64_t sum;
+	int rc = snapshot_finish(w, &saved->stored, &sum, err);
+
+	if (!rc && saved->base)
+		rc = diff_based(&m->diff, path ? path : w->dir, sum, err);
+	free(path);
 	return rc;
 }
 
@@ -58,25 +74,31 @@ static int write_snapshot(struct machine *m, const struct buf *options, const ch
 	int rc = machine_can_be_saved(m, err);
 
 	if (!rc)
-		rc = snapshot_begin(&w, dir, err);
+		rc = snapshot_begin(&w, dir, saved->diff ? &m->diff : NULL, err);
 	if (rc)
 		return rc;
 	saved->memory = m->vm->mem.size;
-	rc = fill(m, &w, options, &saved->paused, err);
-	if (rc) {
+	rc = fill(m, &w, options, saved, err);
+	if (rc)
 		snapshot_abandon(&w);
-		return rc;
-	}
-	return snapshot_finish(&w, &saved->stored, err);
+	else
+		rc = finish(m, &w, saved, err);
+	/* Since when the log tells is known no more. */
+	if (rc && saved->base)
+		diff_end(&m->diff);
+	return rc;
 }
 
-int machine_snapshot(struct machine *m, const struct buf *options, const char *dir,
+int machine_snapshot(struct machine *m, const struct buf *options, const char *dir, bool diff,
 		     struct machine_saved *saved, struct err *err)
 {
 	int rc = machine_exclude_migration(m, true, err);
 
 	if (rc)
 		return rc;
+	m->diff.wanted |= diff;
+	*saved = (struct machine_saved){ .diff = diff && m->diff.base };
+	saved->base = !saved->diff && m->diff.wanted;
 	rc = write_snapshot(m, options, dir, saved, err);
 	machine_exclude_migration(m, false, err);
 	return rc;
@@ -104,6 +126,11 @@ int machine_prepare_restore(struct machine *m, struct vm_config *config, struct 
 			       (unsigned long long)((config->mem + arch_own_ram) / KIB));
 	config->backing = MEM_FILE;
 	config->backing_fd = s->memory;
+	config->over_fd = s->over;
+	config->over = s->runs;
+	config->n_over = s->n_runs;
+	if (s->base)
+		diff_restored(&m->diff, s->base, s->sum);
 	config->prepare = restore;
 	config->prepare_opaque = m;
 	return 0;

@@ -119,7 +119,7 @@ static int load_image(struct machine *m, struct err *err)
 		image.size = (size_t)((const char *)p->end - (const char *)p->data);
 	}
 	rc = arch_load(m->vm, &image, err);
-	if (!rc && image.share && m->vm->mem.image < 0)
+	if (!rc && image.share && m->vm->mem.image.fd < 0)
 		log_at(&m->vm->config.log, LOG_WARNING,
 		       "nothing of the image can be shared: it is packed, small, or not aligned to pages");
 	return rc;

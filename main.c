@@ -41,8 +41,9 @@ static const struct command commands[] = {
 	  "[-d | --dump] [-s | --sysrq KEY] [-m | --nmi CPU] " NAMES, "lkvm debug -n web --dump" },
 	{ "snapshot", cmd_snapshot,
 	  "Write a running guest into the folder DIR, which is made, and let it go on; it stands while its memory "
-	  "is written. Its disks are not in it: see SNAPSHOTS",
-	  "[-n] NAME DIR", "lkvm snapshot -n web web.saved" },
+	  "is written. Its disks are not in it: see SNAPSHOTS. Or of its memory only what it has written to since the last "
+	  "whole one (--diff)",
+	  "[--diff] [-n] NAME DIR", "lkvm snapshot -n web web.saved" },
 	{ "migrate", cmd_migrate,
 	  "Move a running guest to another lkvm, which waits for it: lkvm restore tcp:HOST:PORT, unix:PATH or -, or "
 	  "there is ssh://[USER@]HOST, where lkvm is started; or to this lkvm, here (--local). See MIGRATION",

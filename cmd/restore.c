@@ -157,7 +157,7 @@ int cmd_restore(int argc, char **argv, const struct command *table)
 	(void)table;
 	if (!s)
 		return cmd_fail("no memory");
-	s->memory = -1;
+	s->memory = s->over = -1;
 	run_init(&o);
 	o.source = OPTIONS_RESTORE;
 	rc = options_parse(argc, argv, &o, &err);

@@ -23,6 +23,13 @@ static int64_t number(const struct remote *r, const struct json_value *data, con
 	return n;
 }
 
+static bool is(const struct remote *r, const struct json_value *data, const char *name)
+{
+	const struct json_value *v = json_get(&r->tree, data, name);
+
+	return v && v->type == JSON_BOOL && v->yes;
+}
+
 static int wait_written(struct remote *r, const char *name, const char *dir, struct err *err)
 {
 	const struct json_value *data;
@@ -36,14 +43,17 @@ static int wait_written(struct remote *r, const char *name, const char *dir, str
 	error = json_get_string(&r->tree, data, "error");
 	if (error)
 		return err_set(err, EIO, "%s", error);
-	printf("%s: %s: %.1f MiB for %.1f MiB of memory; it stood for %.1f ms\n", name, dir,
+	printf("%s: %s: %.1f MiB for %.1f MiB of memory%s; it stood for %.1f ms\n", name, dir,
 	       (double)number(r, data, "stored") / (double)MIB,
 	       (double)number(r, data, "memory") / (double)MIB,
+	       is(r, data, "diff")   ? ", what it wrote to since the last whole one"
+	       : is(r, data, "base") ? ", to be built on (--diff)"
+				     : "",
 	       (double)number(r, data, "paused-ns") / 1e6);
 	return 0;
 }
 
-static int snapshot(struct remote *r, const char *name, const char *dir, struct err *err)
+static int snapshot(struct remote *r, const char *name, const char *dir, bool diff, struct err *err)
 {
 	char *path = file_whole_path(dir, err); /* the guest's process has a directory of its own */
 	struct buf args = { 0 };
@@ -54,16 +64,20 @@ static int snapshot(struct remote *r, const char *name, const char *dir, struct 
 		return -ENOENT;
 	json_object(&j, NULL);
 	json_string(&j, "path", path);
+	if (diff)
+		json_bool(&j, "diff", true);
 	rc = remote_call_with(r, "x-lkvm-snapshot", &j, err);
 	buf_free(&args);
 	free(path);
 	return rc ? rc : wait_written(r, name, dir, err);
 }
 
-/* [-n] NAME DIR */
-static int parse(int argc, char **argv, const char **name, const char **dir, struct err *err)
+/* [-n] NAME DIR [--diff] */
+static int parse(int argc, char **argv, const char **name, const char **dir, const char **diff,
+		 struct err *err)
 {
 	const struct remote_option options[] = { { "name", 'n', name, true },
+						 { "diff", 0, diff, false },
 						 { NULL, 0, NULL, false } };
 	const char *words[2];
 	unsigned int n = 0;
@@ -82,18 +96,18 @@ static int parse(int argc, char **argv, const char **name, const char **dir, str
 
 int cmd_snapshot(int argc, char **argv, const struct command *table)
 {
-	const char *name = NULL, *dir = NULL;
+	const char *name = NULL, *dir = NULL, *diff = NULL;
 	struct remote r;
 	struct err err;
 
 	(void)table;
-	if (parse(argc, argv, &name, &dir, &err))
+	if (parse(argc, argv, &name, &dir, &diff, &err))
 		return cmd_fail("%s", err.text);
 	if (!*dir)
 		return cmd_fail("snapshot: a folder has a name");
 	if (remote_open(&r, name, ANSWER, &err))
 		return cmd_fail("%s: %s", name, err.text);
-	if (snapshot(&r, name, dir, &err)) {
+	if (snapshot(&r, name, dir, diff, &err)) {
 		remote_close(&r);
 		return cmd_fail("%s: %s", name, err.text);
 	}

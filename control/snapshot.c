@@ -16,6 +16,7 @@ struct control_job {
 	struct control *control;
 	pthread_t thread;
 	char *path;
+	bool diff;
 	struct machine_saved saved;
 	struct err err;
 	int rc;
@@ -34,6 +35,8 @@ static void put_result(struct json *j, const void *opaque)
 	json_int(j, "memory", (int64_t)job->saved.memory);
 	json_int(j, "stored", (int64_t)job->saved.stored);
 	json_int(j, "paused-ns", (int64_t)job->saved.paused);
+	json_bool(j, "diff", job->saved.diff);
+	json_bool(j, "base", job->saved.base);
 }
 
 static void tell(void *opaque)
@@ -53,7 +56,7 @@ static void *write_it(void *opaque)
 	job->rc = c->options ? c->options(c->opaque, &options, &job->err) : 0;
 	if (!job->rc)
 		job->rc = machine_snapshot(c->machine, c->options ? &options : NULL, job->path,
-					   &job->saved, &job->err);
+					   job->diff, &job->saved, &job->err);
 	buf_free(&options);
 	loop_call(job->control->loop, tell, job);
 	return NULL;
@@ -69,7 +72,7 @@ void control_end_job(struct control *c)
 	c->job = NULL;
 }
 
-static int start(struct control *c, const char *path, struct err *err)
+static int start(struct control *c, const char *path, bool diff, struct err *err)
 {
 	struct control_job *job = calloc(1, sizeof(*job));
 	int rc;
@@ -81,6 +84,7 @@ static int start(struct control *c, const char *path, struct err *err)
 		return err_set(err, ENOMEM, "no memory for a snapshot");
 	}
 	job->control = c;
+	job->diff = diff;
 	rc = thread_start(&job->thread, write_it, job);
 	if (rc) {
 		free(job->path);
@@ -95,8 +99,11 @@ static int snapshot(struct call *call)
 {
 	struct control *c = call->control;
 	const char *path = json_get_string(call->tree, call->args, "path");
+	const struct json_value *diff = json_get(call->tree, call->args, "diff");
 	int rc;
 
+	if (diff && diff->type != JSON_BOOL)
+		return err_set(call->err, EINVAL, "'diff' is true or false");
 	if (!path || *path != '/')
 		return err_set(call->err, EINVAL, "'path' is missing, or is no whole path");
 	if (c->job && !c->job->over)
@@ -105,10 +112,10 @@ static int snapshot(struct call *call)
 	if (rc)
 		return rc;
 	control_end_job(c);
-	return start(c, path, call->err);
+	return start(c, path, diff && diff->yes, call->err);
 }
 
 const struct control_command control_snapshot_commands[] = {
-	{ "x-lkvm-snapshot", "path", snapshot, false },
+	{ "x-lkvm-snapshot", "path diff", snapshot, false },
 	{ NULL, NULL, NULL, false },
 };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/* Writing one. */
 #include "state/snapshot.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -11,11 +13,10 @@
 #include <unistd.h>
 
 #include "host/iov.h"
-#include "vm/pages.h"
+#include "util/hash.h"
 #include "util/util.h"
+#include "vm/pages.h"
 
-#define MEMORY "memory"
-#define STATE "state"
 #define STATE_NEW "state.new"
 
 /* ---- Memory ---- */
@@ -51,19 +52,28 @@ static int write_pages(const struct mem *mem, int pagemap, int fd, uint64_t from
 }
 
 /* Not to its end, if the VM is to end: whoever waits for that is not kept waiting. */
-static int write_memory(struct vm *vm, int fd)
+static int write_run(struct vm *vm, int pagemap, int fd, const struct mem_run *run)
 {
 	const struct mem *mem = &vm->mem;
-	int pagemap = pages_open();
-	int rc = ftruncate(fd, (off_t)mem->size) ? -errno : 0;
+	uint64_t most = PAGES_MOST * mem->page;
+	int rc = 0;
 
-	for (uint64_t at = 0; !rc && at < mem->size; at += PAGES_MOST * mem->page) {
-		rc = write_pages(
-			mem, pagemap, fd, at,
-			(unsigned int)(MIN(mem->size - at, PAGES_MOST * mem->page) / mem->page));
+	for (uint64_t at = 0; !rc && at < run->len; at += most) {
+		rc = write_pages(mem, pagemap, fd, run->at + at,
+				 (unsigned int)(MIN(run->len - at, most) / mem->page));
 		if (atomic_load(&vm->want) == VM_END)
 			rc = -ECANCELED;
 	}
+	return rc;
+}
+
+static int write_memory(struct vm *vm, int fd, const struct mem_run *runs, unsigned int n)
+{
+	int pagemap = pages_open();
+	int rc = ftruncate(fd, (off_t)vm->mem.size) ? -errno : 0;
+
+	for (unsigned int i = 0; !rc && i < n; i++)
+		rc = write_run(vm, pagemap, fd, &runs[i]);
 	if (pagemap >= 0)
 		close(pagemap);
 	return rc;
@@ -73,7 +83,7 @@ static int write_memory(struct vm *vm, int fd)
 
 static int check_none(const struct snapshot_writer *w, struct err *err)
 {
-	if (faccessat(w->fd, STATE, F_OK, AT_SYMLINK_NOFOLLOW))
+	if (faccessat(w->fd, SNAPSHOT_STATE, F_OK, AT_SYMLINK_NOFOLLOW))
 		return 0;
 	return err_set(err, EEXIST, "snapshot %s: there is one already", w->dir);
 }
@@ -110,13 +120,13 @@ static int open_new_memory(struct snapshot_writer *w, struct err *err)
 	struct stat st;
 	int rc;
 
-	w->memory = openat(w->fd, MEMORY, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	w->memory = openat(w->fd, w->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (w->memory < 0 || flock(w->memory, LOCK_EX | LOCK_NB))
 		return memory_error(w, -errno, err);
 	if (fstat(w->memory, &st) || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
 	    st.st_nlink != 1)
-		return err_set(err, EPERM, "snapshot %s: its " MEMORY " is somebody else's file",
-			       w->dir);
+		return err_set(err, EPERM, "snapshot %s: its %s is somebody else's file", w->dir,
+			       w->name);
 	/* One may have been finished while the lock was waited for. */
 	rc = check_none(w, err);
 	if (rc)
@@ -126,28 +136,90 @@ static int open_new_memory(struct snapshot_writer *w, struct err *err)
 								  : 0;
 }
 
-int snapshot_begin(struct snapshot_writer *w, const char *dir, struct err *err)
+static int check_base(const struct snapshot_writer *w, struct err *err)
+{
+	struct err why = { "" };
+	uint64_t sum = 0;
+	int rc = snapshot_sum(w->diff->base, &sum, &why);
+
+	if (!rc && sum == w->diff->sum)
+		return 0;
+	return err_set(
+		err, ESTALE,
+		"snapshot %s: what it would build on, %s, is not there any more: a whole one "
+		"first, without --diff",
+		w->dir, w->diff->base);
+}
+
+/* A neighbour is told by its name, so that both may be moved together. */
+static int link_base(const struct snapshot_writer *w, struct err *err)
+{
+	const char *base = w->diff->base, *name = strrchr(base, '/');
+	char *own = realpath(w->dir, NULL), *slash = own ? strrchr(own, '/') : NULL;
+	char target[4096];
+	int rc = 0;
+
+	if (slash && slash - own == name - base && !strncmp(own, base, (size_t)(name - base)))
+		snprintf(target, sizeof(target), "..%s", name);
+	else
+		snprintf(target, sizeof(target), "%s", base);
+	unlinkat(w->fd, SNAPSHOT_BASE, 0);
+	if (symlinkat(target, w->fd, SNAPSHOT_BASE))
+		rc = err_set(err, errno, "snapshot %s: %s: %s", w->dir, SNAPSHOT_BASE,
+			     strerror(errno));
+	free(own);
+	return rc;
+}
+
+int snapshot_begin(struct snapshot_writer *w, const char *dir, struct diff *diff, struct err *err)
 {
 	int rc;
 
-	*w = (struct snapshot_writer){ .dir = dir, .fd = -1, .memory = -1 };
-	rc = open_dir(w, err);
+	*w = (struct snapshot_writer){ .dir = dir,
+				       .name = diff ? SNAPSHOT_DIFF : SNAPSHOT_MEMORY,
+				       .fd = -1,
+				       .memory = -1,
+				       .diff = diff };
+	rc = diff ? check_base(w, err) : 0;
+	if (!rc)
+		rc = open_dir(w, err);
 	if (!rc)
 		rc = open_new_memory(w, err);
+	if (!rc && diff)
+		rc = link_base(w, err);
 	if (rc)
 		snapshot_abandon(w);
 	return rc;
 }
 
+static int add_runs(struct snapshot_writer *w, const struct mem_run *runs, unsigned int n,
+		    struct err *err)
+{
+	struct buf body = { 0 };
+
+	diff_put(runs, n, w->diff->sum, &body);
+	saved_reopen(&w->state);
+	saved_add(&w->state, STATE_DIFF, 0, &body);
+	saved_end(&w->state);
+	buf_free(&body);
+	return w->state.failed ? err_set(err, ENOMEM, "no memory for the machine's state") : 0;
+}
+
 int snapshot_fill(struct snapshot_writer *w, struct vm *vm, const struct device_list *devices,
 		  const struct buf *options, struct err *err)
 {
+	const struct mem_run all = { 0, vm->mem.size };
+	struct mem_run *runs = NULL;
+	unsigned int n = 0;
 	int rc = state_save(vm, devices, options, &w->state, err);
 
-	if (rc)
-		return rc;
-	rc = write_memory(vm, w->memory);
-	return rc ? memory_error(w, rc, err) : 0;
+	/* (To save the state may have written to memory.) */
+	if (!rc && w->diff)
+		rc = diff_find(w->diff, vm, &runs, &n, err) ?: add_runs(w, runs, n, err);
+	if (!rc && (rc = write_memory(vm, w->memory, w->diff ? runs : &all, w->diff ? n : 1)))
+		rc = memory_error(w, rc, err);
+	free(runs);
+	return rc;
 }
 
 static int write_state(struct snapshot_writer *w)
@@ -160,11 +232,11 @@ static int write_state(struct snapshot_writer *w)
 		rc = -errno;
 	if (fd >= 0)
 		close(fd);
-	if (!rc && renameat(w->fd, STATE_NEW, w->fd, STATE))
+	if (!rc && renameat(w->fd, STATE_NEW, w->fd, SNAPSHOT_STATE))
 		return -errno;
 	if (!rc && fsync(w->fd)) {
 		rc = -errno;
-		unlinkat(w->fd, STATE, 0);
+		unlinkat(w->fd, SNAPSHOT_STATE, 0);
 	}
 	return rc;
 }
@@ -179,7 +251,7 @@ static void close_writer(struct snapshot_writer *w)
 	w->fd = w->memory = -1;
 }
 
-int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, struct err *err)
+int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, uint64_t *sum, struct err *err)
 {
 	struct stat st = { 0 };
 	int rc = fsync(w->memory) ? -errno : 0;
@@ -195,6 +267,7 @@ int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, struct err *err
 	}
 	fstat(w->memory, &st);
 	*stored = (uint64_t)st.st_blocks * 512 + w->state.len;
+	*sum = hash_block(0, w->state.data, w->state.len);
 	close_writer(w);
 	return 0;
 }
@@ -204,81 +277,11 @@ void snapshot_abandon(struct snapshot_writer *w)
 {
 	if (w->ours) {
 		unlinkat(w->fd, STATE_NEW, 0);
-		unlinkat(w->fd, MEMORY, 0);
+		unlinkat(w->fd, w->name, 0);
+		if (w->diff)
+			unlinkat(w->fd, SNAPSHOT_BASE, 0);
 	}
 	if (w->made)
 		rmdir(w->dir);
 	close_writer(w);
-}
-
-/* ---- Reading ---- */
-
-static bool is_own(const struct stat *st)
-{
-	return (st->st_uid == geteuid() || !st->st_uid) && !(st->st_mode & (S_IWGRP | S_IWOTH));
-}
-
-static int open_memory(struct snapshot *s, const char *dir, struct err *err)
-{
-	char path[4096];
-	struct stat st;
-
-	if (snprintf(path, sizeof(path), "%s/%s", dir, MEMORY) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
-	s->memory = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (s->memory < 0)
-		return err_set(err, errno, "snapshot %s: %s: %s", dir, MEMORY, strerror(errno));
-	if (flock(s->memory, LOCK_SH | LOCK_NB))
-		return err_set(err, errno, "snapshot %s: it is being written", dir);
-	if (fstat(s->memory, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0)
-		return err_set(err, EINVAL, "snapshot %s: %s is no file with memory in it", dir,
-			       MEMORY);
-	s->memory_size = (uint64_t)st.st_size;
-	s->own &= is_own(&st);
-	return 0;
-}
-
-static int open_state(struct snapshot *s, const char *dir, struct err *err)
-{
-	char path[4096];
-	struct err why = { "" };
-	struct stat st;
-	int fd, rc;
-
-	if (snprintf(path, sizeof(path), "%s/%s", dir, STATE) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
-	if (access(path, F_OK) && errno == ENOENT)
-		return err_set(err, ENOENT, "snapshot %s: there is no %s", dir,
-			       access(dir, F_OK) ? "such folder" : "snapshot in it");
-	fd = file_map_open(path, "snapshot's state", &s->state_file, err);
-	if (fd < 0)
-		return fd;
-	s->own = !fstat(fd, &st) && is_own(&st);
-	close(fd);
-	rc = s->state_file.size > SAVED_MOST
-		     ? err_set(&why, EINVAL, "the saved state is too large")
-		     : saved_open(&s->state, s->state_file.data, s->state_file.size, &why);
-	return rc ? err_set(err, -rc, "snapshot %s: %s", dir, why.text) : 0;
-}
-
-int snapshot_open(struct snapshot *s, const char *dir, struct err *err)
-{
-	int rc;
-
-	*s = (struct snapshot){ .memory = -1 };
-	rc = open_state(s, dir, err);
-	if (!rc)
-		rc = open_memory(s, dir, err);
-	if (rc)
-		snapshot_close(s);
-	return rc;
-}
-
-void snapshot_close(struct snapshot *s)
-{
-	if (s->state_file.data)
-		file_unmap(&s->state_file);
-	if (s->memory >= 0)
-		close(s->memory);
-	*s = (struct snapshot){ .memory = -1 };
 }

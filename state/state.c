@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "state/diff.h"
 #include "util/util.h"
 #include "vm/arch.h"
 
@@ -72,6 +73,8 @@ static int check_machine(const struct vm *vm, const struct device_list *devices,
 static int check_sections(const struct vm *vm, const struct device_list *devices,
 			  const struct saved *s, struct err *err)
 {
+	unsigned int extra;
+
 	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
 		if (!saved_find(s, "vcpu", i))
 			return err_set(err, EINVAL, "the saved state lacks vCPU %u", i);
@@ -80,8 +83,8 @@ static int check_sections(const struct vm *vm, const struct device_list *devices
 		if (!saved_find(s, d->name, 0))
 			return err_set(err, EINVAL, "the saved state lacks the device %s", d->name);
 	}
-	if (!saved_find(s, "vm", 0) ||
-	    s->n_sections != 2 + !!saved_find(s, STATE_OPTIONS, 0) + vm->n_vcpus + count(devices))
+	extra = !!saved_find(s, STATE_OPTIONS, 0) + !!saved_find(s, STATE_DIFF, 0);
+	if (!saved_find(s, "vm", 0) || s->n_sections != 2 + extra + vm->n_vcpus + count(devices))
 		return err_set(err, EINVAL, "the saved state has sections of another machine");
 	return 0;
 }

@@ -7,6 +7,7 @@
  *	vcpu.N		of vCPU N
  *	vm		KVM's interrupt controllers and clocks
  *	NAME		of the device of that name
+ *	diff		of a snapshot that has not all of memory (state/diff.h)
  *	options		what the caller gave, if he did: bytes that this knows nothing of (cmd/saved-options.h)
  */
 #ifndef STATE_STATE_H

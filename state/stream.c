@@ -43,6 +43,11 @@ void saved_end(struct buf *out)
 	saved_add(out, "end", 0, &(struct buf){ 0 });
 }
 
+void saved_reopen(struct buf *out)
+{
+	out->len -= MIN(out->len, (size_t)HEAD);
+}
+
 /* ---- Reading ---- */
 
 /* Its name ends inside of its field, and nothing is behind that. */

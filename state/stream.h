@@ -31,6 +31,9 @@ void saved_begin(struct buf *out);
 void saved_add(struct buf *out, const char *name, uint32_t instance, const struct buf *body);
 void saved_end(struct buf *out);
 
+/* Takes the end off again: there is more to add. */
+void saved_reopen(struct buf *out);
+
 struct saved_section {
 	const char *name; /* in the stream */
 	uint32_t instance, version;

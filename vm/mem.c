@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,19 +14,25 @@
 #define HUGE_PAGE (2 * MIB)
 #define WORTH_MAPPING (64 * KIB) /* what is less is copied sooner */
 
-/* A file whose pages are RAM: is it what it was? */
-static int hold_image(struct mem *mem, int fd)
+static int hold_image(struct mem_image *image, int fd)
 {
 	struct stat st;
 
-	if (mem->image >= 0)
+	if (image->fd >= 0)
 		return 0;
 	if (fstat(fd, &st))
 		return -errno;
-	mem->image = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	mem->image_time = st.st_mtim;
-	mem->image_size = st.st_size;
-	return mem->image < 0 ? -errno : 0;
+	*image = (struct mem_image){ fcntl(fd, F_DUPFD_CLOEXEC, 0), st.st_mtim, st.st_size };
+	return image->fd < 0 ? -errno : 0;
+}
+
+static bool is_as_held(const struct mem_image *image)
+{
+	struct stat st;
+
+	return image->fd < 0 || (!fstat(image->fd, &st) && st.st_size == image->size &&
+				 st.st_mtim.tv_sec == image->time.tv_sec &&
+				 st.st_mtim.tv_nsec == image->time.tv_nsec);
 }
 
 /* Nobody can cut it short, which would be a SIGBUS here. */
@@ -58,7 +65,7 @@ static int open_backing(struct mem *mem, int fd, struct err *err)
 	if (mem->backing == MEM_SHARED)
 		return fd < 0 ? make_shared(mem, err) : take_shared(mem, fd, err);
 	mem->fd = fd;
-	rc = mem->backing == MEM_FILE ? hold_image(mem, fd) : 0;
+	rc = mem->backing == MEM_FILE ? hold_image(&mem->image, fd) : 0;
 	return rc ? err_set(err, -rc, "the file of guest memory: %s", strerror(-rc)) : 0;
 }
 
@@ -104,7 +111,8 @@ int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size,
 		.backing = backing,
 		.page = (uint64_t)sysconf(_SC_PAGESIZE),
 		.fd = -1,
-		.image = -1,
+		.image.fd = -1,
+		.over.fd = -1,
 	};
 	if (!size || size % MEM_PAGE || size > UINT64_MAX / 4)
 		return err_set(err, EINVAL,
@@ -138,9 +146,39 @@ void mem_destroy(struct mem *mem)
 		munmap(mem->area, mem->area_size);
 	if (mem->backing == MEM_SHARED && mem->fd >= 0)
 		close(mem->fd);
-	if (mem->image >= 0)
-		close(mem->image);
-	*mem = (struct mem){ .fd = -1, .image = -1 };
+	if (mem->image.fd >= 0)
+		close(mem->image.fd);
+	if (mem->over.fd >= 0)
+		close(mem->over.fd);
+	free(mem->runs);
+	*mem = (struct mem){ .fd = -1, .image.fd = -1, .over.fd = -1 };
+}
+
+static int lay_run(struct mem *mem, int fd, const struct mem_run *run)
+{
+	if ((run->at | run->len) % mem->page || !run->len ||
+	    !range_in(run->at, run->len, mem->size))
+		return -EINVAL;
+	return mmap(mem->ram + run->at, run->len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, fd, (off_t)run->at) == MAP_FAILED
+		       ? -errno
+		       : 0;
+}
+
+int mem_lay_over(struct mem *mem, int fd, const struct mem_run *runs, unsigned int n)
+{
+	int rc = hold_image(&mem->over, fd);
+
+	mem->runs = rc ? NULL : calloc(n ? n : 1, sizeof(*runs));
+	if (!mem->runs)
+		return rc ? rc : -ENOMEM;
+	for (; !rc && mem->n_runs < n; mem->n_runs++) {
+		mem->runs[mem->n_runs] = runs[mem->n_runs];
+		rc = lay_run(mem, fd, &runs[mem->n_runs]);
+	}
+	madvise(mem->ram, mem->size, MADV_DONTDUMP);
+	madvise(mem->ram, mem->size, MADV_NOHUGEPAGE);
+	return rc;
 }
 
 int mem_add_slot(struct mem *mem, uint64_t gpa, uint64_t offset, uint64_t size)
@@ -233,7 +271,7 @@ int mem_write(struct mem *mem, uint64_t gpa, const void *from, uint64_t len)
 /* All three are whole host pages. */
 static int map_image(struct mem *mem, uint8_t *hva, uint64_t len, int fd, uint64_t offset)
 {
-	int rc = hold_image(mem, fd);
+	int rc = hold_image(&mem->image, fd);
 
 	if (rc)
 		return rc;
@@ -265,11 +303,7 @@ int mem_load(struct mem *mem, uint64_t gpa, const void *from, uint64_t len, int 
 
 bool mem_intact(const struct mem *mem)
 {
-	struct stat st;
-
-	return mem->image < 0 || (!fstat(mem->image, &st) && st.st_size == mem->image_size &&
-				  st.st_mtim.tv_sec == mem->image_time.tv_sec &&
-				  st.st_mtim.tv_nsec == mem->image_time.tv_nsec);
+	return is_as_held(&mem->image) && is_as_held(&mem->over);
 }
 
 int mem_discard(struct mem *mem, uint64_t gpa, uint64_t len)
@@ -299,7 +333,7 @@ int mem_discard(struct mem *mem, uint64_t gpa, uint64_t len)
 
 bool mem_discards_to_zeros(const struct mem *mem)
 {
-	return mem->backing != MEM_FILE && mem->image < 0;
+	return mem->backing != MEM_FILE && mem->image.fd < 0;
 }
 
 void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)

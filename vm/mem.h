@@ -38,17 +38,30 @@ struct mem_slot {
 	_Atomic uint64_t *dirty; /* a bit a page, set by mem_dirty() */
 };
 
+/* A file whose pages are RAM, and what it was then: `time` of its last change, and how long. */
+struct mem_image {
+	int fd; /* a descriptor of our own, or -1 */
+	struct timespec time;
+	int64_t size;
+};
+
+/* Bytes of RAM, whole pages of the host's. */
+struct mem_run {
+	uint64_t at, len;
+};
+
 struct mem {
 	void *area; /* the mapping: RAM somewhere in it, and right behind it the dirty bitmap */
 	size_t area_size;
 	uint8_t *ram;
 	uint64_t size;
 	enum mem_backing backing;
-	uint64_t page; /* bytes: what the host takes back at a time */
-	int fd;	       /* MEM_SHARED's or MEM_FILE's, else -1 */
-	int image; /* the file that mem_load() has mapped, or MEM_FILE's (a descriptor of our own); or -1 */
-	struct timespec image_time; /* when it had been changed last, and how long it was */
-	int64_t image_size;
+	uint64_t page;		/* bytes: what the host takes back at a time */
+	int fd;			/* MEM_SHARED's or MEM_FILE's, else -1 */
+	struct mem_image image; /* the file that mem_load() has mapped, or MEM_FILE's */
+	struct mem_image over;	/* the file that mem_lay_over() has, and where: */
+	struct mem_run *runs;
+	unsigned int n_runs;
 	_Atomic uint64_t *dirty;
 	unsigned int n_slots;
 	struct mem_slot slots[MEM_SLOTS];
@@ -65,6 +78,12 @@ struct mem {
  */
 int mem_create(struct mem *mem, enum mem_backing backing, int fd, uint64_t size, struct err *err);
 void mem_destroy(struct mem *mem);
+
+/*
+ * Of MEM_FILE, before anything is done with it: these pages are not that file's, but those in the same places of
+ * this one, mapped privately, too. Both stay the caller's. -EINVAL: not whole pages of RAM, as this host has them.
+ */
+int mem_lay_over(struct mem *mem, int fd, const struct mem_run *runs, unsigned int n);
 
 /*
  * For a guest that will use most of its RAM, before any of it is touched: a nested page fault then

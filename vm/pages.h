@@ -22,6 +22,13 @@ int pages_open(void);
 void pages_absent(const struct mem *mem, int fd, uint64_t from, unsigned int n,
 		  bool absent[PAGES_MOST]);
 
+/*
+ * Which of them, of MEM_FILE, are not as its file has them: written to, or laid over. Where the host does not tell, all
+ * are said to be.
+ */
+void pages_written(const struct mem *mem, int fd, uint64_t from, unsigned int n,
+		   bool written[PAGES_MOST]);
+
 /* They are about to be written to: in one go they come for less than by a fault each. */
 void pages_bring(void *at, size_t len);
 

@@ -71,12 +71,23 @@ static int open_vm(struct vm *vm, struct err *err)
 	return 0;
 }
 
+static int lay_over(struct vm *vm, struct err *err)
+{
+	const struct vm_config *c = &vm->config;
+	int rc = mem_lay_over(&vm->mem, c->over_fd, c->over, c->n_over);
+
+	return rc ? err_set(err, -rc, "what is laid over the guest's memory: %s", strerror(-rc))
+		  : 0;
+}
+
 static int map_ram(struct vm *vm, struct err *err)
 {
 	struct mem *mem = &vm->mem;
 	int fd = vm->config.backing == MEM_ANON ? -1 : vm->config.backing_fd;
 	int rc = mem_create(mem, vm->config.backing, fd, vm->config.mem + arch_own_ram, err);
 
+	if (!rc && vm->config.over)
+		rc = lay_over(vm, err);
 	if (!rc)
 		rc = arch_layout(vm, err);
 	for (unsigned int i = 0; !rc && i < mem->n_slots; i++) {

@@ -50,6 +50,9 @@ struct vm_config {
 	uint64_t mem; /* bytes */
 	enum mem_backing backing;
 	int backing_fd; /* MEM_FILE's, or MEM_SHARED's (-1: a new one): borrowed while the VM is created */
+	int over_fd; /* of `over`, what is laid over MEM_FILE's (mem_lay_over()); as long */
+	const struct mem_run *over; /* NULL: nothing is */
+	unsigned int n_over;
 	bool not_linux;		   /* the image is no kernel of Linux's */
 	bool cmdline_devices;	   /* the command line tells of virtio-mmio devices: no tables do */
 	bool pci;		   /* there will be a PCI bus, which wants messages as interrupts */

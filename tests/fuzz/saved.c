@@ -7,8 +7,29 @@
 
 #include <errno.h>
 
+#include "state/diff.h"
+
 #include "tests/fuzz/fuzz.h"
 #include "tests/saved.h"
+#include "util/util.h"
+
+/* Any section may say that it is what was written to, of 1 GiB. */
+static void check_diff(const struct saved_section *section)
+{
+	struct reader in = section->body;
+	struct mem_run *runs;
+	uint64_t sum, end = 0;
+	unsigned int n;
+
+	if (diff_get(&in, GIB, &runs, &n, &sum))
+		return;
+	CHECK(n <= DIFF_RUNS);
+	for (unsigned int i = 0; i < n; i++) {
+		CHECK(runs[i].at >= end && runs[i].len && range_in(runs[i].at, runs[i].len, GIB));
+		end = runs[i].at + runs[i].len;
+	}
+	free(runs);
+}
 
 static void check(const struct saved *s, const uint8_t *data, size_t size)
 {
@@ -24,6 +45,7 @@ static void check(const struct saved *s, const uint8_t *data, size_t size)
 		CHECK(section->body.left <= size - (size_t)(section->body.p - data));
 		CHECK(saved_find(s, section->name, section->instance) == section);
 		end = section->body.p + section->body.left;
+		check_diff(section);
 	}
 	CHECK(end + SECTION_HEAD == data + size); /* and the last is the end */
 }

@@ -183,7 +183,7 @@ if command -v socat >/dev/null; then
 	qmp '{"execute": "x-lkvm-snapshot", "arguments": {"path": "here"}}'
 	like heard '"desc": "..*path.* is no whole path' "a path of the client's is refused"
 	qmp '{"execute": "x-lkvm-snapshot", "arguments": {"path": "'"$tmp"'/qmp"}}'
-	like heard '"event": "X_LKVM_SNAPSHOT", "data": \{"path": "'"$tmp"'/qmp", "memory": 134217728, "stored": [0-9]+, "paused-ns": [0-9]+\}' \
+	like heard '"event": "X_LKVM_SNAPSHOT", "data": \{"path": "'"$tmp"'/qmp", "memory": 134217728, "stored": [0-9]+, "paused-ns": [0-9]+, "diff": false, "base": false\}' \
 		"what became of it is an event"
 	qmp '{"execute": "x-lkvm-snapshot", "arguments": {"path": "'"$tmp"'/qmp"}}'
 	like heard '"event": "X_LKVM_SNAPSHOT", "data": \{"path": "'"$tmp"'/qmp", "error": "snapshot .*one already"\}' "an error, too"

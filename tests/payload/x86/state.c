@@ -266,9 +266,9 @@ static bool take(const char *dir)
 		return false;
 	pthread_create(&t, NULL, run_main, &r);
 	wait_lines(&r, 1);
-	rc = machine_snapshot(r.m, NULL, dir, &saved, &err);
+	rc = machine_snapshot(r.m, NULL, dir, false, &saved, &err);
 	ok(!rc, "a snapshot is taken: %s", err.text);
-	again = machine_snapshot(r.m, NULL, dir, &saved, &err);
+	again = machine_snapshot(r.m, NULL, dir, false, &saved, &err);
 	ok(again == -EEXIST, "and no other in its place: %s", err.text);
 	pthread_join(t, NULL);
 	ok(r.status == 0, "the guest went on: %d", r.status);
