@@ -110,10 +110,10 @@ obj-$(CONFIG_VIRTIO_9P) += virtio/9p-attr.o virtio/9p-xattr.o virtio/9p-locks.o 
 
 obj-y += $(if $(CONFIG_HVT),hvt/hvt.o hvt/attach.o hvt/io.o hvt/wait.o,hvt/none.o)
 
-obj-y += $(if $(CONFIG_STATE),machine-state.o machine-migrate.o,machine-state-none.o)
+obj-y += $(if $(CONFIG_STATE),machine-state.o machine-migrate.o machine-disks.o,machine-state-none.o)
 obj-$(CONFIG_STATE) += state/stream.o state/state.o state/snapshot.o state/snapshot-open.o state/diff.o vm/pages.o
 obj-y += $(if $(CONFIG_STATE)$(CONFIG_CONTROL),host/channel.o host/channel-open.o)
-obj-$(CONFIG_STATE) += state/dirty.o state/migrate.o state/receive.o vm/pace.o host/wire.o
+obj-$(CONFIG_STATE) += state/dirty.o state/migrate.o state/receive.o vm/pace.o host/wire.o host/disk-copy.o
 obj-x86 += $(if $(CONFIG_STATE),x86/state.o x86/state-cpuid.o x86/state-msrs.o)
 obj-arm64 += $(if $(CONFIG_STATE),arm/state.o arm/counter.o arm/gic-state.o)
 
@@ -131,7 +131,7 @@ obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o c
 obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/front.o $(if $(CONFIG_INSPECT),cmd/inspect.o,cmd/inspect-none.o) cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o $(if $(CONFIG_MANUAL),cmd/manual.o,cmd/manual-none.o) cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
-obj-y += $(if $(CONFIG_STATE),cmd/restore.o cmd/saved-options.o,cmd/restore-none.o)
+obj-y += $(if $(CONFIG_STATE),cmd/restore.o cmd/restore-disks.o cmd/saved-options.o,cmd/restore-none.o)
 obj-y += cmd/option-hvt.o cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-boot.o cmd/setup.o cmd/sandbox.o guest/cpio.o guest/modules.o guest/modinfo.o
 

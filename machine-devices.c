@@ -260,7 +260,7 @@ static int add_disk(struct machine *m, unsigned int i, struct err *err)
 		.cow = d->cow,
 		.direct = d->direct,
 		.backing_any = d->backing_any,
-		.unlocked = m->config->incoming,
+		.unlocked = m->config->incoming && !machine_disks_come(m->config),
 	};
 	struct blk_config config = {
 		.name = m->names[i],

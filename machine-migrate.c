@@ -26,19 +26,26 @@ static bool write_output(struct machine *m)
 }
 
 /* So that less is left to be flushed when the guest stands still. An error is found then, too. */
-static void settle(void *opaque)
+static int settle(void *opaque, struct wire *wire, struct err *err)
 {
 	struct machine *m = opaque;
 
+	if (m->migration.how.disks) {
+		int rc = machine_send_disks(m, wire, err);
+
+		if (rc)
+			return rc;
+	}
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
 		if (!disk_read_only(m->disks[i]))
 			disk_flush(m->disks[i]);
 	}
 	m->migration.read = write_output(m);
+	return 0;
 }
 
 /* What the guest was told is on the disk is there for the target, too, wherever that is. */
-static int release(void *opaque, struct err *err)
+static int release(void *opaque, struct wire *wire, struct err *err)
 {
 	struct machine *m = opaque;
 
@@ -47,6 +54,9 @@ static int release(void *opaque, struct err *err)
 	/* Who comes after us prints to the same place, and shall not be faster. */
 	if (m->migration.how.local && !tty_written(m->tty))
 		return err_set(err, EAGAIN, "nobody reads what the guest has printed");
+	/* Ours stay ours. */
+	if (m->migration.how.disks)
+		return machine_send_last(m, wire, err);
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
 		int rc = disk_read_only(m->disks[i]) ? 0 : disk_flush(m->disks[i]);
 
@@ -123,6 +133,8 @@ static void *migrate_main(void *opaque)
 	channel.stopped = is_stopped;
 	channel.opaque = m;
 	rc = g->how.connect(g->how.opaque, &channel, &err);
+	if (!rc && g->how.disks)
+		rc = machine_begin_disks(m, &g->disks, &err);
 	if (!rc) {
 		set_status(m, MIGRATION_ACTIVE, NULL);
 		rc = migrate_send(m->vm, &m->devices, &channel, &g->config, &g->options,
@@ -168,7 +180,7 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 		pthread_join(g->thread, NULL);
 	g->has_thread = false;
 	g->how = *how;
-	g->options.len = 0;
+	g->options.len = g->disks.len = 0;
 	if (how->options)
 		buf_put(&g->options, how->options->data, how->options->len);
 	g->err.text[0] = 0;
@@ -180,6 +192,7 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 		.timeout = how->timeout,
 		.throttle = how->throttle,
 		.shared = how->local && m->vm->mem.backing == MEM_SHARED,
+		.disks = how->disks ? &g->disks : NULL,
 		.settle = settle,
 		.release = release,
 		.reclaim = reclaim_disks,
@@ -220,6 +233,7 @@ void machine_migration_state(struct machine *m, struct machine_migration_state *
 	out->err = g->err;
 	/* (Each of them for itself: they are told while they change.) */
 	memcpy(&out->progress, &g->progress, sizeof(out->progress));
+	out->disks = g->how.disks && g->status == MIGRATION_ACTIVE ? machine_disks_left(m) : 0;
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -295,6 +309,7 @@ void machine_destroy_migration(struct machine *m)
 	machine_end_migration(m);
 	diff_end(&m->diff);
 	buf_free(&m->migration.options);
+	buf_free(&m->migration.disks);
 	pthread_mutex_destroy(&m->migration.lock);
 }
 
@@ -333,7 +348,11 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 		mem_use_huge_pages(&vm->mem);
 	r->wire.channel->stopped = has_ended;
 	r->wire.channel->opaque = vm;
-	rc = receive_guest(r, vm, &m->devices, make_ready, m, err);
+	rc = machine_disks_come(m->config) ? machine_check_disks(m, err) : 0;
+	r->more = machine_disks_come(m->config) ? machine_take_disks : NULL;
+	r->opaque = m;
+	if (!rc)
+		rc = receive_guest(r, vm, &m->devices, make_ready, m, err);
 	if (rc)
 		return rc;
 	/* Nothing more is said; who is at the other end waits for the end of the link, perhaps. */

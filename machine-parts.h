@@ -20,7 +20,7 @@ struct migration {
 	bool snapshot; /* one is being written */
 	bool read;     /* its thread's: what is printed finds its reader soon */
 	struct machine_migration how;
-	struct buf options;
+	struct buf options, disks; /* what is said of them first */
 	uint64_t begun, ended;
 	struct err err;
 	struct migrate_progress progress;
@@ -153,6 +153,19 @@ int machine_exclude_migration(struct machine *m, bool exclude, struct err *err);
 
 /* Memory and state will come from config->incoming. */
 int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct err *err);
+
+/* ---- machine-disks.c: those that come along ---- */
+
+/* The source's: before it says anything, what it says of them; while the guest runs; and when it stands. */
+int machine_begin_disks(struct machine *m, struct buf *said, struct err *err);
+int machine_send_disks(struct machine *m, struct wire *wire, struct err *err);
+uint64_t machine_disks_left(const struct machine *m); /* bytes */
+int machine_send_last(struct machine *m, struct wire *wire, struct err *err);
+
+/* The target's: are there any, are they as they have to be; and receive.more. */
+bool machine_disks_come(const struct machine_config *config);
+int machine_check_disks(const struct machine *m, struct err *err);
+int machine_take_disks(void *opaque, struct wire *wire, const struct frame *f, struct err *err);
 
 /* ---- machine-exec.c: the command in the guest, if there is one ---- */
 

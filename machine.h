@@ -260,6 +260,7 @@ struct machine_migration {
 	const struct buf *options; /* copied (state/migrate.h); or NULL */
 	/* To who comes after this process, which waits for it: memory that is shared is not sent. */
 	bool local;
+	bool disks; /* those that are written to come along: the target has others */
 	uint64_t downtime, timeout, bandwidth; /* as in struct migrate_config */
 	unsigned int throttle;
 };
@@ -274,6 +275,7 @@ struct machine_migration_state {
 	enum migration_status status;
 	uint64_t begun, ended; /* clock_now(); 0: not yet */
 	struct migrate_progress progress;
+	uint64_t disks; /* bytes of those that come along, to be sent yet */
 	struct err err; /* why it failed */
 };
 

@@ -46,8 +46,8 @@ static const struct command commands[] = {
 	  "[--diff] [-n] NAME DIR", "lkvm snapshot -n web web.saved" },
 	{ "migrate", cmd_migrate,
 	  "Move a running guest to another lkvm, which waits for it: lkvm restore tcp:HOST:PORT, unix:PATH or -, or "
-	  "there is ssh://[USER@]HOST, where lkvm is started; or to this lkvm, here (--local). See MIGRATION",
-	  "[--downtime MS] [--bandwidth BYTES] [--throttle PERCENT] [--timeout MS] [-n] NAME WHERE | --local [-n] NAME | --cancel [-n] NAME",
+	  "there is ssh://[USER@]HOST, where lkvm is started; or to this lkvm, here (--local). Its disks are at both, or are sent along (--disks). See MIGRATION",
+	  "[--disks] [--downtime MS] [--bandwidth BYTES] [--throttle PERCENT] [--timeout MS] [-n] NAME WHERE | --local [-n] NAME | --cancel [-n] NAME",
 	  "lkvm migrate -n web ssh://other-host" },
 	{ "restore", cmd_restore,
 	  "Let a guest go on as lkvm snapshot wrote it into DIR, as often as you like. It is the same machine; what "

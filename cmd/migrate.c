@@ -9,14 +9,17 @@
 #include "cmd/cmd.h"
 #include "cmd/remote.h"
 #include "control/control.h"
+#include "state/migrate.h"
 #include "util/number.h"
 #include "util/util.h"
 
+#define TEXT_OF(x) #x
+#define TEXT(macro) TEXT_OF(macro)
 #define ANSWER 10000 /* ms */
 #define LOOK 200000  /* us, between looks */
 
 struct migrate {
-	const char *name, *downtime, *bandwidth, *timeout, *throttle, *cancel, *local;
+	const char *name, *downtime, *bandwidth, *timeout, *throttle, *cancel, *local, *disks;
 	const char *where;
 	char self[sizeof(CONTROL_HEIR) + PATH_MAX]; /* what `where` is for --local */
 	/* What events tell: the last of it, when `over`. */
@@ -49,16 +52,19 @@ static void told(void *opaque, const struct json_tree *t)
 static void show_progress(const struct json_tree *t, const struct json_value *answer)
 {
 	const struct json_value *ram = json_get(t, answer, "ram");
-	int64_t sent = 0, left = 0, rounds = 0, mbps = 0, throttle = 0;
+	int64_t sent = 0, left = 0, rounds = 0, mbps = 0, throttle = 0, disks = 0;
 
 	json_get_int(t, ram, "transferred", &sent);
 	json_get_int(t, ram, "remaining", &left);
 	json_get_int(t, ram, "dirty-sync-count", &rounds);
 	json_get_int(t, ram, "mbps", &mbps);
+	json_get_int(t, json_get(t, answer, "disk"), "remaining", &disks);
 	json_get_int(t, answer, "cpu-throttle-percentage", &throttle);
 	fprintf(stderr, "\r%.1f MiB sent, %.1f left, round %lld, %lld Mbit/s",
 		(double)sent / (double)MIB, (double)left / (double)MIB, (long long)rounds + 1,
 		(long long)mbps);
+	if (disks)
+		fprintf(stderr, ", %.1f MiB of disks left", (double)disks / (double)MIB);
 	if (throttle)
 		fprintf(stderr, ", slowed down by %lld%%", (long long)throttle);
 	fputs("\033[K", stderr);
@@ -102,8 +108,6 @@ static int put_number(struct json *j, const char *name, const char *option, cons
 	const char *end, *unit;
 	uint64_t n;
 
-	if (!text)
-		return 0;
 	if (number_parse(text, &n, &end))
 		return err_set(err, EINVAL, "migrate: --%s %s is no number", option, text);
 	unit = bytes && *end ? strchr(units, *end) : NULL;
@@ -148,6 +152,8 @@ static int migrate(struct remote *r, struct migrate *m, struct err *err)
 	r->opaque = m;
 	json_object(&j, NULL);
 	json_string(&j, "uri", m->where);
+	if (m->disks)
+		json_bool(&j, "blk", true);
 	rc = remote_call_with(r, "migrate", &j, err);
 	buf_free(&args);
 	return rc ? rc : look_on(r, m, err);
@@ -170,10 +176,15 @@ static int set_self(struct migrate *m, struct err *err)
 static int parse(int argc, char **argv, struct migrate *m, struct err *err)
 {
 	const struct remote_option options[] = {
-		{ "name", 'n', &m->name, true },	 { "downtime", 0, &m->downtime, true },
-		{ "bandwidth", 0, &m->bandwidth, true }, { "throttle", 0, &m->throttle, true },
-		{ "timeout", 0, &m->timeout, true },	 { "cancel", 0, &m->cancel, false },
-		{ "local", 0, &m->local, false },	 { NULL, 0, NULL, false },
+		{ "name", 'n', &m->name, true },
+		{ "downtime", 0, &m->downtime, true },
+		{ "bandwidth", 0, &m->bandwidth, true },
+		{ "throttle", 0, &m->throttle, true },
+		{ "timeout", 0, &m->timeout, true },
+		{ "cancel", 0, &m->cancel, false },
+		{ "local", 0, &m->local, false },
+		{ "disks", 0, &m->disks, false },
+		{ NULL, 0, NULL, false },
 	};
 	const char *words[2];
 	unsigned int n = 0;
@@ -196,7 +207,11 @@ static int parse(int argc, char **argv, struct migrate *m, struct err *err)
 
 int cmd_migrate(int argc, char **argv, const struct command *table)
 {
-	struct migrate m = { 0 };
+	/* All are said: what an earlier call was limited by is not this one's. */
+	struct migrate m = { .downtime = TEXT(MIGRATE_DOWNTIME),
+			     .bandwidth = "0",
+			     .throttle = TEXT(MIGRATE_THROTTLE),
+			     .timeout = "0" };
 	struct remote r;
 	struct err err;
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cmd/cmd.h"
+#include "cmd/restore.h"
 #include "cmd/run.h"
 #include "cmd/saved-options.h"
 #include "control/control.h"
@@ -92,7 +93,8 @@ static int take_link(struct channel *channel, struct err *err)
 }
 
 static int accept_guest(struct run_options *o, struct receive *r, struct channel *channel,
-			bool trust, struct results *results, struct err *err)
+			bool trust, struct made_disks *made, struct results *results,
+			struct err *err)
 {
 	int rc = o->heir ? take_link(channel, err) : channel_accept(channel, o->from, err);
 
@@ -103,6 +105,8 @@ static int accept_guest(struct run_options *o, struct receive *r, struct channel
 		r->memory = CONTROL_FD_MEMORY;
 	if (!rc)
 		rc = take_hello(o, r, trust, err);
+	if (!rc)
+		rc = restore_make_disks(&o->machine, r, made, err);
 	o->machine.incoming = r;
 	/* What is not the guest's goes nowhere. */
 	if (!strcmp(o->from, "-"))
@@ -114,6 +118,7 @@ static int run_incoming(struct run_options *o, bool trust, struct results *resul
 {
 	struct receive *r = calloc(1, sizeof(*r));
 	struct channel channel = { 0 };
+	struct made_disks made = { 0 };
 	struct err err;
 	int status, rc;
 
@@ -121,10 +126,12 @@ static int run_incoming(struct run_options *o, bool trust, struct results *resul
 		return cmd_fail("no memory");
 	/* A source that goes ends no process that has yet to say why it fails. */
 	signal(SIGPIPE, SIG_IGN);
-	rc = accept_guest(o, r, &channel, trust, results, &err);
+	rc = accept_guest(o, r, &channel, trust, &made, results, &err);
 	status = rc ? results_fail(results, err.text) : run_machine(o, results);
 	if (rc)
 		machine_refuse(&o->machine, err.text);
+	if (!r->runs)
+		restore_unmake_disks(&made);
 	channel_close(&channel);
 	receive_end(r);
 	free(r);

@@ -144,7 +144,7 @@ static int set_place(struct control_migration *g, const char *where, struct err 
 	return g->where && g->command ? 0 : err_set(err, ENOMEM, "no memory to migrate by");
 }
 
-static int start(struct control_migration *g, struct err *err)
+static int start(struct control_migration *g, bool disks, struct err *err)
 {
 	const struct control_config *c = &g->control->config;
 	struct buf options = { 0 };
@@ -152,6 +152,7 @@ static int start(struct control_migration *g, struct err *err)
 	struct machine_migration how = {
 		.connect = local ? spawn_heir : connect_there,
 		.local = local,
+		.disks = disks,
 		.told = status_changed,
 		.opaque = g,
 		.options = c->options ? &options : NULL,
@@ -160,8 +161,11 @@ static int start(struct control_migration *g, struct err *err)
 		.timeout = g->timeout,
 		.throttle = g->throttle,
 	};
-	int rc = c->options ? c->options(c->opaque, &options, err) : 0;
+	int rc = 0;
 
+	if (local && disks)
+		return err_set(err, EINVAL, "'blk': the disks are there already");
+	rc = c->options ? c->options(c->opaque, &options, err) : 0;
 	if (!rc && options.failed)
 		rc = err_set(err, ENOMEM, "no memory to migrate by");
 	if (!rc)
@@ -174,11 +178,14 @@ static int migrate(struct call *call)
 {
 	struct control *c = call->control;
 	const char *where = json_get_string(call->tree, call->args, "uri");
+	const struct json_value *blk = json_get(call->tree, call->args, "blk");
 	struct control_migration *g = settings(c);
 	int rc;
 
 	if (!g)
 		return err_set(call->err, ENOMEM, "no memory to migrate by");
+	if (blk && blk->type != JSON_BOOL)
+		return err_set(call->err, EINVAL, "'blk' is true or false");
 	if (!where || !strcmp(where, "-") || !strncmp(where, "fd:", 3) ||
 	    (!channel_is_place(where) &&
 	     strncmp(where, CONTROL_HEIR "/", strlen(CONTROL_HEIR) + 1)))
@@ -192,7 +199,7 @@ static int migrate(struct call *call)
 		return err_set(call->err, EBUSY, "it is being migrated already");
 	rc = set_place(g, where, call->err);
 	if (!rc)
-		rc = start(g, call->err);
+		rc = start(g, blk && blk->yes, call->err);
 	if (!rc)
 		g->told = MIGRATION_NONE;
 	return rc;
@@ -274,6 +281,11 @@ static int query_migrate(struct call *call)
 			 (int64_t)(((st.ended ? st.ended : clock_now()) - st.begun) / CLOCK_MS));
 		json_int(j, "setup-time", 0);
 		put_ram(j, &st.progress);
+		if (st.disks) {
+			json_object(j, "disk");
+			json_int(j, "remaining", (int64_t)st.disks);
+			json_end_object(j);
+		}
 		json_int(j, "cpu-throttle-percentage", st.progress.throttle);
 	}
 	if (st.status == MIGRATION_ACTIVE)
@@ -287,7 +299,7 @@ static int query_migrate(struct call *call)
 }
 
 const struct control_command control_migrate_commands[] = {
-	{ "migrate", "uri detach", migrate, false },
+	{ "migrate", "uri detach blk", migrate, false },
 	{ "migrate_cancel", "", migrate_cancel, false },
 	{ "migrate-set-parameters", "downtime-limit max-bandwidth max-cpu-throttle x-lkvm-timeout",
 	  set_parameters, false },

@@ -6,6 +6,8 @@
 #ifndef HOST_DISK_KIND_H
 #define HOST_DISK_KIND_H
 
+#include <stdatomic.h>
+
 #include "host/disk.h"
 #include "host/iov.h"
 
@@ -19,14 +21,27 @@ struct disk_ops {
 	void (*close)(struct disk *disk);
 };
 
-/* What all kinds begin with. Constant while the disk is open. */
+/* What was written to since it was sent (host/disk-copy.h): a bit per DISK_MARK bytes. */
+struct disk_marks {
+	struct disk_marks
+		*older;	  /* of when the disk was shorter: somebody may have it in hand yet */
+	uint64_t size, n; /* bytes; marks */
+	_Atomic uint64_t count;
+	_Atomic uint64_t bits[];
+};
+
+/* What all kinds begin with. Constant while the disk is open, but for `marks`. */
 struct disk {
 	const struct disk_ops *ops;
 	int fd; /* a raw disk's, which the host's kernel may be asked directly; else -1 */
 	bool read_only, direct;
 	uint32_t block, physical; /* physical 0: as `block` */
 	uint64_t size;
+	struct disk_marks *_Atomic marks; /* NULL: it was never sent */
 };
+
+/* It has been written to there. Any thread. */
+void disk_mark(struct disk *disk, uint64_t offset, uint64_t len);
 
 /* One file to be opened as a disk: by the user's wish, or because another image stands on it. */
 struct disk_source {

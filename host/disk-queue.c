@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host/disk-kind.h"
 #include "util/util.h"
 
 static const struct disk_engine *const engines[] = { &disk_uring, &disk_threads };
@@ -43,6 +44,8 @@ int disk_queue_fd(const struct disk_queue *q)
 
 void disk_queue_submit(struct disk_queue *q, struct disk_request *r)
 {
+	r->first = r->offset;
+	r->bytes = r->op == DISK_WRITE ? iov_total(r->iov, r->n) : r->len;
 	q->engine->submit(q, r);
 }
 
@@ -58,8 +61,12 @@ struct disk_request *disk_queue_done(struct disk_queue *q)
 	if (!q->done)
 		q->engine->reap(q, false);
 	r = q->done;
-	if (r)
-		q->done = r->next;
+	if (!r)
+		return NULL;
+	q->done = r->next;
+	/* Whatever came of it. */
+	if (r->op != DISK_READ && r->op != DISK_FLUSH)
+		disk_mark(q->disk, r->first, r->bytes);
 	return r;
 }
 

@@ -18,11 +18,12 @@ struct disk_request {
 	enum disk_op op;
 	struct iovec *iov;	   /* used up: its entries change; any alignment */
 	unsigned int n;		   /* up to 1,024 */
-	uint64_t offset;	   /* bytes; all of it is inside the disk */
+	uint64_t offset;	   /* bytes; all of it is inside the disk; used up, too */
 	uint64_t len;		   /* of what is to be cleared: see disk_clear() */
 	bool stable;		   /* what is done is on stable storage */
 	int result;		   /* when done: 0 (all of it) or -errno (an unknown part) */
-	struct disk_request *next; /* the queue's own */
+	struct disk_request *next; /* the queue's own; so is what it writes to: */
+	uint64_t first, bytes;
 };
 
 struct disk_queue;

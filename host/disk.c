@@ -65,8 +65,29 @@ int disk_flush(struct disk *disk)
 	return disk->ops->flush(disk);
 }
 
+void disk_mark(struct disk *disk, uint64_t offset, uint64_t len)
+{
+	struct disk_marks *marks = atomic_load(&disk->marks);
+	uint64_t first = offset / DISK_MARK, end = (offset + len + DISK_MARK - 1) / DISK_MARK;
+
+	for (uint64_t i = first; marks && i < MIN(end, marks->n); i++) {
+		uint64_t bit = 1ull << i % 64;
+
+		if (!(atomic_fetch_or(&marks->bits[i / 64], bit) & bit))
+			atomic_fetch_add(&marks->count, 1);
+	}
+}
+
 void disk_close(struct disk *disk)
 {
+	struct disk_marks *marks = disk ? atomic_load(&disk->marks) : NULL;
+
+	while (marks) {
+		struct disk_marks *older = marks->older;
+
+		free(marks);
+		marks = older;
+	}
 	if (disk)
 		disk->ops->close(disk);
 }

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "util/clock.h"
 #include "util/hash.h"
 #include "util/util.h"
 
@@ -92,4 +94,31 @@ int wire_expect(struct wire *w, uint32_t type, struct err *err)
 	return f.type == type && !f.len
 		       ? 0
 		       : err_set(err, EBADMSG, "the other side answers with what is no answer");
+}
+
+static int wait_turn(struct wire *w, struct limit *limit, struct err *err)
+{
+	int rc = channel_check(w->channel, err);
+	uint64_t wait;
+
+	while (!rc && limit && (wait = limit_wait(limit))) {
+		usleep((useconds_t)(MIN(wait, 20 * CLOCK_MS) / 1000 + 1));
+		rc = channel_check(w->channel, err);
+	}
+	return rc;
+}
+
+int wire_put_bulk(struct wire *w, struct limit *limit, uint32_t type, uint64_t at, const void *body,
+		  size_t len, struct err *err)
+{
+	int rc = wait_turn(w, limit, err);
+
+	if (!rc && channel_has_input(w->channel))
+		rc = wire_expect(w, WIRE_BACK, err)
+			     ?: err_set(err, EBADMSG, "the other side answers unasked");
+	if (!rc)
+		rc = wire_put(w, type, at, 0, body, len, err);
+	if (limit)
+		limit_charge(limit, len);
+	return rc;
 }

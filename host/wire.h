@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "host/channel.h"
+#include "util/limit.h"
 
 #define WIRE_BODY (256u * 1024)
 
@@ -36,6 +37,13 @@ struct frame {
 /* `len` is WIRE_BODY at most, and `value` goes where there is no body. 0 or -errno and a line. */
 int wire_put(struct wire *w, uint32_t type, uint64_t at, uint64_t value, const void *body,
 	     size_t len, struct err *err);
+
+/*
+ * One of many that have a body: goes when `limit` (or NULL) lets it, unless the peer, who has not been asked, has
+ * said that something is wrong, or the channel is stopped.
+ */
+int wire_put_bulk(struct wire *w, struct limit *limit, uint32_t type, uint64_t at, const void *body,
+		  size_t len, struct err *err);
 
 /*
  * The next frame's head; its body, f->len bytes, is the next to be read, if there is any: into `to`, which has

@@ -30,6 +30,11 @@ static unsigned int scale(const struct dirty *d)
 	return (unsigned int)(d->vm->mem.page / MEM_PAGE);
 }
 
+static int not_logged(int rc, struct err *err)
+{
+	return err_set(err, -rc, "KVM does not log what the guest writes: %s", strerror(-rc));
+}
+
 /* ---- On and off ---- */
 
 static int set_logging(struct vm *vm, bool on)
@@ -110,8 +115,7 @@ int dirty_start(struct dirty *d, struct vm *vm, struct err *err)
 	rc = set_logging(vm, true);
 	if (rc) {
 		dirty_stop(d);
-		return err_set(err, -rc, "KVM does not log what the guest writes: %s",
-			       strerror(-rc));
+		return not_logged(rc, err);
 	}
 	mark_all(d);
 	pass_barriers(MEMBARRIER_CMD_PRIVATE_EXPEDITED); /* (it is registered) */
@@ -155,17 +159,16 @@ static int sync_slot(struct dirty *d, unsigned int i)
 {
 	const struct mem_slot *s = &d->vm->mem.slots[i];
 	struct kvm_dirty_log log = { .slot = i, .dirty_bitmap = d->log };
-	uint64_t words = (slot_pages(s) + 63) / 64, ours;
 	uint64_t *bits = slot_bits(d, s);
 
 	if (ioctl(d->vm->fd, KVM_GET_DIRTY_LOG, &log))
 		return -errno;
 	for (uint64_t w = 0; w * 64 * scale(d) < slot_pages(s); w++)
 		add_word(d, s, w * 64, d->log[w]);
-	for (uint64_t w = 0; w < words; w++) {
-		if (!atomic_load_explicit(&s->dirty[w], memory_order_relaxed))
-			continue;
-		ours = atomic_exchange(&s->dirty[w], 0);
+	for (uint64_t w = 0; w * 64 < slot_pages(s); w++) {
+		uint64_t ours = atomic_load_explicit(&s->dirty[w], memory_order_relaxed);
+
+		ours = ours ? atomic_exchange(&s->dirty[w], 0) : 0;
 		d->count += (unsigned int)__builtin_popcountll(ours & ~bits[w]);
 		bits[w] |= ours;
 	}
@@ -223,6 +226,5 @@ int dirty_take(struct dirty *d, unsigned int slot, uint64_t first, uint64_t bits
 		marked += (unsigned int)__builtin_popcountll(bits[w]);
 	d->count -= marked;
 	rc = marked && d->manual ? protect(d, slot, first, *n, bits) : 0;
-	return rc ? err_set(err, -rc, "KVM does not log what the guest writes: %s", strerror(-rc))
-		  : 0;
+	return rc ? not_logged(rc, err) : 0;
 }

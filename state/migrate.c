@@ -42,34 +42,15 @@ struct sender {
 
 /* ---- Pages ---- */
 
-/* So long as more than `bandwidth` went. */
-static int wait_turn(struct sender *s, struct err *err)
-{
-	uint64_t wait;
-	int rc = 0;
-
-	while (!rc && (wait = limit_wait(&s->limit))) {
-		usleep((useconds_t)(MIN(wait, 20 * CLOCK_MS) / 1000 + 1));
-		rc = channel_check(s->wire.channel, err);
-	}
-	return rc;
-}
-
 /* A copy, as the guest may write there at any moment, and the sum must be of what goes. */
 static int send_data(struct sender *s, uint64_t at, unsigned int n, struct err *err)
 {
+	struct limit *limit = s->progress->stopped ? NULL : &s->limit;
 	size_t len = n * MEM_PAGE;
-	int rc = s->progress->stopped ? 0 : wait_turn(s, err);
+	int rc;
 
-	/* Who speaks now has found something wrong. */
-	if (!rc && channel_has_input(s->wire.channel))
-		rc = wire_expect(&s->wire, WIRE_SEEN, err)
-			     ?: err_set(err, EBADMSG, "the other side answers unasked");
-	if (rc)
-		return rc;
 	memcpy(s->copy, s->vm->mem.ram + at, len);
-	rc = wire_put(&s->wire, WIRE_PAGES, at, 0, s->copy, len, err);
-	limit_charge(&s->limit, len);
+	rc = wire_put_bulk(&s->wire, limit, WIRE_PAGES, at, s->copy, len, err);
 	s->progress->pages += n;
 	s->progress->sent = s->wire.bytes;
 	return rc;
@@ -178,27 +159,26 @@ static uint64_t expect(const struct sender *s)
 
 static int never_ends(const struct sender *s, struct err *err)
 {
+	unsigned long long writes = s->progress->dirtied / MIB, takes = s->rate / MIB;
+	unsigned long long would = expect(s) / CLOCK_MS, may = s->config->downtime;
+
 	return err_set(err, ETIME,
 		       "the guest writes to %llu MiB a second, kept from running for %u%% of the "
 		       "time, and the link takes %llu MiB/s: it would stand still for %llu ms, and "
 		       "may for %llu; give it more (--downtime)",
-		       (unsigned long long)(s->progress->dirtied / MIB), s->slow,
-		       (unsigned long long)(s->rate / MIB),
-		       (unsigned long long)(expect(s) / CLOCK_MS),
-		       (unsigned long long)s->config->downtime);
+		       writes, s->slow, takes, would, may);
 }
 
 /* Too much was left by this round, in which so much was sent. */
 static int press_on(struct sender *s, uint64_t bytes, struct err *err)
 {
-	uint64_t left = s->dirty.count * MEM_PAGE, timeout = s->config->timeout * CLOCK_MS;
+	uint64_t left = s->dirty.count * MEM_PAGE, timeout = s->config->timeout;
 
 	if (s->progress->rounds >= MOST_ROUNDS)
 		return never_ends(s, err);
-	if (timeout && clock_now() - s->begun > timeout)
+	if (timeout && clock_now() - s->begun > timeout * CLOCK_MS)
 		return err_set(err, ETIMEDOUT, "%llu MiB are left after %llu s (--timeout)",
-			       (unsigned long long)(left / MIB),
-			       (unsigned long long)(s->config->timeout / 1000));
+			       (unsigned long long)left >> 20, (unsigned long long)timeout / 1000);
 	if (left < bytes / 10 * 7) {
 		s->stuck = 0;
 		return 0;
@@ -256,7 +236,7 @@ static int send_state(struct sender *s, const struct buf *state, struct err *err
 static int send_rest(struct sender *s, struct err *err)
 {
 	struct buf state = { 0 };
-	int rc = s->config->release ? s->config->release(s->config->opaque, err) : 0;
+	int rc = s->config->release ? s->config->release(s->config->opaque, &s->wire, err) : 0;
 
 	if (!rc)
 		rc = state_save(s->vm, s->devices, NULL, &state, err);
@@ -327,12 +307,11 @@ static int stop_and_go(struct sender *s, struct err *err)
 	int rc = vm_pause(s->vm);
 
 	pace_end(&s->pace);
+	if (rc == -ETIMEDOUT)
+		return err_set(err, ETIMEDOUT,
+			       "a CPU of the guest's does not stop: lkvm waits for the host there");
 	if (rc)
-		return err_set(
-			err, -rc,
-			rc == -ETIMEDOUT
-				? "a CPU of the guest's does not stop: lkvm waits for the host there"
-				: "the guest has ended");
+		return err_set(err, -rc, "the guest has ended");
 	s->progress->stopped = true;
 	device_list_quiesce(s->devices);
 	rc = send_rest(s, err);
@@ -359,6 +338,8 @@ static int greet(struct sender *s, const struct buf *options, struct err *err)
 	saved_begin(&b);
 	if (options)
 		saved_add(&b, STATE_OPTIONS, 0, options);
+	if (s->config->disks)
+		saved_add(&b, STATE_DISKS, 0, s->config->disks);
 	saved_end(&b);
 	if (b.failed || b.len > WIRE_BODY)
 		rc = err_set(err, E2BIG, "there is too much to say about this machine");
@@ -368,18 +349,25 @@ static int greet(struct sender *s, const struct buf *options, struct err *err)
 	return rc ? rc : wire_expect(&s->wire, WIRE_SEEN, err);
 }
 
+static int settle(struct sender *s, struct err *err)
+{
+	return s->config->settle ? s->config->settle(s->config->opaque, &s->wire, err) : 0;
+}
+
 static int run_rounds(struct sender *s, struct err *err)
 {
-	bool enough = s->config->shared, settled = !s->config->settle;
-	int rc = enough ? 0 : dirty_start(&s->dirty, s->vm, err);
+	bool enough = s->config->shared, settled = enough || !s->config->settle;
+	int rc = settle(s, err);
 
+	if (!rc && !enough)
+		rc = dirty_start(&s->dirty, s->vm, err);
 	while (!rc && !(enough && settled)) {
-		rc = s->config->shared ? 0 : send_round(s, &enough, err);
+		rc = send_round(s, &enough, err);
 		/* That may take a while, in which the guest goes on: rounds again. */
 		if (!rc && enough && !settled) {
-			s->config->settle(s->config->opaque);
+			rc = settle(s, err);
 			settled = true;
-			enough = s->config->shared;
+			enough = false;
 		}
 	}
 	return rc;

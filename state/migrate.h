@@ -39,30 +39,30 @@
 #define MIGRATE_THROTTLE 99 /* per cent */
 
 struct migrate_config {
-	uint64_t downtime;  /* ms that sending the rest may take */
-	uint64_t bandwidth; /* bytes a second while the guest runs; 0: what the link takes */
-	uint64_t timeout;   /* ms for all rounds; 0: for ever */
-	unsigned int
-		throttle; /* per cent of their time that vCPUs may be kept from running; 0: none */
-	bool shared;	  /* the target has this VM's memory itself: no page of it is sent */
-	/* The guest is about to be stopped: what can be done before is done. */
-	void (*settle)(void *opaque);
-	/* The target may write to disks now, and: they are ours again. 0 or -errno and a line. */
-	int (*release)(void *opaque, struct err *err);
+	uint64_t downtime;     /* ms that sending the rest may take */
+	uint64_t bandwidth;    /* bytes a second while the guest runs; 0: what the link takes */
+	uint64_t timeout;      /* ms for all rounds; 0: for ever */
+	unsigned int throttle; /* per cent of their time that vCPUs may be kept from running */
+	bool shared;	       /* the target has this VM's memory itself: no page of it is sent */
+	const struct buf
+		*disks; /* what HELLO says of those that come along (STATE_DISKS), or NULL */
+	/* What takes its time is done while the guest runs: at first, and when it is about to be stopped. */
+	int (*settle)(void *opaque, struct wire *wire, struct err *err);
+	/* It stands. The target may write to disks now, and: they are ours again. 0 or -errno and a line. */
+	int (*release)(void *opaque, struct wire *wire, struct err *err);
 	void (*reclaim)(void *opaque);
 	void *opaque;
 };
 
 /* Read by any thread. */
 struct migrate_progress {
-	_Atomic uint64_t total,
-		remaining;	       /* bytes of RAM: all, and those that are to be sent yet */
-	_Atomic uint64_t sent;	       /* bytes on the link */
-	_Atomic uint64_t pages, zeros; /* sent with what is in them, or as zeros */
-	_Atomic uint64_t rounds, rate; /* rate: bytes a second, the last that was measured */
-	_Atomic uint64_t dirtied;      /* bytes a second that the guest writes to anew */
-	_Atomic uint64_t expected;     /* us of standing still */
-	_Atomic uint64_t downtime;     /* us, when it is over */
+	_Atomic uint64_t total, remaining; /* bytes of RAM: all; to be sent yet */
+	_Atomic uint64_t sent;		   /* bytes on the link */
+	_Atomic uint64_t pages, zeros;	   /* sent with what is in them, or as zeros */
+	_Atomic uint64_t rounds, rate;	   /* rate: bytes a second, the last that was measured */
+	_Atomic uint64_t dirtied;	   /* bytes a second that the guest writes to anew */
+	_Atomic uint64_t expected;	   /* us of standing still */
+	_Atomic uint64_t downtime;	   /* us, when it is over */
 	_Atomic unsigned int throttle;
 	_Atomic bool stopped;	/* the guest stands still */
 	_Atomic bool committed; /* GO is on its way: there is no way back */
@@ -77,12 +77,13 @@ enum migrate_frame {
 	WIRE_HELLO =
 		1, /* body: MIGRATE_VERSION, is RAM shared (32 bits each), bytes of RAM (64), and a stream
 			   (state/stream.h) with the section STATE_OPTIONS, or none */
-	WIRE_PAGES, /* at: byte of RAM, as it lies in struct mem; body: whole pages */
-	WIRE_ZEROS, /* at: the same; value: how many pages are zeros */
-	WIRE_ROUND, /* a round is over: answered by WIRE_SEEN */
-	WIRE_STATE, /* body: more of the machine's state */
-	WIRE_END,   /* that was all: answered by WIRE_READY, if it is good */
-	WIRE_GO,    /* run: answered by WIRE_RUNNING */
+	WIRE_PAGES,	  /* at: byte of RAM, as it lies in struct mem; body: whole pages */
+	WIRE_ZEROS,	  /* at: the same; value: how many pages are zeros */
+	WIRE_ROUND,	  /* a round is over: answered by WIRE_SEEN */
+	WIRE_STATE,	  /* body: more of the machine's state */
+	WIRE_END,	  /* that was all: answered by WIRE_READY, if it is good */
+	WIRE_GO,	  /* run: answered by WIRE_RUNNING */
+	WIRE_MORE = 0x3f, /* up to 0xff: what settle() and release() send */
 	/* The target: */
 	WIRE_SEEN = WIRE_BACK, /* also HELLO's answer */
 	WIRE_READY,

@@ -153,6 +153,8 @@ static int take_all(struct receive *r, struct mem *mem, struct buf *state, struc
 			rc = take_zeros(mem, &f, err);
 		else if (f.type == WIRE_STATE)
 			rc = take_state(r, state, &f, err);
+		else if (f.type >= WIRE_MORE && f.type < WIRE_BACK && r->more)
+			rc = r->more(r->opaque, &r->wire, &f, err);
 		else if (f.len || (f.type != WIRE_ROUND && f.type != WIRE_END))
 			rc = err_set(err, EBADMSG, "what comes is no part of a migration");
 		else if (f.type == WIRE_ROUND)

@@ -15,6 +15,9 @@ struct receive {
 	int memory; /* its fd, set between receive_begin() and the machine's making, which closes it; or -1 */
 	struct buf hello; /* the stream that it begins with, and: */
 	struct saved said;
+	/* A frame of WIRE_MORE's, its body unread: 0 or -errno and a line. NULL: there may be none. */
+	int (*more)(void *opaque, struct wire *wire, const struct frame *f, struct err *err);
+	void *opaque;
 	bool taken; /* receive_guest() has had it, and told the source what came of it */
 	bool runs;  /* and that was: it runs here */
 };

@@ -18,6 +18,7 @@
 #include "vm/vm.h"
 
 #define STATE_OPTIONS "options"
+#define STATE_DISKS "disks"
 
 /*
  * All vCPUs are paused (vm_pause()) and all devices quiesced by the caller, who resumes them. Appends a stream

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/disk-copy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/disk-kind.h"
+#include "util/util.h"
+
+_Static_assert(DISK_MARK <= WIRE_BODY, "what is marked together goes in one frame");
+
+/* ---- Marks ---- */
+
+static struct disk_marks *new_marks(uint64_t size)
+{
+	uint64_t n = (size + DISK_MARK - 1) / DISK_MARK;
+	struct disk_marks *marks = calloc(1,
+					  sizeof(*marks) + (n / 64 + 1) * sizeof(marks->bits[0]));
+
+	if (marks) {
+		marks->size = size;
+		marks->n = n;
+	}
+	return marks;
+}
+
+int disk_mark_all(struct disk *disk)
+{
+	struct disk_marks *old = atomic_load(&disk->marks), *marks = old;
+	off_t end = lseek(disk->fd, 0, SEEK_END);
+	uint64_t size = end < 0 ? 0 : align_down((uint64_t)end, disk->block);
+
+	if (!size)
+		return end < 0 ? -errno : -EINVAL;
+	if (!old || old->size != size) {
+		marks = new_marks(size);
+		if (!marks)
+			return -ENOMEM;
+		marks->older = old;
+		atomic_store(&disk->marks, marks);
+	}
+	disk_mark(disk, 0, size);
+	return 0;
+}
+
+uint64_t disk_copy_size(const struct disk *disk)
+{
+	const struct disk_marks *marks = atomic_load(&disk->marks);
+
+	return marks ? marks->size : 0;
+}
+
+uint64_t disk_marked(const struct disk *disk)
+{
+	const struct disk_marks *marks = atomic_load(&disk->marks);
+
+	return marks ? atomic_load(&marks->count) * DISK_MARK : 0;
+}
+
+/* ---- The source ---- */
+
+struct sender {
+	struct disk *disk;
+	uint64_t size;
+	unsigned int number;
+	struct wire *wire;
+	struct limit *limit;
+	_Atomic uint64_t *sent;
+	uint64_t data;		  /* what lies before that, from where we are on, is a hole */
+	uint64_t zeros_at, zeros; /* bytes that are to be told yet */
+	_Alignas(4096) uint8_t block[DISK_MARK];
+};
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
+/* (Who writes there meanwhile marks it anew.) */
+static bool is_hole(struct sender *s, uint64_t at, uint64_t len)
+{
+	off_t data;
+
+	if (at + len <= s->data)
+		return true;
+	if (at < s->data)
+		return false;
+	data = lseek(s->disk->fd, (off_t)at, SEEK_DATA);
+	s->data = data >= 0 ? (uint64_t)data : errno == ENXIO ? s->size : at;
+	return at + len <= s->data;
+}
+
+static int send_zeros(struct sender *s, struct err *err)
+{
+	uint64_t len = s->zeros;
+
+	s->zeros = 0;
+	return len ? wire_put(s->wire, WIRE_DISK_ZEROS + s->number, s->zeros_at, len, NULL, 0, err)
+		   : 0;
+}
+
+static int send_data(struct sender *s, uint64_t at, size_t len, struct err *err)
+{
+	int rc = send_zeros(s, err);
+
+	if (!rc)
+		rc = wire_put_bulk(s->wire, s->limit, WIRE_DISK + s->number, at, s->block, len,
+				   err);
+	*s->sent = s->wire->bytes;
+	return rc;
+}
+
+static int send_block(struct sender *s, uint64_t at, struct err *err)
+{
+	size_t len = (size_t)MIN(s->size - at, (uint64_t)DISK_MARK);
+	struct iovec iov = { s->block, len };
+	bool zero = is_hole(s, at, len);
+	int rc = zero ? 0 : disk_read(s->disk, &iov, 1, at);
+
+	if (rc)
+		return err_set(err, -rc, "virtio-blk.%u can't be read at byte %llu: %s", s->number,
+			       (unsigned long long)at, strerror(-rc));
+	if (!zero && !is_zero(s->block, len))
+		return send_data(s, at, len, err);
+	if (s->zeros && s->zeros_at + s->zeros != at)
+		rc = send_zeros(s, err);
+	if (!s->zeros)
+		s->zeros_at = at;
+	s->zeros += len;
+	return rc;
+}
+
+int disk_send(struct disk *disk, unsigned int number, struct wire *wire, struct limit *limit,
+	      _Atomic uint64_t *sent, struct err *err)
+{
+	struct disk_marks *marks = atomic_load(&disk->marks);
+	struct sender *s = aligned_alloc(4096, sizeof(*s));
+	int rc = 0;
+
+	if (!s || !marks) {
+		free(s);
+		return marks ? err_set(err, ENOMEM, "no memory to send a disk by") : 0;
+	}
+	s->disk = disk;
+	s->size = marks->size;
+	s->number = number;
+	s->wire = wire;
+	s->limit = limit;
+	s->sent = sent;
+	s->data = s->zeros = 0;
+	for (uint64_t w = 0; !rc && w * 64 < marks->n; w++) {
+		uint64_t bits = atomic_exchange(&marks->bits[w], 0);
+
+		atomic_fetch_sub(&marks->count, (uint64_t)__builtin_popcountll(bits));
+		for (; !rc && bits; bits &= bits - 1)
+			rc = send_block(s, (w * 64 + (uint64_t)__builtin_ctzll(bits)) * DISK_MARK,
+					err);
+	}
+	if (!rc)
+		rc = send_zeros(s, err);
+	free(s);
+	return rc;
+}
+
+/* ---- The target ---- */
+
+static int take_data(struct disk *disk, struct wire *wire, const struct frame *f, struct err *err)
+{
+	uint8_t *body = aligned_alloc(4096, WIRE_BODY);
+	struct iovec iov = { body, f->len };
+	int rc = body ? wire_body(wire, f, body, err)
+		      : err_set(err, ENOMEM, "no memory for what comes of a disk");
+
+	if (!rc) {
+		rc = disk_write(disk, &iov, 1, f->at, false);
+		if (rc)
+			err_set(err, -rc, "it can't be written at byte %llu: %s",
+				(unsigned long long)f->at, strerror(-rc));
+	}
+	free(body);
+	return rc;
+}
+
+int disk_take(struct disk *disk, struct wire *wire, const struct frame *f, struct err *err)
+{
+	bool zeros = f->type >= WIRE_DISK_ZEROS;
+	uint64_t len = zeros ? f->value : f->len;
+	int rc;
+
+	if (disk->read_only || !len || (zeros && f->len) || (f->at | len) % disk->block ||
+	    !range_in(f->at, len, disk->size))
+		return err_set(err, EBADMSG, "what comes is for a disk that is not so (0x%llx)",
+			       (unsigned long long)f->at);
+	if (!zeros)
+		return take_data(disk, wire, f, err);
+	rc = disk_clear(disk, f->at, len, false);
+	return rc ? err_set(err, -rc, "it can't be cleared at byte %llu: %s",
+			    (unsigned long long)f->at, strerror(-rc))
+		  : 0;
+}
