@@ -2,14 +2,17 @@
 /*
  * The target of a migration (state/receive.h, host/wire.h, state/state.h), and a source that says anything, in
  * frames whose sums are right: a guest's own state with bytes of it changed, pages and zeros for any address, in
- * any order. RUNNING is said to a source that said GO behind a state that was taken, or not at all.
+ * any order; and pieces of a disk, small enough to be read again. RUNNING is said to a source that said GO behind a state that was taken, or not at all.
  */
 #include "state/receive.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/disk-copy.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/lib/loop.h"
 #include "tests/fuzz/lib/ram.h"
@@ -183,6 +186,21 @@ static void say_pages(struct input *in, struct source *s)
 		    how & 4 ? take_u16(in) % sizeof(body) : (1 + (how >> 3 & 3)) * MEM_PAGE);
 }
 
+#define DISK_SIZE (64 * DISK_SECTOR)
+
+static void say_disk(struct input *in, struct source *s)
+{
+	static uint8_t body[8 * DISK_SECTOR];
+	uint8_t how = take_u8(in);
+	uint64_t at = how & 1 ? take_u64(in) : take_below(in, 70) * DISK_SECTOR;
+	uint64_t len = how & 2 ? take_u64(in) : take_below(in, 9) * DISK_SECTOR;
+
+	if (how & 4)
+		say(s, WIRE_DISK_ZEROS, at, len, body, how & 8 ? take_u8(in) : 0);
+	else
+		say(s, WIRE_DISK, at, 0, body, len % (sizeof(body) + 1));
+}
+
 static void say_any(struct input *in, struct source *s)
 {
 	uint32_t type = take_u16(in);
@@ -208,7 +226,7 @@ static void babble(struct input *in, struct source *s)
 
 static void step(struct input *in, struct source *s)
 {
-	switch (take_below(in, 9)) {
+	switch (take_below(in, 10)) {
 	case 0:
 	case 1:
 		say_pages(in, s);
@@ -235,6 +253,9 @@ static void step(struct input *in, struct source *s)
 		break;
 	case 8:
 		babble(in, s);
+		break;
+	case 9:
+		say_disk(in, s);
 		break;
 	}
 }
@@ -268,6 +289,33 @@ static void check_state(struct guest *g, const struct source *s)
 	buf_free(&now);
 }
 
+static struct disk *open_disk(void)
+{
+	char path[64];
+	struct disk_config config = { .path = path, .format = "raw" };
+	struct disk *disk;
+	struct err err;
+	int fd = memfd_create("disk", MFD_CLOEXEC);
+
+	CHECK(fd >= 0 && !ftruncate(fd, DISK_SIZE));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(!disk_open(&config, &disk, &err));
+	close(fd);
+	return disk;
+}
+
+/* It has the size that it had. */
+static int take_more(void *opaque, struct wire *wire, const struct frame *f, struct err *err)
+{
+	struct disk *disk = opaque;
+	int rc = f->type == WIRE_DISK || f->type == WIRE_DISK_ZEROS
+			 ? disk_take(disk, wire, f, err)
+			 : err_set(err, EBADMSG, "no frame of a disk's");
+
+	CHECK(lseek(disk_fd(disk), 0, SEEK_END) == DISK_SIZE);
+	return rc;
+}
+
 static int take_in(struct guest *g, struct channel *channel)
 {
 	struct receive *r = calloc(1, sizeof(*r));
@@ -280,9 +328,12 @@ static int take_in(struct guest *g, struct channel *channel)
 		CHECK(rc < 0 && err.text[0]);
 		receive_refuse(r, err.text);
 	} else {
+		r->more = take_more;
+		r->opaque = open_disk();
 		rc = receive_guest(r, &g->vm, &g->devices, NULL, NULL, &err);
 		CHECK(rc <= 0 && !rc == !err.text[0]);
 	}
+	disk_close(r->opaque);
 	receive_end(r);
 	free(r);
 	return rc;
