@@ -131,7 +131,7 @@ obj-y += term/reports.o term/log-tail.o term/escape.o term/ktap.o cmd/result.o c
 obj-y += host/input.o host/stream.o term/tty-stream.o guest/exec.o
 
 obj-y += cmd/run.o cmd/front.o $(if $(CONFIG_INSPECT),cmd/inspect.o,cmd/inspect-none.o) cmd/signals.o cmd/options.o cmd/option-table.o cmd/option-disk.o cmd/option-network.o cmd/option-limit.o cmd/option-share.o cmd/help.o $(if $(CONFIG_MANUAL),cmd/manual.o,cmd/manual-none.o) cmd/version.o cmd/kernel.o cmd/transport.o cmd/doctor.o
-obj-y += $(if $(CONFIG_STATE),cmd/restore.o cmd/restore-disks.o cmd/saved-options.o,cmd/restore-none.o)
+obj-y += $(if $(CONFIG_STATE),cmd/restore.o cmd/restore-disks.o cmd/restore-ssh.o cmd/saved-options.o,cmd/restore-none.o)
 obj-y += cmd/option-hvt.o cmd/option-exec.o cmd/exec-root.o $(if $(CONFIG_EXEC),,cmd/exec-none.o)
 obj-$(CONFIG_EXEC) += cmd/exec.o cmd/exec-modules.o cmd/exec-order.o cmd/exec-boot.o cmd/setup.o cmd/sandbox.o guest/cpio.o guest/modules.o guest/modinfo.o
 

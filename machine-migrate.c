@@ -140,6 +140,8 @@ static void *migrate_main(void *opaque)
 		rc = migrate_send(m->vm, &m->devices, &channel, &g->config, &g->options,
 				  &g->progress, &err);
 	}
+	if (rc < 0)
+		channel_explain(&channel, &err);
 	if (!rc && g->how.local)
 		g->heir = channel.child;
 	if (!rc)

@@ -114,18 +114,30 @@ static int accept_guest(struct run_options *o, struct receive *r, struct channel
 	return rc ? rc : run_open_outputs(o, results, err);
 }
 
+static void has_come(void *opaque)
+{
+	const int *ssh = opaque;
+
+	restore_let_ssh_go(*ssh);
+}
+
 static int run_incoming(struct run_options *o, bool trust, struct results *results)
 {
 	struct receive *r = calloc(1, sizeof(*r));
 	struct channel channel = { 0 };
 	struct made_disks made = { 0 };
 	struct err err;
-	int status, rc;
+	int status, rc, ssh;
 
 	if (!r)
 		return cmd_fail("no memory");
+	ssh = restore_part_from_ssh(o->from);
 	/* A source that goes ends no process that has yet to say why it fails. */
 	signal(SIGPIPE, SIG_IGN);
+	if (ssh >= 0) {
+		o->machine.come = has_come;
+		o->machine.come_opaque = &ssh;
+	}
 	rc = accept_guest(o, r, &channel, trust, &made, results, &err);
 	status = rc ? results_fail(results, err.text) : run_machine(o, results);
 	if (rc)

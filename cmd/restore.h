@@ -21,4 +21,11 @@ int restore_make_disks(const struct machine_config *c, const struct receive *r,
 /* The guest has not come: nor have they. */
 void restore_unmake_disks(const struct made_disks *made);
 
+/*
+ * Before there is any thread: a guest that comes by ssh, of which this is the server's side, is its own process's, and
+ * this function returns there: with what to give to restore_let_ssh_go() once the guest has come. -1: it is no such one.
+ */
+int restore_part_from_ssh(const char *from);
+void restore_let_ssh_go(int fd);
+
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +36,7 @@ static void open_as(struct channel *c, int in, int out)
 	c->stopped = before.stopped;
 	c->opaque = before.opaque;
 	c->child = before.child;
+	c->words = before.words;
 	if (before.patience)
 		c->patience = before.patience;
 }
@@ -293,18 +295,43 @@ static int connect_program(struct channel *c, struct program *p, unsigned int n,
 	return 0;
 }
 
-static int connect_command(struct channel *c, char *const argv[], struct err *err)
+static int connect_exec(struct channel *c, const char *command, struct err *err)
 {
+	char *argv[] = { "/bin/sh", "-c", (char *)(uintptr_t)command, NULL };
 	struct program p = { .argv = argv, .fds = { -1, -1, -1, -1 }, .apart = true };
 
 	return connect_program(c, &p, 2, err);
 }
 
-static int connect_exec(struct channel *c, const char *command, struct err *err)
+/* What it prints is kept, so that it can be told to who has asked; but not more than has room. */
+static int open_words(void)
 {
-	char *argv[] = { "/bin/sh", "-c", (char *)(uintptr_t)command, NULL };
+	int fd = memfd_create("ssh", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int kept = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	return connect_command(c, argv, err);
+	if (fd >= 0)
+		close(fd);
+	if (kept >= 0 &&
+	    (ftruncate(kept, CHANNEL_WORDS) || fcntl(kept, F_ADD_SEALS, F_SEAL_GROW))) {
+		close(kept);
+		return -1;
+	}
+	return kept;
+}
+
+static int start_ssh(struct channel *c, char *const argv[], struct err *err)
+{
+	struct program p = { .argv = argv, .fds = { -1, -1, -1, -1 }, .apart = true };
+	int rc;
+
+	p.fds[2] = open_words();
+	c->words = MAX(p.fds[2], 0);
+	rc = connect_program(c, &p, 2, err);
+	if (rc && c->words)
+		close(c->words);
+	if (rc)
+		c->words = 0;
+	return rc;
 }
 
 /* (Behind "--" a host is no option, whatever it begins with.) */
@@ -333,11 +360,11 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 	if (port && port[1] && !port[1 + strspn(port + 1, "0123456789")]) {
 		*port = 0;
 		argv[5] = port + 1;
-		return connect_command(c, argv, err);
+		return start_ssh(c, argv, err);
 	}
 	/* The port is ssh's own affair, or its configuration's. */
 	memmove(argv + 4, argv + 6, 4 * sizeof(argv[0]));
-	return connect_command(c, argv, err);
+	return start_ssh(c, argv, err);
 }
 
 int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigned int n,

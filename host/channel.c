@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,7 +18,8 @@
 #define CHILD_TRIES 50
 #define CHILD_STEP 10000 /* us */
 #define LINGER 1000	 /* ms */
-#define PIPE_ROOM 4096	 /* bytes that a pipe takes without waiting, if it takes any */
+#define WORDS (size_t) CHANNEL_WORDS
+#define PIPE_ROOM 4096 /* bytes that a pipe takes without waiting, if it takes any */
 
 void channel_of(struct channel *c, int in, int out)
 {
@@ -209,8 +211,36 @@ static void end_child(pid_t child)
 	waitpid(child, NULL, 0);
 }
 
+/* Somebody else's words, on their way to a terminal. */
+void channel_explain(const struct channel *c, struct err *err)
+{
+	char text[WORDS + 1], why[sizeof(err->text)];
+	ssize_t len = c->words > 0 ? pread(c->words, text, WORDS, 0) : 0;
+	char *line = text;
+
+	if (len <= 0)
+		return;
+	/* (What was not written of it is zeros.) */
+	text[len] = 0;
+	len = (ssize_t)strlen(text);
+	while (len && text[len - 1] <= ' ')
+		text[--len] = 0;
+	for (char *p = text; *p; p++) {
+		if (*p == '\n')
+			line = p + 1;
+		else if (*p < ' ' || *p > '~')
+			*p = *p == '\r' ? ' ' : '?';
+	}
+	snprintf(why, sizeof(why), "%s", err->text);
+	if (*line)
+		snprintf(err->text, sizeof(err->text), "%.200s (%.200s)", why, line);
+}
+
 void channel_leave(struct channel *c)
 {
+	if (c->words > 0)
+		close(c->words);
+	c->words = 0;
 	if (!c->in && !c->out)
 		return;
 	close(c->in);

@@ -13,12 +13,14 @@
 
 #include "util/log.h"
 
+#define CHANNEL_WORDS 16384    /* bytes of what ssh prints that are kept: it can't print more */
 #define CHANNEL_PATIENCE 15000 /* ms, where nobody says another */
 
 struct channel {
 	int in, out; /* owned; one fd twice, if it is a socket */
 	bool is_socket;
 	pid_t child;	 /* that is at the other end; 0: none of ours */
+	int words;	 /* what ssh has printed: a file of ours, or 0 */
 	bool is_program; /* it itself is, by channel_spawn(), and nobody who might outlive it */
 	unsigned int patience; /* ms without a byte, after which the peer counts as dead */
 	/* Asked before each piece, and ten times a second: true is the end (-ECANCELED). May be NULL. */
@@ -48,6 +50,9 @@ int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigne
  * False: nothing was done, as it is no such channel.
  */
 bool channel_end_program(struct channel *c);
+
+/* What went wrong, if that is so, has the last line behind it that ssh printed, which may be why. */
+void channel_explain(const struct channel *c, struct err *err);
 
 /* Waits for one who connects, as long as it takes: there, or, with -, at our standard input and output. */
 int channel_accept(struct channel *c, const char *where, struct err *err);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Linux at work on arm64, moved by lkvm's own commands: pause, snapshot, restore, migrate. GIC=2: with a GICv2, and
+# Linux at work on arm64, with fio and a TCP session in the 64-bit one, moved by lkvm's own commands: pause, snapshot, restore, migrate. GIC=2: with a GICv2, and
 # a 32-bit Linux, too. LONG=1: twenty times.
 here=$(dirname "$0")
 . "$here/../lib.sh"
@@ -9,7 +9,9 @@ here=$(dirname "$0")
 gic=${GIC:-3}
 lab_needs arm64 $([ $gic = 3 ] || echo armhf)
 guest=$top/${KINDLING_ARM64:-build/arm64}/lab/guest
-lab_initrd legs cloud virtio_pci,virtio_mmio,virtio_blk "$guest/clock:/bin/clock" "$guest/memory:/bin/memory"
+lab_tools
+lab_initrd legs cloud virtio_pci,virtio_mmio,virtio_blk,virtio_net,ext4 "$guest/clock:/bin/clock" "$guest/memory:/bin/memory" \
+	"$guest/session:/bin/session"
 if [ $gic = 2 ]; then
 	lab_initrd --arch armhf legs32 generic virtio_pci,virtio_mmio,virtio_blk
 	MACHINES=${MACHINES-gicv2:mmio:2: gicv2m:pci:2: gicv2:mmio:1:32}

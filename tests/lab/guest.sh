@@ -189,20 +189,31 @@ fio_passes()
 }
 
 # For who moves it about with his commands, until he types a line: a processor that computes, memory that is written to
-# and looked at, a disk that is written and read, numbered lines about the clocks.
+# and looked at, a disk that is written and read, numbered lines about the clocks; with net=, a connection.
 legs()
 {
 	stty -echo
+	net=$(sed -n 's/.*\bnet=\([^ ]*\).*/\1/p' /proc/cmdline) session=
+	if [ "$net" ]; then
+		ip link set eth0 up
+		ip addr add "$net" dev eth0
+	fi
+	[ ! -b /dev/vdb ] || tool fio --version >/dev/null # whose disk is mounted then
 	said=$(dmesg | wc -l)
 	sha256sum </dev/zero &
 	[ ! -x /bin/memory ] || memory 4 &
-	legs_disk &
+	if [ -b /dev/vdb ]; then fio_passes & else legs_disk & fi
 	say "at work"
+	if [ "$net" ]; then
+		session "${net%.*}.1" 5001 || say "the session is broken" &
+		session=$!
+	fi
 	if [ -x /bin/clock ]; then clock & else legs_clock & fi
 	read -r line
 	say "told $line"
 	touch /tmp/enough
 	until [ -e /tmp/passes ]; do usleep 100000; done
+	[ -z "$session" ] || wait $session
 	killall clock sha256sum 2>/dev/null
 	[ ! -x /bin/memory ] || [ "$(pidof memory)" ] || say "memory is not written to any more"
 	say "disk: $(cat /tmp/passes) passes"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * session ADDRESS PORT: in a guest that is moved, the one end of a TCP connection, the other end of which is on the host
- * (tests/lab/session.pl). Twenty times a second a record goes there and comes back: "NUMBER REALTIME MONOTONIC" (clocks in
+ * (tests/lab/session-host.c). Twenty times a second a record goes there and comes back: "NUMBER REALTIME MONOTONIC" (clocks in
  * nanoseconds), then bytes that depend on the number. When the other side ends it, says "guest: session: NUMBER
  * records" and ends with 0; with 1 when anything else happened, which it says.
  */
