@@ -56,7 +56,10 @@ uint64_t disk_marked(const struct disk *disk)
 {
 	const struct disk_marks *marks = atomic_load(&disk->marks);
 
-	return marks ? atomic_load(&marks->count) * DISK_MARK : 0;
+	int64_t count = marks ? (int64_t)atomic_load(&marks->count) : 0;
+
+	/* (A mark may be taken just before it is counted.) */
+	return (uint64_t)MAX(count, (int64_t)0) * DISK_MARK;
 }
 
 /* ---- The source ---- */
@@ -68,9 +71,11 @@ struct sender {
 	struct wire *wire;
 	struct limit *limit;
 	_Atomic uint64_t *sent;
-	uint64_t data;		  /* what lies before that, from where we are on, is a hole */
-	uint64_t zeros_at, zeros; /* bytes that are to be told yet */
-	_Alignas(4096) uint8_t block[DISK_MARK];
+	uint64_t hole_end; /* what lies before that, from where we are on, is a hole */
+	/* What is to be sent next. */
+	uint64_t at, len;
+	bool zeros;
+	_Alignas(4096) uint8_t data[WIRE_BODY];
 };
 
 static bool is_zero(const uint8_t *p, size_t len)
@@ -83,52 +88,60 @@ static bool is_hole(struct sender *s, uint64_t at, uint64_t len)
 {
 	off_t data;
 
-	if (at + len <= s->data)
+	if (at + len <= s->hole_end)
 		return true;
-	if (at < s->data)
+	if (at < s->hole_end)
 		return false;
 	data = lseek(s->disk->fd, (off_t)at, SEEK_DATA);
-	s->data = data >= 0 ? (uint64_t)data : errno == ENXIO ? s->size : at;
-	return at + len <= s->data;
+	s->hole_end = data >= 0 ? (uint64_t)data : errno == ENXIO ? s->size : at;
+	return at + len <= s->hole_end;
 }
 
-static int send_zeros(struct sender *s, struct err *err)
+static int send_run(struct sender *s, struct err *err)
 {
-	uint64_t len = s->zeros;
+	uint64_t len = s->len;
+	int rc;
 
-	s->zeros = 0;
-	return len ? wire_put(s->wire, WIRE_DISK_ZEROS + s->number, s->zeros_at, len, NULL, 0, err)
-		   : 0;
-}
-
-static int send_data(struct sender *s, uint64_t at, size_t len, struct err *err)
-{
-	int rc = send_zeros(s, err);
-
-	if (!rc)
-		rc = wire_put_bulk(s->wire, s->limit, WIRE_DISK + s->number, at, s->block, len,
-				   err);
+	s->len = 0;
+	if (!len)
+		return 0;
+	if (s->zeros)
+		return wire_put(s->wire, WIRE_DISK_ZEROS + s->number, s->at, len, NULL, 0, err);
+	rc = wire_put_bulk(s->wire, s->limit, WIRE_DISK + s->number, s->at, s->data, len, err);
 	*s->sent = s->wire->bytes;
 	return rc;
 }
 
-static int send_block(struct sender *s, uint64_t at, struct err *err)
+/* Behind what is to be sent, if it goes on there, and there is room. */
+static int read_mark(struct sender *s, uint64_t at, size_t len, bool *zeros, struct err *err)
 {
-	size_t len = (size_t)MIN(s->size - at, (uint64_t)DISK_MARK);
-	struct iovec iov = { s->block, len };
-	bool zero = is_hole(s, at, len);
-	int rc = zero ? 0 : disk_read(s->disk, &iov, 1, at);
+	bool more = s->len && !s->zeros && s->at + s->len == at && s->len + len <= WIRE_BODY;
+	int rc = s->len && !s->zeros && !more ? send_run(s, err) : 0;
+	uint8_t *to = s->data + (more ? s->len : 0);
+	struct iovec iov = { to, len };
 
 	if (rc)
-		return err_set(err, -rc, "virtio-blk.%u can't be read at byte %llu: %s", s->number,
-			       (unsigned long long)at, strerror(-rc));
-	if (!zero && !is_zero(s->block, len))
-		return send_data(s, at, len, err);
-	if (s->zeros && s->zeros_at + s->zeros != at)
-		rc = send_zeros(s, err);
-	if (!s->zeros)
-		s->zeros_at = at;
-	s->zeros += len;
+		return rc;
+	rc = disk_read(s->disk, &iov, 1, at);
+	*zeros = !rc && is_zero(to, len);
+	return rc ? err_set(err, -rc, "virtio-blk.%u can't be read at byte %llu: %s", s->number,
+			    (unsigned long long)at, strerror(-rc))
+		  : 0;
+}
+
+static int send_mark(struct sender *s, uint64_t at, struct err *err)
+{
+	size_t len = (size_t)MIN(s->size - at, (uint64_t)DISK_MARK);
+	bool zeros = is_hole(s, at, len);
+	int rc = zeros ? 0 : read_mark(s, at, len, &zeros, err);
+
+	if (!rc && (zeros != s->zeros || s->at + s->len != at))
+		rc = send_run(s, err);
+	if (!s->len) {
+		s->at = at;
+		s->zeros = zeros;
+	}
+	s->len += len;
 	return rc;
 }
 
@@ -149,17 +162,18 @@ int disk_send(struct disk *disk, unsigned int number, struct wire *wire, struct 
 	s->wire = wire;
 	s->limit = limit;
 	s->sent = sent;
-	s->data = s->zeros = 0;
+	s->hole_end = s->at = s->len = 0;
+	s->zeros = false;
 	for (uint64_t w = 0; !rc && w * 64 < marks->n; w++) {
 		uint64_t bits = atomic_exchange(&marks->bits[w], 0);
 
 		atomic_fetch_sub(&marks->count, (uint64_t)__builtin_popcountll(bits));
 		for (; !rc && bits; bits &= bits - 1)
-			rc = send_block(s, (w * 64 + (uint64_t)__builtin_ctzll(bits)) * DISK_MARK,
-					err);
+			rc = send_mark(s, (w * 64 + (uint64_t)__builtin_ctzll(bits)) * DISK_MARK,
+				       err);
 	}
 	if (!rc)
-		rc = send_zeros(s, err);
+		rc = send_run(s, err);
 	free(s);
 	return rc;
 }

@@ -16,7 +16,7 @@
 #include "util/log.h"
 
 #define DISK_SECTOR 512u
-#define DISK_MARK 65536u /* bytes that are sent together (host/disk-copy.h) */
+#define DISK_MARK 16384u /* bytes that are sent together (host/disk-copy.h) */
 
 struct disk_config {
 	const char *path;   /* not kept */
