@@ -13,6 +13,7 @@
 #include "util/util.h"
 
 #define OUTPUT_TRIES 500
+#define MOST_SETTLES 20 /* then it stands as long as it must */
 #define OUTPUT_STEP 200 /* us */
 
 /* ---- What changes hands ---- */
@@ -30,18 +31,21 @@ static int settle(void *opaque, struct wire *wire, struct err *err)
 {
 	struct machine *m = opaque;
 
-	if (m->migration.how.disks) {
-		int rc = machine_send_disks(m, wire, err);
+	struct migration *g = &m->migration;
+	int rc;
 
-		if (rc)
-			return rc;
-	}
+	if (g->settled > MOST_SETTLES || (g->settled && !(g->how.disks && machine_disks_wait(m))))
+		return 0;
+	rc = g->how.disks ? machine_send_disks(m, wire, err) : 0;
+	if (rc)
+		return rc;
+	g->settled += atomic_load(&g->progress.rounds) > 0;
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
 		if (!disk_read_only(m->disks[i]))
 			disk_flush(m->disks[i]);
 	}
-	m->migration.read = write_output(m);
-	return 0;
+	g->read = write_output(m);
+	return 1;
 }
 
 /* What the guest was told is on the disk is there for the target, too, wherever that is. */
@@ -200,6 +204,8 @@ static int begin(struct machine *m, const struct machine_migration *how, struct 
 		.reclaim = reclaim_disks,
 		.opaque = m,
 	};
+	g->settled = 0;
+	g->disk_rate = 0;
 	g->begun = clock_now();
 	g->ended = 0;
 	g->status = MIGRATION_SETUP;
@@ -249,7 +255,10 @@ void machine_migrate_cancel(struct machine *m)
 	atomic_store(&m->migration.cancel, true);
 }
 
-/* A disk that somebody has locked is a guest that lives there, whatever who asks believes. */
+/*
+ * A disk that somebody has locked is a guest that lives there, whatever who asks believes. (One that came along is
+ * another there: it proves nothing.)
+ */
 int machine_migrate_take_back(struct machine *m, struct err *err)
 {
 	struct migration *g = &m->migration;

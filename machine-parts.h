@@ -22,6 +22,8 @@ struct migration {
 	struct machine_migration how;
 	struct buf options, disks; /* what is said of them first */
 	uint64_t begun, ended;
+	unsigned int settled; /* how often, since memory is sent */
+	double disk_rate;     /* bytes a ns; 0: not known yet */
 	struct err err;
 	struct migrate_progress progress;
 	struct migrate_config config;
@@ -160,6 +162,7 @@ int machine_prepare_incoming(struct machine *m, struct vm_config *config, struct
 int machine_begin_disks(struct machine *m, struct buf *said, struct err *err);
 int machine_send_disks(struct machine *m, struct wire *wire, struct err *err);
 uint64_t machine_disks_left(const struct machine *m); /* bytes */
+bool machine_disks_wait(const struct machine *m);     /* there is much left again */
 int machine_send_last(struct machine *m, struct wire *wire, struct err *err);
 
 /* The target's: are there any, are they as they have to be; and receive.more. */

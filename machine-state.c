@@ -96,10 +96,11 @@ int machine_snapshot(struct machine *m, const struct buf *options, const char *d
 
 	if (rc)
 		return rc;
-	m->diff.wanted |= diff;
 	*saved = (struct machine_saved){ .diff = diff && m->diff.base };
-	saved->base = !saved->diff && m->diff.wanted;
+	saved->base = !saved->diff && (diff || m->diff.wanted);
 	rc = write_snapshot(m, options, dir, saved, err);
+	/* (Who has been told that its base is gone, and takes a whole one, wants that to be one.) */
+	m->diff.wanted |= diff && (!rc || rc == -ESTALE);
 	machine_exclude_migration(m, false, err);
 	return rc;
 }

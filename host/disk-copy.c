@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 #include "host/disk-kind.h"
+#include "util/clock.h"
 #include "util/util.h"
 
 _Static_assert(DISK_MARK <= WIRE_BODY, "what is marked together goes in one frame");
+
+#define MOST_ZEROS (64 * MIB) /* in one frame, of which the target may have to write each */
 
 /* ---- Marks ---- */
 
@@ -68,9 +71,7 @@ struct sender {
 	struct disk *disk;
 	uint64_t size;
 	unsigned int number;
-	struct wire *wire;
-	struct limit *limit;
-	_Atomic uint64_t *sent;
+	struct disk_sending how;
 	uint64_t hole_end; /* what lies before that, from where we are on, is a hole */
 	/* What is to be sent next. */
 	uint64_t at, len;
@@ -83,7 +84,6 @@ static bool is_zero(const uint8_t *p, size_t len)
 	return !p[0] && !memcmp(p, p + 1, len - 1);
 }
 
-/* (Who writes there meanwhile marks it anew.) */
 static bool is_hole(struct sender *s, uint64_t at, uint64_t len)
 {
 	off_t data;
@@ -106,9 +106,10 @@ static int send_run(struct sender *s, struct err *err)
 	if (!len)
 		return 0;
 	if (s->zeros)
-		return wire_put(s->wire, WIRE_DISK_ZEROS + s->number, s->at, len, NULL, 0, err);
-	rc = wire_put_bulk(s->wire, s->limit, WIRE_DISK + s->number, s->at, s->data, len, err);
-	*s->sent = s->wire->bytes;
+		return wire_put(s->how.wire, WIRE_DISK_ZEROS + s->number, s->at, len, NULL, 0, err);
+	rc = wire_put_bulk(s->how.wire, s->how.limit, WIRE_DISK + s->number, s->at, s->data, len,
+			   err);
+	*s->how.sent = s->how.wire->bytes;
 	return rc;
 }
 
@@ -145,8 +146,35 @@ static int send_mark(struct sender *s, uint64_t at, struct err *err)
 	return rc;
 }
 
-int disk_send(struct disk *disk, unsigned int number, struct wire *wire, struct limit *limit,
-	      _Atomic uint64_t *sent, struct err *err)
+static int check(const struct sender *s, struct err *err)
+{
+	if (s->how.end && clock_now() > s->how.end)
+		return err_set(err, ETIMEDOUT, "%llu MiB of virtio-blk.%u are left (--timeout)",
+			       (unsigned long long)(disk_marked(s->disk) / MIB), s->number);
+	return channel_check(s->how.wire->channel, err);
+}
+
+/*
+ * Their marks are taken before anything is known of what is there: who writes after that marks it anew. So what was
+ * known of holes holds no more.
+ */
+static int send_word(struct sender *s, struct disk_marks *marks, uint64_t w, struct err *err)
+{
+	uint64_t bits = atomic_exchange(&marks->bits[w], 0);
+	int rc = bits ? check(s, err) : 0;
+
+	s->hole_end = 0;
+	atomic_fetch_sub(&marks->count, (uint64_t)__builtin_popcountll(bits));
+	for (; !rc && bits; bits &= bits - 1)
+		rc = send_mark(s, (w * 64 + (uint64_t)__builtin_ctzll(bits)) * DISK_MARK, err);
+	/* Who waits there shall see that there is somebody. */
+	if (!rc && s->zeros && s->len >= MOST_ZEROS)
+		rc = send_run(s, err);
+	return rc;
+}
+
+int disk_send(struct disk *disk, unsigned int number, const struct disk_sending *how,
+	      struct err *err)
 {
 	struct disk_marks *marks = atomic_load(&disk->marks);
 	struct sender *s = aligned_alloc(4096, sizeof(*s));
@@ -159,19 +187,11 @@ int disk_send(struct disk *disk, unsigned int number, struct wire *wire, struct 
 	s->disk = disk;
 	s->size = marks->size;
 	s->number = number;
-	s->wire = wire;
-	s->limit = limit;
-	s->sent = sent;
+	s->how = *how;
 	s->hole_end = s->at = s->len = 0;
 	s->zeros = false;
-	for (uint64_t w = 0; !rc && w * 64 < marks->n; w++) {
-		uint64_t bits = atomic_exchange(&marks->bits[w], 0);
-
-		atomic_fetch_sub(&marks->count, (uint64_t)__builtin_popcountll(bits));
-		for (; !rc && bits; bits &= bits - 1)
-			rc = send_mark(s, (w * 64 + (uint64_t)__builtin_ctzll(bits)) * DISK_MARK,
-				       err);
-	}
+	for (uint64_t w = 0; !rc && w * 64 < marks->n; w++)
+		rc = send_word(s, marks, w, err);
 	if (!rc)
 		rc = send_run(s, err);
 	free(s);

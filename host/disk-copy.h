@@ -29,12 +29,16 @@ uint64_t disk_copy_size(const struct disk *disk);
 /* Bytes that are marked. */
 uint64_t disk_marked(const struct disk *disk);
 
-/*
- * Sends what is marked now. `limit`: to wait for; or NULL. `sent`: is told bytes of the wire's. 0 or -errno and a line; what has not gone then is not
- * marked. One thread.
- */
-int disk_send(struct disk *disk, unsigned int number, struct wire *wire, struct limit *limit,
-	      _Atomic uint64_t *sent, struct err *err);
+struct disk_sending {
+	struct wire *wire;
+	struct limit *limit;	/* to wait for; or NULL */
+	_Atomic uint64_t *sent; /* is told bytes of the wire's */
+	uint64_t end;		/* clock_now(), from when on it is too late: -ETIMEDOUT; 0: never */
+};
+
+/* Sends what is marked now. 0 or -errno and a line; what has not gone then is not marked. One thread. */
+int disk_send(struct disk *disk, unsigned int number, const struct disk_sending *how,
+	      struct err *err);
 
 /* The target's side, of a frame of the disk's. The source is not believed. */
 int disk_take(struct disk *disk, struct wire *wire, const struct frame *f, struct err *err);

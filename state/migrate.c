@@ -356,19 +356,19 @@ static int settle(struct sender *s, struct err *err)
 
 static int run_rounds(struct sender *s, struct err *err)
 {
-	bool enough = s->config->shared, settled = enough || !s->config->settle;
+	bool enough = false;
 	int rc = settle(s, err);
 
-	if (!rc && !enough)
-		rc = dirty_start(&s->dirty, s->vm, err);
-	while (!rc && !(enough && settled)) {
+	if (rc < 0 || s->config->shared)
+		return MIN(rc, 0);
+	rc = dirty_start(&s->dirty, s->vm, err);
+	while (!rc && !enough) {
 		rc = send_round(s, &enough, err);
-		/* That may take a while, in which the guest goes on: rounds again. */
-		if (!rc && enough && !settled) {
+		if (!rc && enough)
 			rc = settle(s, err);
-			settled = true;
-			enough = false;
-		}
+		/* Rounds again. */
+		enough &= rc <= 0;
+		rc = MIN(rc, 0);
 	}
 	return rc;
 }

@@ -46,7 +46,10 @@ struct migrate_config {
 	bool shared;	       /* the target has this VM's memory itself: no page of it is sent */
 	const struct buf
 		*disks; /* what HELLO says of those that come along (STATE_DISKS), or NULL */
-	/* What takes its time is done while the guest runs: at first, and when it is about to be stopped. */
+	/*
+	 * What takes its time is done while the guest runs: at first, and when it is about to be stopped. 1: that took
+	 * a while, in which the guest went on; 0: nothing was to be done; or -errno and a line.
+	 */
 	int (*settle)(void *opaque, struct wire *wire, struct err *err);
 	/* It stands. The target may write to disks now, and: they are ours again. 0 or -errno and a line. */
 	int (*release)(void *opaque, struct wire *wire, struct err *err);

@@ -141,8 +141,15 @@ static int check_base(const struct snapshot_writer *w, struct err *err)
 	struct err why = { "" };
 	uint64_t sum = 0;
 	int rc = snapshot_sum(w->diff->base, &sum, &why);
+	struct stat is, held;
+	char path[4096];
 
-	if (!rc && sum == w->diff->sum)
+	if (snprintf(path, sizeof(path), "%s/%s", w->diff->base, SNAPSHOT_MEMORY) >=
+	    (int)sizeof(path))
+		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", w->diff->base);
+	/* Its memory is still the one that is held. */
+	if (!rc && sum == w->diff->sum && !stat(path, &is) && !fstat(w->base, &held) &&
+	    is.st_ino == held.st_ino && is.st_dev == held.st_dev)
 		return 0;
 	return err_set(
 		err, ESTALE,
@@ -151,22 +158,37 @@ static int check_base(const struct snapshot_writer *w, struct err *err)
 		w->dir, w->diff->base);
 }
 
+static int hold_base(struct snapshot_writer *w, struct err *err)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/%s", w->diff->base, SNAPSHOT_MEMORY);
+	w->base = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (w->base >= 0 && flock(w->base, LOCK_SH | LOCK_NB))
+		return err_set(err, errno, "snapshot %s: it is being written", w->diff->base);
+	return check_base(w, err);
+}
+
 /* A neighbour is told by its name, so that both may be moved together. */
-static int link_base(const struct snapshot_writer *w, struct err *err)
+static int link_base(struct snapshot_writer *w, struct err *err)
 {
 	const char *base = w->diff->base, *name = strrchr(base, '/');
 	char *own = realpath(w->dir, NULL), *slash = own ? strrchr(own, '/') : NULL;
 	char target[4096];
+	struct stat st;
 	int rc = 0;
 
 	if (slash && slash - own == name - base && !strncmp(own, base, (size_t)(name - base)))
 		snprintf(target, sizeof(target), "..%s", name);
 	else
 		snprintf(target, sizeof(target), "%s", base);
-	unlinkat(w->fd, SNAPSHOT_BASE, 0);
+	/* (One that was not finished has left a link, perhaps; whatever else it is, it is somebody's.) */
+	if (!fstatat(w->fd, SNAPSHOT_BASE, &st, AT_SYMLINK_NOFOLLOW) && S_ISLNK(st.st_mode))
+		unlinkat(w->fd, SNAPSHOT_BASE, 0);
 	if (symlinkat(target, w->fd, SNAPSHOT_BASE))
 		rc = err_set(err, errno, "snapshot %s: %s: %s", w->dir, SNAPSHOT_BASE,
 			     strerror(errno));
+	w->linked = !rc;
 	free(own);
 	return rc;
 }
@@ -179,8 +201,9 @@ int snapshot_begin(struct snapshot_writer *w, const char *dir, struct diff *diff
 				       .name = diff ? SNAPSHOT_DIFF : SNAPSHOT_MEMORY,
 				       .fd = -1,
 				       .memory = -1,
+				       .base = -1,
 				       .diff = diff };
-	rc = diff ? check_base(w, err) : 0;
+	rc = diff ? hold_base(w, err) : 0;
 	if (!rc)
 		rc = open_dir(w, err);
 	if (!rc)
@@ -247,8 +270,10 @@ static void close_writer(struct snapshot_writer *w)
 		close(w->memory);
 	if (w->fd >= 0)
 		close(w->fd);
+	if (w->base >= 0)
+		close(w->base);
 	buf_free(&w->state);
-	w->fd = w->memory = -1;
+	w->fd = w->memory = w->base = -1;
 }
 
 int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, uint64_t *sum, struct err *err)
@@ -258,6 +283,8 @@ int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, uint64_t *sum, 
 
 	if (rc)
 		rc = memory_error(w, rc, err);
+	else if (w->diff && (rc = check_base(w, err)))
+		;
 	else if ((rc = write_state(w)))
 		rc = err_set(err, -rc, "snapshot %s: the state can't be written: %s", w->dir,
 			     strerror(-rc));
@@ -278,9 +305,9 @@ void snapshot_abandon(struct snapshot_writer *w)
 	if (w->ours) {
 		unlinkat(w->fd, STATE_NEW, 0);
 		unlinkat(w->fd, w->name, 0);
-		if (w->diff)
-			unlinkat(w->fd, SNAPSHOT_BASE, 0);
 	}
+	if (w->linked)
+		unlinkat(w->fd, SNAPSHOT_BASE, 0);
 	if (w->made)
 		rmdir(w->dir);
 	close_writer(w);

@@ -25,9 +25,10 @@
  * the first or the last, or snapshot_abandon(), what was written is gone.
  */
 struct snapshot_writer {
-	const char *dir, *name; /* the folder; in it, the file with memory */
-	bool made, ours;	/* by us: the folder; the memory */
-	int fd, memory;
+	const char *dir, *name;	 /* the folder; in it, the file with memory */
+	bool made, ours, linked; /* by us: the folder; the memory; the link to its base */
+	int fd, memory,
+		base; /* the last: its base's memory, locked, so that nobody writes it anew */
 	struct diff *diff;
 	struct buf state;
 };

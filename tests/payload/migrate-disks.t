@@ -88,6 +88,19 @@ waits b -d only-read,ro -d as-it-was,ro
 is $? 125 "they are in another order"
 like err 'only-read is written to there, and only read here' "and said: $(cat err)"
 wait $target
+waits b -d there/disk,cow -d only-read,ro
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+like err 'there/disk' "what comes would be lost: $(cat err)"
+wait $target
+check "and nothing was made" test ! -e there/disk
+waits b -d /dev/nosuchdisk -d only-read,ro
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+like err '/dev/nosuchdisk: No such file' "a device that is not there: $(cat err)"
+wait $target
+waits b -d there/disk
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+like err 'there are 2 disks there, and 1 here' "one is missing: $(cat err)"
+wait $target
 if mkdir small && mount -t tmpfs -o size=4m none small 2>/dev/null; then
 	waits b -d small/disk -d only-read,ro
 	"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
@@ -162,5 +175,10 @@ sleep 2
 "$lkvm" migrate --cancel d
 wait $asked
 check "it runs on" runs d
+waits e -d there/disk -d only-read,ro
+"$lkvm" migrate d --disks --bandwidth 200K --timeout 1500 "unix:$tmp/e.sock" 2>err
+is $? 125 "a limit of time is kept"
+like err 'of virtio-blk.0 are left \(--timeout\)' "and said: $(cat err)"
+wait $target
 "$lkvm" stop --force d
 done_testing

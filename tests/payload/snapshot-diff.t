@@ -171,6 +171,13 @@ chmod 600 zero/state
 is $? 0 "a copy of it, with all in order: $(cat err)"
 
 up e restore one
+mkdir mine
+echo precious >mine/base
+refused 'base: File exists' snapshot e --diff mine
+is "$(cat mine/base) $(ls mine)" "precious base" "a file of that name is left alone"
+mv zero/memory kept
+refused 'not there any more' snapshot e --diff seven
+mv kept zero/memory
 mv zero gone
 refused 'not there any more: a whole one first' snapshot e --diff seven
 check "nothing is left of that" test ! -e seven

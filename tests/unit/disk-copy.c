@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "host/disk-copy.h"
+#include "host/disk-kind.h"
 #include "host/disk-queue.h"
 #include "tests/unit/tap.h"
 #include "util/util.h"
@@ -149,6 +150,7 @@ static void try_engine(const char *engine)
 	struct channel channel;
 	struct wire wire = { .channel = &channel };
 	_Atomic uint64_t sent = 0;
+	struct disk_sending how = { .wire = &wire, .sent = &sent };
 	struct err err = { "" };
 	pthread_t writes, takes;
 	int fds[2], rc;
@@ -163,12 +165,12 @@ static void try_engine(const char *engine)
 	   "%s: at first all is marked", engine);
 	pthread_create(&takes, NULL, take_on, &target);
 	pthread_create(&writes, NULL, write_on, &writer);
-	rc = disk_send(writer.disk, 3, &wire, NULL, &sent, &err);
+	rc = disk_send(writer.disk, 3, &how, &err);
 	for (int i = 0; !rc && i < 5; i++)
-		rc = disk_send(writer.disk, 3, &wire, NULL, &sent, &err);
+		rc = disk_send(writer.disk, 3, &how, &err);
 	pthread_join(writes, NULL);
 	ok(!rc && sent > 0, "%s: it is sent while it is written to: %s", engine, err.text);
-	rc = disk_send(writer.disk, 3, &wire, NULL, &sent, &err);
+	rc = disk_send(writer.disk, 3, &how, &err);
 	ok(!rc && !disk_marked(writer.disk), "%s: then what is left", engine);
 	wire_put(&wire, 1, 0, 0, NULL, 0, &err);
 	pthread_join(takes, NULL);
@@ -180,6 +182,70 @@ static void try_engine(const char *engine)
 	channel_close(&channel);
 	channel_close(&target.channel);
 	disk_close(writer.disk);
+	disk_close(target.disk);
+	unlink(from_path);
+	unlink(to_path);
+}
+
+/* ---- A guest that writes to a hole, when that was looked for already ---- */
+
+struct source {
+	struct disk *disk;
+	struct disk_sending how;
+	int rc;
+};
+
+static void *send_on(void *opaque)
+{
+	struct source *s = opaque;
+	struct err err;
+
+	s->rc = disk_send(s->disk, 0, &s->how, &err);
+	return NULL;
+}
+
+static void write_to_hole(void)
+{
+	char from_path[] = "/tmp/disk-copy-XXXXXX", to_path[] = "/tmp/disk-copy-XXXXXX";
+	struct target target = { .disk = new_disk(to_path, false) };
+	_Atomic uint64_t sent = 0;
+	struct channel channel;
+	struct wire wire = { .channel = &channel };
+	struct source source = { .disk = new_disk(from_path, false),
+				 .how = { .wire = &wire, .sent = &sent } };
+	uint8_t data[DISK_SECTOR];
+	struct iovec iov = { data, sizeof(data) };
+	uint64_t at = SIZE / 2 / DISK_MARK * DISK_MARK;
+	struct err err;
+	pthread_t sends, takes;
+	int fds[2], size = 1;
+	bool all;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		abort();
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	channel_of(&channel, fds[0], fds[0]);
+	channel_of(&target.channel, fds[1], fds[1]);
+	target.wire.channel = &target.channel;
+	all = !disk_mark_all(source.disk);
+	/* Every other mark, so that each is a frame of its own. */
+	for (uint64_t w = 0; all && w < SIZE / DISK_MARK / 64 + 1; w++)
+		source.disk->marks->bits[w] &= 0x5555555555555555ull;
+	pthread_create(&sends, NULL, send_on, &source);
+	usleep(300000); /* nobody reads: it stands at one of the first */
+	memset(data, 0xaa, sizeof(data));
+	all &= !disk_write(source.disk, &iov, 1, at, false);
+	disk_mark(source.disk, at, sizeof(data));
+	pthread_create(&takes, NULL, take_on, &target);
+	pthread_join(sends, NULL);
+	source.rc |= disk_send(source.disk, 0, &source.how, &err);
+	wire_put(&wire, 1, 0, 0, NULL, 0, &err);
+	pthread_join(takes, NULL);
+	ok(all && !source.rc && !target.rc && same(source.disk, target.disk),
+	   "what is written to a hole while it is sent arrives");
+	channel_close(&channel);
+	channel_close(&target.channel);
+	disk_close(source.disk);
 	disk_close(target.disk);
 	unlink(from_path);
 	unlink(to_path);
@@ -258,6 +324,7 @@ int main(void)
 {
 	try_engine("threads");
 	try_engine("uring");
+	write_to_hole();
 	take_lies();
 	mark_grown();
 	return done_testing();
