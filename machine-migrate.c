@@ -13,8 +13,8 @@
 #include "util/util.h"
 
 #define OUTPUT_TRIES 500
-#define MOST_SETTLES 20 /* then it stands as long as it must */
 #define OUTPUT_STEP 200 /* us */
+#define MOST_SETTLES 20 /* then it stands as long as it must */
 
 /* ---- What changes hands ---- */
 
@@ -30,7 +30,6 @@ static bool write_output(struct machine *m)
 static int settle(void *opaque, struct wire *wire, struct err *err)
 {
 	struct machine *m = opaque;
-
 	struct migration *g = &m->migration;
 	int rc;
 
