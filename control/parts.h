@@ -31,11 +31,11 @@ struct control {
 	loop_id accepts, events;
 	int event_fd; /* the verdict has another reason */
 	struct client *clients[CONTROL_CLIENTS];
-	uint32_t told;			     /* bits of verdict_reason that there were events for */
-	bool stopped;			     /* by a client */
-	const char *ended;		     /* the same: why it shall end, in QMP's words; or NULL */
-	bool handed_on;			     /* directory and socket are another process's */
-	struct control_job *job;	     /* snapshot.c's, NULL: there was none */
+	uint32_t told;		 /* bits of verdict_reason that there were events for */
+	bool stopped;		 /* by a client */
+	const char *ended;	 /* the same: why it shall end, in QMP's words; or NULL */
+	bool handed_on;		 /* directory and socket are another process's */
+	struct control_job *job; /* snapshot.c's, NULL: there was none */
 	struct control_migration *migration; /* migrate.c's, the same */
 };
 
