@@ -596,6 +596,7 @@ $(BUILD)/images/multiboot64.elf $(BUILD)/images/pvh.elf:
 bench-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/bench/*.c tests/bench/$(ARCH)/*.c))
 # And what runs in the labs' guests.
 lab-guest-programs := $(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/lab/guest/*.c))
+$(bench-programs): $(wildcard tests/bench/$(ARCH)/*.h)
 $(bench-programs) $(lab-guest-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Makefile | $(BUILD)/include/linked
 	$(call say,MUSLCC,$@)
 	@mkdir -p $(@D)

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 #
-# For guests that move, to be sourced by bash behind tests/lib.sh: they have names in a folder of their own, $tmp, in
-# which we are. $lkvm runs $image, the payload `migrate`, which counts, a line at a time.
+# For guests that move, or are saved, to be sourced by bash behind tests/lib.sh: they have names in a folder of their
+# own, $tmp, in which we are. $lkvm runs $image, the payload $payload: `migrate`, which counts, a line at a time, if
+# nobody has said another.
 lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
 build=$(cd "${KINDLING_BUILD:-build}" && pwd)
-image=$build/payload/migrate.elf
+image=$build/payload/${payload:-migrate}.elf
 [ -e "$image" ] || skip_all "no payload for this on this architecture yet"
 tmp=$(mktemp -d)
 export XDG_RUNTIME_DIR=$tmp
-trap 'kill $(jobs -p) 2>/dev/null; "$lkvm" stop --force -a >/dev/null 2>&1; wait 2>/dev/null; rm -rf "$tmp"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null; "$lkvm" stop --force -a >/dev/null 2>&1; wait 2>/dev/null; umount "$tmp/small" 2>/dev/null; rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
 
 # wait_for COMMAND...: succeeds within 20 s, or $patience.

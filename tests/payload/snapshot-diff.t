@@ -4,38 +4,8 @@
 # lkvm snapshot --diff: what was written to since the last whole one, and lkvm restore of that. The guest is the
 # payload `state`, which finds out after each tick whether it has lost anything; or one that fills memory.
 . tests/lib.sh
-lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
-build=$(cd "${KINDLING_BUILD:-build}" && pwd)
-image=$build/payload/state.elf
-[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
+. tests/payload/saves.sh
 command -v perl >/dev/null || skip_all "perl is not installed"
-tmp=$(mktemp -d)
-export XDG_RUNTIME_DIR=$tmp
-trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; umount "$tmp/small" 2>/dev/null; rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
-
-wait_for() { for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
-lines() { grep -c 'ten ticks' "$1"; }
-has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
-
-# up NAME WORD...: `lkvm WORD...` as that guest, in the background: its process is $guest.
-up()
-{
-	name=$1 word=$2
-	shift 2
-	"$lkvm" "$word" --name "$name" "$@" </dev/null >"$name.out" 2>"$name.err" &
-	guest=$!
-	wait_for "$lkvm" stat "$name" || bail "$name does not come up: $(cat "$name.err")"
-}
-
-refused()
-{
-	line=$1
-	shift
-	timeout 30 "$lkvm" "$@" >out 2>err </dev/null
-	is $? 125 "refused: $*"
-	like err "$line" "and said"
-}
 
 # merged DIR: the memory that one is restored with, by another reader than ours.
 merged()

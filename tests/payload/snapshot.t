@@ -4,45 +4,13 @@
 # lkvm snapshot and restore. The guest is the payload `state`, which checks after each tick that nothing of it
 # was lost, says a line after ten, and says what it is told by its serial port; or one that only spins.
 . tests/lib.sh
-lkvm=$(cd "$(dirname "${LKVM:-build/lkvm}")" && pwd)/$(basename "${LKVM:-build/lkvm}")
-build=$(cd "${KINDLING_BUILD:-build}" && pwd)
-image=$build/payload/state.elf
-[ -e "$image" ] || skip_all "no payload for this on this architecture yet"
-tmp=$(mktemp -d)
-export XDG_RUNTIME_DIR=$tmp
-trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; umount "$tmp/small" 2>/dev/null; rm -rf "$tmp"' EXIT
-
-# wait_for COMMAND...: succeeds within 20 s.
-wait_for() { for _ in $(seq 400); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
-lines() { grep -c 'ten ticks' "$1"; }
-has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
+. tests/payload/saves.sh
 options() { tr '\0' '\n' <"$1/state" | grep -a '^--'; }
-
-# up NAME COMMAND WORD...: `lkvm COMMAND WORD...` as that guest, in the background: its process is $guest.
-up()
-{
-	name=$1 word=$2
-	shift 2
-	"$lkvm" "$word" --name "$name" "$@" </dev/null >"$tmp/$name.out" 2>"$tmp/$name.err" &
-	guest=$!
-	wait_for "$lkvm" stat "$name" || bail "$name does not come up: $(cat "$tmp/$name.err")"
-}
-
-# refused LINE WORD...: status 125, and that line.
-refused()
-{
-	line=$1
-	shift
-	timeout 30 "$lkvm" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
-	is $? 125 "refused: ${*//$tmp\//}"
-	like "$tmp/err" "$line" "and said"
-}
 
 # ---- One is written while it runs, and goes on; two go on from there ----
 
 truncate -s 1M "$tmp/disk" "$tmp/same"
 truncate -s 2M "$tmp/other"
-cd "$tmp" || exit 1
 up a run "$image" -m 64 -p ticks=600 --rng -d disk,ro
 wait_for has_lines a.out 2
 "$lkvm" pause a

@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "raw.h"
+
 #define PAGE 4096ull
 #define MEMORY (1ull << 30)
 #define PAGES (MEMORY / PAGE)
@@ -41,15 +43,6 @@ struct vm {
 	uint64_t found;
 	uint64_t log[PAGES / 64], map[PAGES / 64];
 };
-
-static int call(int fd, unsigned long request, void *arg, const char *what)
-{
-	int rc = ioctl(fd, request, arg);
-
-	if (rc < 0)
-		err(125, "%s", what);
-	return rc;
-}
 
 static double now_us(void)
 {
@@ -78,26 +71,6 @@ static void add_memory(struct vm *vm)
 	madvise(ram, MEMORY, MADV_NOHUGEPAGE);
 	memcpy(ram + ENTRY, code, sizeof(code));
 	call(vm->fd, KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
-}
-
-static void set_flat(const struct vm *vm)
-{
-	struct kvm_segment flat = { .limit = 0xffffffff,
-				    .selector = 8,
-				    .type = 11,
-				    .present = 1,
-				    .db = 1,
-				    .s = 1,
-				    .g = 1 };
-	struct kvm_sregs sregs;
-
-	call(vm->vcpu, KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
-	sregs.cs = flat;
-	flat.type = 3;
-	flat.selector = 0x10;
-	sregs.ds = sregs.es = sregs.ss = flat;
-	sregs.cr0 |= 1;
-	call(vm->vcpu, KVM_SET_SREGS, &sregs, "KVM_SET_SREGS");
 }
 
 static void watch(struct vm *vm)
@@ -134,7 +107,7 @@ static void make(struct vm *vm)
 		if (vm->ring == MAP_FAILED)
 			err(125, "mmap of the ring");
 	}
-	set_flat(vm);
+	set_flat(vm->vcpu);
 }
 
 /* ---- What was written ---- */

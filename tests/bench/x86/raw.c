@@ -17,18 +17,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "raw.h"
+
 #define ENTRY 0x200000
 #define DOORBELL 0xd0000050u
 #define ENTRIES 256
-
-static int call(int fd, unsigned long request, void *arg, const char *what)
-{
-	int rc = ioctl(fd, request, arg);
-
-	if (rc < 0)
-		err(125, "%s", what);
-	return rc;
-}
 
 static void create_irqchip(int vm, const char *kind)
 {
@@ -62,26 +55,11 @@ static void add_memory(int vm, uint64_t size, bool spin)
 	call(vm, KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
 }
 
-/* Flat protected mode, which needs no page tables. */
 static void set_entry(int vcpu)
 {
-	struct kvm_segment flat = { .limit = 0xffffffff,
-				    .selector = 8,
-				    .type = 11,
-				    .present = 1,
-				    .db = 1,
-				    .s = 1,
-				    .g = 1 };
 	struct kvm_regs regs = { .rip = ENTRY, .rflags = 2 };
-	struct kvm_sregs sregs;
 
-	call(vcpu, KVM_GET_SREGS, &sregs, "KVM_GET_SREGS");
-	sregs.cs = flat;
-	flat.type = 3;
-	flat.selector = 0x10;
-	sregs.ds = sregs.es = sregs.ss = flat;
-	sregs.cr0 |= 1;
-	call(vcpu, KVM_SET_SREGS, &sregs, "KVM_SET_SREGS");
+	set_flat(vcpu);
 	call(vcpu, KVM_SET_REGS, &regs, "KVM_SET_REGS");
 }
 
