@@ -39,7 +39,7 @@ static int settle(void *opaque, struct wire *wire, struct err *err)
 	if (rc)
 		return rc;
 	g->settled += atomic_load(&g->progress.rounds) > 0;
-	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+	for (unsigned int i = 0; !g->how.disks && i < m->config->n_disks; i++) {
 		if (!disk_read_only(m->disks[i]))
 			disk_flush(m->disks[i]);
 	}
@@ -347,6 +347,7 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 {
 	struct machine *m = opaque;
 	struct receive *r = m->config->incoming;
+	bool disks = machine_disks_come(m->config);
 	int rc;
 
 	/* (Memory has its own by now.) */
@@ -358,8 +359,8 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 		mem_use_huge_pages(&vm->mem);
 	r->wire.channel->stopped = has_ended;
 	r->wire.channel->opaque = vm;
-	rc = machine_disks_come(m->config) ? machine_check_disks(m, err) : 0;
-	r->more = machine_disks_come(m->config) ? machine_take_disks : NULL;
+	rc = disks ? machine_check_disks(m, err) : 0;
+	r->more = disks ? machine_take_disks : NULL;
 	r->opaque = m;
 	if (!rc)
 		rc = receive_guest(r, vm, &m->devices, make_ready, m, err);

@@ -130,9 +130,7 @@ int machine_prepare_restore(struct machine *m, struct vm_config *config, struct 
 	config->over_fd = s->over;
 	config->over = s->runs;
 	config->n_over = s->n_runs;
-	if (s->base)
-		diff_restored(&m->diff, s->base, s->sum);
 	config->prepare = restore;
 	config->prepare_opaque = m;
-	return 0;
+	return s->base ? diff_based(&m->diff, s->base, s->sum, err) : 0;
 }

@@ -236,8 +236,8 @@ struct machine_saved {
 /*
  * As it stands into the folder `dir` (state/snapshot.h), and on it goes, while the rest reaches the disk. `options`
  * is for who restores it (state/state.h); NULL: he knows. `diff`: of its memory only what was written to since the
- * last whole one (state/diff.h), if there is one that it can build on. Any thread but a vCPU's and the loop's; one such call at
- * a time, which is over before machine_destroy().
+ * last whole one (state/diff.h), if there is one that it can build on. Any thread but a vCPU's and the loop's; one
+ * such call at a time, which is over before machine_destroy().
  */
 int machine_snapshot(struct machine *m, const struct buf *options, const char *dir, bool diff,
 		     struct machine_saved *saved, struct err *err);

@@ -37,10 +37,10 @@ static int make_disk(const char *path, uint64_t size, struct err *err)
 		return 0;
 	if (fd < 0)
 		return err_set(err, errno, "disk %s can't be made: %s", path, strerror(errno));
+	errno = EFBIG;
 	if (size > INT64_MAX || ftruncate(fd, (off_t)size) || fsync(fd) || sync_folder(path)) {
-		rc = err_set(err, size > INT64_MAX ? EFBIG : errno,
-			     "disk %s can't be made, of %llu bytes: %s", path,
-			     (unsigned long long)size, strerror(size > INT64_MAX ? EFBIG : errno));
+		rc = err_set(err, errno, "disk %s can't be made, of %llu bytes: %s", path,
+			     (unsigned long long)size, strerror(errno));
 		unlink(path);
 	}
 	close(fd);

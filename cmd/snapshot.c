@@ -25,9 +25,10 @@ static int64_t number(const struct remote *r, const struct json_value *data, con
 
 static bool is(const struct remote *r, const struct json_value *data, const char *name)
 {
-	const struct json_value *v = json_get(&r->tree, data, name);
+	bool yes = false;
 
-	return v && v->type == JSON_BOOL && v->yes;
+	json_get_bool(&r->tree, data, name, &yes);
+	return yes;
 }
 
 static int wait_written(struct remote *r, const char *name, const char *dir, struct err *err)

@@ -129,6 +129,15 @@ static void answer(struct call *call, const char *text, int rc)
 	buf_free(&b);
 }
 
+int control_flag(const struct call *call, const char *name, bool *out)
+{
+	*out = false;
+	if (!json_get(call->tree, call->args, name) ||
+	    json_get_bool(call->tree, call->args, name, out))
+		return 0;
+	return err_set(call->err, EINVAL, "'%s' is true or false", name);
+}
+
 void control_command(struct client *client, const void *text, size_t len)
 {
 	struct err err = { "" };

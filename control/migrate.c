@@ -178,14 +178,14 @@ static int migrate(struct call *call)
 {
 	struct control *c = call->control;
 	const char *where = json_get_string(call->tree, call->args, "uri");
-	const struct json_value *blk = json_get(call->tree, call->args, "blk");
 	struct control_migration *g = settings(c);
-	int rc;
+	bool disks;
+	int rc = control_flag(call, "blk", &disks);
 
+	if (rc)
+		return rc;
 	if (!g)
 		return err_set(call->err, ENOMEM, "no memory to migrate by");
-	if (blk && blk->type != JSON_BOOL)
-		return err_set(call->err, EINVAL, "'blk' is true or false");
 	if (!where || !strcmp(where, "-") || !strncmp(where, "fd:", 3) ||
 	    (!channel_is_place(where) &&
 	     strncmp(where, CONTROL_HEIR "/", strlen(CONTROL_HEIR) + 1)))
@@ -199,7 +199,7 @@ static int migrate(struct call *call)
 		return err_set(call->err, EBUSY, "it is being migrated already");
 	rc = set_place(g, where, call->err);
 	if (!rc)
-		rc = start(g, blk && blk->yes, call->err);
+		rc = start(g, disks, call->err);
 	if (!rc)
 		g->told = MIGRATION_NONE;
 	return rc;

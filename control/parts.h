@@ -68,6 +68,9 @@ extern const struct control_command control_query_commands[], control_run_comman
 /* A command came from this client: answers it. */
 void control_command(struct client *client, const void *text, size_t len);
 
+/* An argument that may be left out: false then. -EINVAL and a line: it is there, and no such thing. */
+int control_flag(const struct call *call, const char *name, bool *out);
+
 /* The device with that type's name, as in "virtio-balloon.0"; NULL: there is none. */
 struct device *control_device(struct control *c, const char *name);
 

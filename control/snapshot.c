@@ -99,11 +99,11 @@ static int snapshot(struct call *call)
 {
 	struct control *c = call->control;
 	const char *path = json_get_string(call->tree, call->args, "path");
-	const struct json_value *diff = json_get(call->tree, call->args, "diff");
-	int rc;
+	bool diff;
+	int rc = control_flag(call, "diff", &diff);
 
-	if (diff && diff->type != JSON_BOOL)
-		return err_set(call->err, EINVAL, "'diff' is true or false");
+	if (rc)
+		return rc;
 	if (!path || *path != '/')
 		return err_set(call->err, EINVAL, "'path' is missing, or is no whole path");
 	if (c->job && !c->job->over)
@@ -112,7 +112,7 @@ static int snapshot(struct call *call)
 	if (rc)
 		return rc;
 	control_end_job(c);
-	return start(c, path, diff && diff->yes, call->err);
+	return start(c, path, diff, call->err);
 }
 
 const struct control_command control_snapshot_commands[] = {

@@ -18,8 +18,7 @@
 #define CHILD_TRIES 50
 #define CHILD_STEP 10000 /* us */
 #define LINGER 1000	 /* ms */
-#define WORDS (size_t) CHANNEL_WORDS
-#define PIPE_ROOM 4096 /* bytes that a pipe takes without waiting, if it takes any */
+#define PIPE_ROOM 4096	 /* bytes that a pipe takes without waiting, if it takes any */
 
 void channel_of(struct channel *c, int in, int out)
 {
@@ -214,8 +213,8 @@ static void end_child(pid_t child)
 /* Somebody else's words, on their way to a terminal. */
 void channel_explain(const struct channel *c, struct err *err)
 {
-	char text[WORDS + 1], why[sizeof(err->text)];
-	ssize_t len = c->words > 0 ? pread(c->words, text, WORDS, 0) : 0;
+	char text[CHANNEL_WORDS + 1], why[sizeof(err->text)];
+	ssize_t len = c->words > 0 ? pread(c->words, text, CHANNEL_WORDS, 0) : 0;
 	char *line = text;
 
 	if (len <= 0)

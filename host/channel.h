@@ -13,7 +13,8 @@
 
 #include "util/log.h"
 
-#define CHANNEL_WORDS 16384    /* bytes of what ssh prints that are kept: it can't print more */
+#define CHANNEL_WORDS \
+	((size_t)16384)	       /* bytes of what ssh prints that are kept: it can't print more */
 #define CHANNEL_PATIENCE 15000 /* ms, where nobody says another */
 
 struct channel {

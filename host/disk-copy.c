@@ -58,7 +58,6 @@ uint64_t disk_copy_size(const struct disk *disk)
 uint64_t disk_marked(const struct disk *disk)
 {
 	const struct disk_marks *marks = atomic_load(&disk->marks);
-
 	int64_t count = marks ? (int64_t)atomic_load(&marks->count) : 0;
 
 	/* (A mark may be taken just before it is counted.) */
@@ -78,11 +77,6 @@ struct sender {
 	bool zeros;
 	_Alignas(4096) uint8_t data[WIRE_BODY];
 };
-
-static bool is_zero(const uint8_t *p, size_t len)
-{
-	return !p[0] && !memcmp(p, p + 1, len - 1);
-}
 
 static bool is_hole(struct sender *s, uint64_t at, uint64_t len)
 {
@@ -124,7 +118,7 @@ static int read_mark(struct sender *s, uint64_t at, size_t len, bool *zeros, str
 	if (rc)
 		return rc;
 	rc = disk_read(s->disk, &iov, 1, at);
-	*zeros = !rc && is_zero(to, len);
+	*zeros = !rc && bytes_are_zero(to, len);
 	return rc ? err_set(err, -rc, "virtio-blk.%u can't be read at byte %llu: %s", s->number,
 			    (unsigned long long)at, strerror(-rc))
 		  : 0;

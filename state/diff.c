@@ -11,12 +11,6 @@
 
 /* ---- The base ---- */
 
-void diff_restored(struct diff *d, const char *base, uint64_t sum)
-{
-	d->base = strdup(base);
-	d->sum = sum;
-}
-
 /* All is marked at first, or what was written to since the last base: none of it is, for this one. */
 int diff_begin(struct diff *d, struct vm *vm, struct err *err)
 {

@@ -16,8 +16,10 @@
 #include "state/stream.h"
 #include "util/buf.h"
 
-/* The most runs that there are, so that one who restores has room for them: what lies between two that are near
- * is told, too. A process may have 65,530 mappings. */
+/*
+ * The most runs that there are, so that one who restores has room for them: what lies between two that are near
+ * is told, too. A process may have 65,530 mappings.
+ */
 #define DIFF_RUNS 8192u
 
 #define STATE_DIFF "diff" /* the section that has them, and their base's sum */
@@ -30,14 +32,13 @@ struct diff {
 	struct dirty log;
 };
 
-/* The VM is restored from that one. No memory: it has no base. */
-void diff_restored(struct diff *d, const char *base, uint64_t sum);
-
 /*
  * A whole snapshot is being written of the VM, which stands still: a base, once diff_based() says where it is.
  * After an error, and if it does not become one, diff_end().
  */
 int diff_begin(struct diff *d, struct vm *vm, struct err *err);
+
+/* The base is there: or, of a VM that is restored, it is that one's. */
 int diff_based(struct diff *d, const char *base, uint64_t sum, struct err *err);
 
 /* Without a base again: also when the VM is to move, which wants the log for itself. Harmless twice. */

@@ -107,7 +107,7 @@ static int send_window(struct sender *s, unsigned int slot, uint64_t first, stru
 		uint64_t page = at + i * MEM_PAGE;
 		enum kind kind = !(bits[i / 64] >> i % 64 & 1) ? NOTHING
 				 : absent[i * MEM_PAGE / mem->page] ||
-						 page_is_zero(mem->ram + page, MEM_PAGE)
+						 bytes_are_zero(mem->ram + page, MEM_PAGE)
 					 ? ZEROS
 					 : DATA;
 
@@ -357,7 +357,7 @@ static int settle(struct sender *s, struct err *err)
 static int run_rounds(struct sender *s, struct err *err)
 {
 	bool enough = false;
-	int rc = settle(s, err);
+	int rc = s->config->disks || s->config->shared ? settle(s, err) : 0;
 
 	if (rc < 0 || s->config->shared)
 		return MIN(rc, 0);

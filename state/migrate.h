@@ -39,16 +39,16 @@
 #define MIGRATE_THROTTLE 99 /* per cent */
 
 struct migrate_config {
-	uint64_t downtime;     /* ms that sending the rest may take */
-	uint64_t bandwidth;    /* bytes a second while the guest runs; 0: what the link takes */
-	uint64_t timeout;      /* ms for all rounds; 0: for ever */
-	unsigned int throttle; /* per cent of their time that vCPUs may be kept from running */
-	bool shared;	       /* the target has this VM's memory itself: no page of it is sent */
-	const struct buf
-		*disks; /* what HELLO says of those that come along (STATE_DISKS), or NULL */
+	uint64_t downtime;	 /* ms that sending the rest may take */
+	uint64_t bandwidth;	 /* bytes a second while the guest runs; 0: what the link takes */
+	uint64_t timeout;	 /* ms for all rounds; 0: for ever */
+	unsigned int throttle;	 /* per cent of their time that vCPUs may be kept from running */
+	bool shared;		 /* the target has this VM's memory itself: no page of it is sent */
+	const struct buf *disks; /* HELLO's word of those that come along (STATE_DISKS), or NULL */
 	/*
-	 * What takes its time is done while the guest runs: at first, and when it is about to be stopped. 1: that took
-	 * a while, in which the guest went on; 0: nothing was to be done; or -errno and a line.
+	 * What takes its time is done while the guest runs: when it is about to be stopped, and where disks come along
+	 * at first, too. 1: that took a while, in which the guest went on; 0: nothing was to be done; or -errno and a
+	 * line.
 	 */
 	int (*settle)(void *opaque, struct wire *wire, struct err *err);
 	/* It stands. The target may write to disks now, and: they are ours again. 0 or -errno and a line. */

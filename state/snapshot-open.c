@@ -18,15 +18,22 @@ static bool is_own(const struct stat *st)
 	return (st->st_uid == geteuid() || !st->st_uid) && !(st->st_mode & (S_IWGRP | S_IWOTH));
 }
 
+int snapshot_path(char *path, const char *dir, const char *name, struct err *err)
+{
+	return snprintf(path, SNAPSHOT_PATH, "%s/%s", dir, name) < SNAPSHOT_PATH
+		       ? 0
+		       : err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
+}
+
 /* Its fd, and how long it is. */
 static int open_memory(struct snapshot *s, const char *dir, const char *name, int *fd,
 		       uint64_t *size, struct err *err)
 {
-	char path[4096];
+	char path[SNAPSHOT_PATH];
 	struct stat st;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
+	if (snapshot_path(path, dir, name, err))
+		return -ENAMETOOLONG;
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (*fd < 0)
 		return err_set(err, errno, "snapshot %s: %s: %s", dir, name, strerror(errno));
@@ -42,12 +49,12 @@ static int open_memory(struct snapshot *s, const char *dir, const char *name, in
 
 static int map_state(const char *dir, struct file_map *map, bool *own, struct err *err)
 {
-	char path[4096];
+	char path[SNAPSHOT_PATH];
 	struct stat st;
 	int fd;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, SNAPSHOT_STATE) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
+	if (snapshot_path(path, dir, SNAPSHOT_STATE, err))
+		return -ENAMETOOLONG;
 	if (access(path, F_OK) && errno == ENOENT)
 		return err_set(err, ENOENT, "snapshot %s: there is no %s", dir,
 			       access(dir, F_OK) ? "such folder" : "snapshot in it");
@@ -97,13 +104,13 @@ static int open_state(struct snapshot *s, const char *dir, struct err *err)
 /* The one whose memory it is laid over is there, and is that one. */
 static int open_base(struct snapshot *s, const char *dir, struct err *err)
 {
-	char path[4096];
+	char path[SNAPSHOT_PATH];
 	struct err why = { "" };
 	uint64_t sum = 0;
 	bool own = false;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, SNAPSHOT_BASE) >= (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", dir);
+	if (snapshot_path(path, dir, SNAPSHOT_BASE, err))
+		return -ENAMETOOLONG;
 	s->base = realpath(path, NULL);
 	if (!s->base)
 		return err_set(err, errno, "snapshot %s: the one that it builds on (%s): %s", dir,

@@ -40,7 +40,7 @@ static int write_pages(const struct mem *mem, int pagemap, int fd, uint64_t from
 	for (unsigned int i = 0; !rc && i <= n; i++) {
 		const uint8_t *page = mem->ram + from + i * mem->page;
 
-		if (i < n && !absent[i] && !page_is_zero(page, mem->page)) {
+		if (i < n && !absent[i] && !bytes_are_zero(page, mem->page)) {
 			first = run++ ? first : from + i * mem->page;
 			continue;
 		}
@@ -142,11 +142,10 @@ static int check_base(const struct snapshot_writer *w, struct err *err)
 	uint64_t sum = 0;
 	int rc = snapshot_sum(w->diff->base, &sum, &why);
 	struct stat is, held;
-	char path[4096];
+	char path[SNAPSHOT_PATH];
 
-	if (snprintf(path, sizeof(path), "%s/%s", w->diff->base, SNAPSHOT_MEMORY) >=
-	    (int)sizeof(path))
-		return err_set(err, ENAMETOOLONG, "snapshot %s: so long a name", w->diff->base);
+	if (snapshot_path(path, w->diff->base, SNAPSHOT_MEMORY, err))
+		return -ENAMETOOLONG;
 	/* Its memory is still the one that is held. */
 	if (!rc && sum == w->diff->sum && !stat(path, &is) && !fstat(w->base, &held) &&
 	    is.st_ino == held.st_ino && is.st_dev == held.st_dev)
@@ -160,9 +159,10 @@ static int check_base(const struct snapshot_writer *w, struct err *err)
 
 static int hold_base(struct snapshot_writer *w, struct err *err)
 {
-	char path[4096];
+	char path[SNAPSHOT_PATH];
 
-	snprintf(path, sizeof(path), "%s/%s", w->diff->base, SNAPSHOT_MEMORY);
+	if (snapshot_path(path, w->diff->base, SNAPSHOT_MEMORY, err))
+		return -ENAMETOOLONG;
 	w->base = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (w->base >= 0 && flock(w->base, LOCK_SH | LOCK_NB))
 		return err_set(err, errno, "snapshot %s: it is being written", w->diff->base);
@@ -283,9 +283,9 @@ int snapshot_finish(struct snapshot_writer *w, uint64_t *stored, uint64_t *sum, 
 
 	if (rc)
 		rc = memory_error(w, rc, err);
-	else if (w->diff && (rc = check_base(w, err)))
-		;
-	else if ((rc = write_state(w)))
+	if (!rc && w->diff)
+		rc = check_base(w, err);
+	if (!rc && (rc = write_state(w)))
 		rc = err_set(err, -rc, "snapshot %s: the state can't be written: %s", w->dir,
 			     strerror(-rc));
 	if (rc) {

@@ -19,6 +19,7 @@
 #define SNAPSHOT_MEMORY "memory"
 #define SNAPSHOT_DIFF "memory.diff"
 #define SNAPSHOT_BASE "base"
+#define SNAPSHOT_PATH 4096
 
 /*
  * Written in three steps, of which only the second needs the VM paused and its devices quiesced. After an error of
@@ -59,6 +60,9 @@ struct snapshot {
 	struct mem_run *runs;
 	unsigned int n_runs;
 };
+
+/* `name` in it, in SNAPSHOT_PATH bytes. */
+int snapshot_path(char *path, const char *dir, const char *name, struct err *err);
 
 /* What snapshot_finish() said, of the one that lies there now. */
 int snapshot_sum(const char *dir, uint64_t *sum, struct err *err);

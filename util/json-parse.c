@@ -431,3 +431,14 @@ bool json_get_int(const struct json_tree *tree, const struct json_value *in, con
 	*out = v->number;
 	return true;
 }
+
+bool json_get_bool(const struct json_tree *tree, const struct json_value *in, const char *name,
+		   bool *out)
+{
+	const struct json_value *v = json_get(tree, in, name);
+
+	if (!v || v->type != JSON_BOOL)
+		return false;
+	*out = v->yes;
+	return true;
+}

@@ -62,6 +62,8 @@ const char *json_get_string(const struct json_tree *tree, const struct json_valu
 			    const char *name);
 bool json_get_int(const struct json_tree *tree, const struct json_value *in, const char *name,
 		  int64_t *out);
+bool json_get_bool(const struct json_tree *tree, const struct json_value *in, const char *name,
+		   bool *out);
 
 /* An array's first element, or an object's first name, and the next one in there; NULL: no more. */
 const struct json_value *json_first(const struct json_tree *tree, const struct json_value *in);

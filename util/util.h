@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define KIB 1024ull
 #define MIB (1024 * KIB)
@@ -30,6 +31,12 @@
 		__auto_type max_b = (b);       \
 		max_a > max_b ? max_a : max_b; \
 	})
+
+/* len > 0. */
+static inline bool bytes_are_zero(const uint8_t *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
 
 /* Is [off, off+len) inside [0, size)? Never wraps. An empty range at the very end is inside. */
 static inline bool range_in(uint64_t off, uint64_t len, uint64_t size)

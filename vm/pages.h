@@ -32,9 +32,4 @@ void pages_written(const struct mem *mem, int fd, uint64_t from, unsigned int n,
 /* They are about to be written to: in one go they come for less than by a fault each. */
 void pages_bring(void *at, size_t len);
 
-static inline bool page_is_zero(const uint8_t *page, size_t size)
-{
-	return !page[0] && !memcmp(page, page + 1, size - 1);
-}
-
 #endif
