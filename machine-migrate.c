@@ -98,6 +98,20 @@ static void reclaim_disks(void *opaque)
 	}
 }
 
+unsigned int machine_taps(const struct machine *m, int fds[MACHINE_TAPS])
+{
+	for (unsigned int i = 0; i < m->n_taps; i++)
+		fds[i] = m->taps[i]->fd;
+	return m->n_taps;
+}
+
+/* Who closes a tap takes its interface down, unless another process has it. */
+static void leave_taps(struct machine *m, bool left)
+{
+	for (unsigned int i = 0; i < m->n_taps; i++)
+		m->taps[i]->left = left;
+}
+
 /* ---- The source ---- */
 
 static bool is_stopped(void *opaque)
@@ -145,8 +159,10 @@ static void *migrate_main(void *opaque)
 	}
 	if (rc < 0)
 		channel_explain(&channel, &err);
-	if (!rc && g->how.local)
+	if (!rc && g->how.local) {
 		g->heir = channel.child;
+		leave_taps(m, true);
+	}
 	if (!rc)
 		set_status(m, MIGRATION_COMPLETED, NULL);
 	else if (rc == MIGRATE_UNKNOWN)
@@ -368,6 +384,7 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 		return rc;
 	/* Nothing more is said; who is at the other end waits for the end of the link, perhaps. */
 	channel_leave(r->wire.channel);
+	leave_taps(m, false);
 	device_list_resume(&m->devices);
 	if (m->config->come)
 		m->config->come(m->config->come_opaque);

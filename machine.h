@@ -23,6 +23,7 @@
 #define MACHINE_DISKS 32
 #define MACHINE_DISK_QUEUES 8
 #define MACHINE_NETS 8
+#define MACHINE_TAPS (MACHINE_NETS * NET_QUEUES)
 #define MACHINE_SHARES 16
 #define MACHINE_DEBUG_EXITS 4
 
@@ -283,6 +284,12 @@ void machine_migration_state(struct machine *m, struct machine_migration_state *
 
 /* After machine_run(): the process that has the guest by a local migration, and is to be waited for; 0: none. */
 pid_t machine_heir(struct machine *m);
+
+/*
+ * The fds that a process which goes on with its guest here needs for its networks: the machine's; for each network that is
+ * a tap (struct net_config: handed) one for each of its queues. How many. Any thread.
+ */
+unsigned int machine_taps(const struct machine *m, int fds[MACHINE_TAPS]);
 
 /* Has the guest that comes to a machine of this config (incoming) come? Then it is nowhere else. */
 bool machine_has_come(const struct machine_config *config);

@@ -292,7 +292,8 @@ static int check(struct network *n, struct err *err)
 		c->mode = NET_MODE_TAP;
 	if (n->fd_given && c->mode == NET_MODE_TAP) /* as kvmtool has it */
 		c->mode = NET_MODE_FD;
-	if ((c->mode == NET_MODE_FD) != n->fd_given)
+	/* (Who goes on with another's guest is handed it.) */
+	if ((c->mode == NET_MODE_FD) != n->fd_given && !n->options->heir)
 		return err_set(err, EINVAL, "--network %s: mode=fd and fd=N go together", n->given);
 	if (c->mode == NET_MODE_USER && (c->tap_name || c->script || c->down_script))
 		return err_set(err, EINVAL,
@@ -333,7 +334,7 @@ int option_set_network(struct run_options *o, const char *value, struct err *err
 	if (!rest)
 		return err_set(err, ENOMEM, "no memory");
 	n.nic = &o->machine.nets[i];
-	*n.nic = (struct machine_net){ .net.queues = 1, .vhost = -1 };
+	*n.nic = (struct machine_net){ .net = { .queues = 1, .fd = -1 }, .vhost = -1 };
 	rc = choose_mac(n.nic->mac, err);
 	while (!rc && (word = strsep(&rest, ",")))
 		rc = set_word(&n, word, err);

@@ -92,6 +92,21 @@ static int take_link(struct channel *channel, struct err *err)
 				 CONTROL_HEIR " is what lkvm migrate --local starts, and no place");
 }
 
+/* As machine_taps() has them. (One that an older lkvm has not handed on is opened anew, if it can be.) */
+static void take_taps(struct machine_config *c)
+{
+	int fd = CONTROL_FD_TAPS;
+
+	for (unsigned int i = 0; i < c->n_nets; i++) {
+		struct net_config *n = &c->nets[i].net;
+
+		if (n->mode == NET_MODE_USER)
+			continue;
+		n->handed = fcntl(fd, F_GETFD) < 0 ? 0 : fd;
+		fd += (int)n->queues;
+	}
+}
+
 static int accept_guest(struct run_options *o, struct receive *r, struct channel *channel,
 			bool trust, struct made_disks *made, struct results *results,
 			struct err *err)
@@ -105,6 +120,8 @@ static int accept_guest(struct run_options *o, struct receive *r, struct channel
 		r->memory = CONTROL_FD_MEMORY;
 	if (!rc)
 		rc = take_hello(o, r, trust, err);
+	if (!rc && o->heir)
+		take_taps(&o->machine);
 	if (!rc)
 		rc = restore_make_disks(&o->machine, r, made, err);
 	o->machine.incoming = r;

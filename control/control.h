@@ -44,6 +44,7 @@ enum {
 	CONTROL_FD_LOCK,     /* of the directory */
 	CONTROL_FD_LISTENER, /* of the socket */
 	CONTROL_FD_MEMORY,   /* the guest's, if it is shared */
+	CONTROL_FD_TAPS,     /* and those behind it: machine_taps() */
 };
 
 /* Before machine_run(). -EBUSY: a VM of that name is running. -errno and a line. */

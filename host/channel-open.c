@@ -23,7 +23,7 @@
 
 #define SLICE 100 /* ms */
 #define NAME 256
-#define SPAWN_FDS 4 /* the link, and three that channel_spawn() hands on */
+#define SPAWN_FDS (1 + CHANNEL_SPAWN)
 
 extern char **environ;
 
@@ -222,10 +222,11 @@ static int accept_unix(struct channel *c, const char *path, struct err *err)
 
 /* ---- Commands ---- */
 
-/* What a program has for an end of ours: its number, and those behind it, are `fds`; -1: none there. */
+/* What a program has for ends of ours: its `first`, and those behind it, are these `n`; -1: none there. */
 struct program {
 	char *const *argv;
 	int first;
+	unsigned int n;
 	int fds[SPAWN_FDS];
 	/* A command: a group of its own, so that all it starts can be ended with it, and all signals at their defaults. */
 	bool apart;
@@ -234,13 +235,13 @@ struct program {
 /* Copies have numbers above all that it shall have, so that none is overwritten before it has been copied. */
 static int set_fds(posix_spawn_file_actions_t *actions, const struct program *p, int *copies)
 {
-	for (int i = 0; i < SPAWN_FDS; i++) {
+	for (unsigned int i = 0; i < p->n; i++) {
 		if (p->fds[i] < 0)
 			continue;
 		copies[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, p->first + SPAWN_FDS);
 		if (copies[i] < 0)
 			return -errno;
-		posix_spawn_file_actions_adddup2(actions, copies[i], p->first + i);
+		posix_spawn_file_actions_adddup2(actions, copies[i], p->first + (int)i);
 	}
 	return 0;
 }
@@ -248,12 +249,13 @@ static int set_fds(posix_spawn_file_actions_t *actions, const struct program *p,
 static int spawn(pid_t *pid, const struct program *p)
 {
 	short flags = POSIX_SPAWN_SETSIGMASK;
-	int copies[SPAWN_FDS] = { -1, -1, -1, -1 };
+	int copies[SPAWN_FDS];
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	sigset_t none, all;
 	int rc;
 
+	memset(copies, -1, sizeof(copies));
 	sigemptyset(&none);
 	sigfillset(&all);
 	posix_spawn_file_actions_init(&actions);
@@ -266,7 +268,7 @@ static int spawn(pid_t *pid, const struct program *p)
 	rc = set_fds(&actions, p, copies);
 	if (!rc)
 		rc = -posix_spawnp(pid, p->argv[0], &actions, &attr, p->argv, environ);
-	for (unsigned int i = 0; i < SPAWN_FDS; i++) {
+	for (unsigned int i = 0; i < p->n; i++) {
 		if (copies[i] >= 0)
 			close(copies[i]);
 	}
@@ -298,7 +300,7 @@ static int connect_program(struct channel *c, struct program *p, unsigned int n,
 static int connect_exec(struct channel *c, const char *command, struct err *err)
 {
 	char *argv[] = { "/bin/sh", "-c", (char *)(uintptr_t)command, NULL };
-	struct program p = { .argv = argv, .fds = { -1, -1, -1, -1 }, .apart = true };
+	struct program p = { .argv = argv, .n = 2, .apart = true };
 
 	return connect_program(c, &p, 2, err);
 }
@@ -321,7 +323,7 @@ static int open_words(void)
 
 static int start_ssh(struct channel *c, char *const argv[], struct err *err)
 {
-	struct program p = { .argv = argv, .fds = { -1, -1, -1, -1 }, .apart = true };
+	struct program p = { .argv = argv, .n = 3, .apart = true };
 	int rc;
 
 	p.fds[2] = open_words();
@@ -370,10 +372,10 @@ static int connect_ssh(struct channel *c, const char *text, const char *command,
 int channel_spawn(struct channel *c, char *const argv[], const int *fds, unsigned int n,
 		  struct err *err)
 {
-	struct program p = { .argv = argv, .first = 3, .fds = { -1, -1, -1, -1 } };
+	struct program p = { .argv = argv, .first = 3, .n = n + 1 };
 	int rc;
 
-	if (n >= SPAWN_FDS)
+	if (n > CHANNEL_SPAWN)
 		return err_set(err, EINVAL, "%u descriptors to hand on", n);
 	for (unsigned int i = 0; i < n; i++)
 		p.fds[i + 1] = fds[i];

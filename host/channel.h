@@ -16,6 +16,7 @@
 #define CHANNEL_WORDS \
 	((size_t)16384)	       /* bytes of what ssh prints that are kept: it can't print more */
 #define CHANNEL_PATIENCE 15000 /* ms, where nobody says another */
+#define CHANNEL_SPAWN 72u      /* fds that a program gets beside it, at most */
 
 struct channel {
 	int in, out; /* owned; one fd twice, if it is a socket */

@@ -84,6 +84,7 @@ struct net {
 	int fd;		   /* to poll for EPOLLIN and EPOLLOUT */
 	uint32_t offloads; /* NET_*; 0: no header */
 	bool vhost;	   /* the fd can be given to NET_VHOST (linux/vhost.h) */
+	bool left; /* another process has it, too, and goes on: close() takes nothing down */
 };
 
 #define NET_VHOST "/dev/vhost-net"
@@ -110,6 +111,12 @@ struct net_config {
 	/* Run with the tap's name once it is there, and before it goes; NULL: none. */
 	const char *script, *down_script;
 	int fd; /* NET_MODE_FD: of a tap, the backend's own once it is open */
+	/*
+	 * NET_MODE_TAP and NET_MODE_FD: its queues are open already, by this number and those behind it, and another
+	 * process may be using them for a while: they are taken as they are, and nothing is tried, set or run; they are
+	 * `left` until somebody says that they are not. The backend's own, too. 0: none are.
+	 */
+	int handed;
 	/* NET_MODE_USER */
 	unsigned int n_forwards;
 	struct net_forward forwards[NET_FORWARDS];

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +96,16 @@ int tap_mtu(const char *name)
 	int rc = interface_ioctl(name, SIOCGIFMTU, &ifr);
 
 	return rc ? rc : ifr.ifr_mtu;
+}
+
+/* Linux 6.2. (To try is to set it. A kernel that has it by a backport has it for who tries.) */
+bool tap_knows_uso(void)
+{
+	unsigned int major, minor;
+	struct utsname host;
+
+	return !uname(&host) && sscanf(host.release, "%u.%u", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 2));
 }
 
 static int bring_up(const char *name)

@@ -25,6 +25,9 @@
 
 #define PIECES 1024 /* what writev() takes */
 
+/* Of an interface's flags: as a queue is opened. */
+#define KINDS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
+
 struct tap; /* one of its queues */
 
 /* The interface. */
@@ -194,6 +197,27 @@ static int adopt(struct tap *t, const struct net_config *c, bool *header, struct
 	return 0;
 }
 
+/* Another process's, which may be at work: what is found out changes nothing. */
+static int take_over(struct tap *t, int fd, struct err *err)
+{
+	struct ifreq ifr = { 0 };
+
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || ioctl(fd, TUNGETIFF, &ifr))
+		return err_set(err, errno, "a tap's queue is handed on, and is none: %s",
+			       strerror(errno));
+	memcpy(t->interface->name, ifr.ifr_name, IFNAMSIZ);
+	t->interface->flags = ifr.ifr_flags & KINDS;
+	t->net.fd = fd;
+	t->net.left = true;
+	t->enabled = !(ifr.ifr_flags & IFF_DETACH_QUEUE);
+	if (ifr.ifr_flags & IFF_VNET_HDR) {
+		t->net.offloads = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_TSO_ECN |
+				  (tap_knows_uso() ? NET_USO : 0);
+		t->net.vhost = true;
+	}
+	return 0;
+}
+
 /* As much as this kernel's taps can; begins with all of it left to the kernel. */
 static int negotiate(struct tap *t, bool header, struct err *err)
 {
@@ -256,7 +280,7 @@ static void tap_close(struct net *net)
 	struct tap *t = tap_of(net);
 	struct interface *in = t->interface;
 
-	if (in->down_script && in->n_open == in->n)
+	if (in->down_script && in->n_open == in->n && !net->left)
 		tap_run_script(in->down_script, in->name);
 	if (net->fd >= 0)
 		close(net->fd);
@@ -294,6 +318,8 @@ static int add_queue(struct interface *in, const struct net_config *c, struct er
 	t->net = (struct net){ .ops = by_fd ? &fd_ops : &tap_ops, .what = in->what, .fd = -1 };
 	t->interface = in;
 	in->queues[in->n_open++] = t;
+	if (c->handed)
+		return take_over(t, c->handed + (int)in->n_open - 1, err);
 	rc = by_fd ? adopt(t, c, &header, err) : open_queue(t, c, err);
 	if (!rc && in->n_open == 1)
 		return negotiate(t, header, err);
@@ -311,7 +337,9 @@ static int set_up(struct interface *in, const struct net_config *c, struct err *
 
 	for (unsigned int i = 0; !rc && i < c->queues; i++)
 		rc = add_queue(in, c, err);
-	if (!rc && c->script) {
+	if (rc || c->handed)
+		return rc;
+	if (c->script) {
 		rc = tap_run_script(c->script, in->name);
 		if (rc)
 			return err_set(err, -rc, "--network script: %s %s: %s", c->script, in->name,

@@ -17,8 +17,8 @@ if [ $gic = 2 ]; then
 	MACHINES=${MACHINES-gicv2:mmio:2: gicv2m:pci:2: gicv2:mmio:1:32}
 fi
 MACHINES=${MACHINES-gicv3-its:pci:2:${LONG:+ gicv3:mmio:2:}}
-HOPS="pause tcp exec snapshot tcp"
-[ -z "${LONG-}" ] || HOPS="pause snapshot $(for _ in 1 2 3 4 5 6 7 8 9; do printf 'tcp exec '; done)snapshot tcp tcp"
+HOPS="pause tcp exec snapshot tcp local"
+[ -z "${LONG-}" ] || HOPS="pause snapshot $(for _ in 1 2 3 4 5 6 7 8 9; do printf 'tcp exec '; done)snapshot tcp tcp local"
 export MACHINES HOPS
 LAB_TIMEOUT=${LAB_TIMEOUT:-${LONG:+7200}}
 LAB_TIMEOUT=${LAB_TIMEOUT:-900}

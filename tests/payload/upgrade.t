@@ -236,6 +236,55 @@ wait $guest
 exec 9<&-
 counts j
 
+# ---- Taps: as they are, with who is at the other end none the wiser ----
+
+carrier() { cat "/sys/class/net/$1/carrier" 2>/dev/null; }
+
+if [ -w /dev/net/tun ] && command -v ip >/dev/null && ip tuntap add ktap0 mode tap 2>/dev/null; then
+	printf '#!/bin/sh\necho "$1" >>%s/went\n' "$tmp" >down.sh
+	chmod +x down.sh
+	ip link set ktap0 up
+	begins t -m 64 --mem-shared -n mode=tap,tapif=ktap0,downscript="$tmp/down.sh" -n mode=tap,host_ip=192.0.2.1
+	own=$(ls -t /sys/class/net | grep '^tap' | head -n 1)
+	is "$(carrier ktap0) $(carrier "$own")" "1 1" "two taps, one of its own"
+	index=$(cat "/sys/class/net/$own/ifindex")
+	for hop in 1 2; do
+		"$lkvm" migrate -n t --local >out 2>err
+		is $? 0 "with them it moves: $(cat out err)"
+		check "it runs on" runs t
+	done
+	is "$(carrier ktap0) $(carrier "$own") $(cat "/sys/class/net/$own/ifindex")" "1 1 $index" "they are there, and the same"
+	check "no script has taken one down" [ ! -e went ]
+	qmp t '{"execute": "migrate", "arguments": {"uri": "local:/bin/true"}}' >out
+	like out '"status": "failed"' "one that does not go"
+	is "$(carrier ktap0) $(carrier "$own")" "1 1" "keeps them"
+	check "it runs on" runs t
+	"$lkvm" stop --force t
+	wait $guest
+	is "$(cat went)" "ktap0" "at the end it is taken down, once"
+	is "$(carrier "$own")" "" "the one of its own is gone"
+	counts t
+	# One that came by its number, which the next process has by another.
+	if command -v perl >/dev/null; then
+		exec 9<>/dev/net/tun
+		# TUNSETIFF: IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+		perl -e 'open my $tun, "+<&=9"; exit !ioctl $tun, 0x400454ca, my $ifr = pack "a16 S x22", "ktap0", 0x5002'
+		begins u -m 64 --mem-shared -n fd=9
+		exec 9>&-
+		for hop in 1 2; do
+			"$lkvm" migrate -n u --local >out 2>err
+			is $? 0 "by its number: $(cat out err u.err)"
+			check "it runs on" runs u
+		done
+		is "$(carrier ktap0)" 1 "it is there"
+		"$lkvm" stop --force u
+		wait $guest
+	fi
+	ip link delete ktap0
+else
+	note "no taps can be made here: not seen"
+fi
+
 # ---- The bar ----
 
 hops=3
