@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -101,11 +102,11 @@ int tap_mtu(const char *name)
 /* Linux 6.2. (To try is to set it. A kernel that has it by a backport has it for who tries.) */
 bool tap_knows_uso(void)
 {
-	unsigned int major, minor;
 	struct utsname host;
+	char *minor;
+	unsigned long major = uname(&host) ? 0 : strtoul(host.release, &minor, 10);
 
-	return !uname(&host) && sscanf(host.release, "%u.%u", &major, &minor) == 2 &&
-	       (major > 6 || (major == 6 && minor >= 2));
+	return major > 6 || (major == 6 && *minor == '.' && strtoul(minor + 1, NULL, 10) >= 2);
 }
 
 static int bring_up(const char *name)
