@@ -602,6 +602,14 @@ $(bench-programs) $(lab-guest-programs): $(BUILD)/%: tests/%.c $(stamps)/musl Ma
 	@mkdir -p $(@D)
 	$(Q)$(MUSL_CC) -static $(musl-flags) -s -o $@ $(musl-begin) $< $(musl-end)
 
+# The arm64 lab's 32-bit guests have the same, by Debian's compiler where it is installed.
+cross-armhf := arm-linux-gnueabihf-
+lab-guest-programs32 := $(patsubst tests/lab/guest/%.c,$(BUILD)/lab/guest32/%,$(wildcard tests/lab/guest/*.c))
+$(lab-guest-programs32): $(BUILD)/lab/guest32/%: tests/lab/guest/%.c Makefile
+	$(call say,CC32,$@)
+	@mkdir -p $(@D)
+	$(Q)$(cross-armhf)gcc -std=gnu17 -O2 -D_GNU_SOURCE -Wall -Wextra -static -s -o $@ $<
+
 # Solo5 images, for the payload tests: their segments begin at pages, of the largest size there is.
 hvt-guests := $(patsubst tests/payload/hvt/%.c,$(BUILD)/hvt/%.hvt,$(wildcard tests/payload/hvt/*.c))
 hvt-ld-flags = $(payload-ld-flags) -Wl,-z,max-page-size=$(if $(filter arm64,$(ARCH)),0x10000,0x1000)
@@ -623,6 +631,10 @@ binaries := $(BUILD)/lkvm $(if $(SANITIZE),,$(BUILD)/lkvm-static $(bench-program
 under-test: $(binaries) $(BUILD)/lkvm.pc $(example) $(test-payload-elfs) $(hvt-guests) $(unit-tests) $(payload-tests) $(lab-programs) $(lab-guest-programs) $(test-images)
 ifeq ($(ARCH)$(shell command -v $(cross-arm64)gcc >/dev/null && echo +cross),x86+cross)
 under-test: under-test-arm64
+endif
+
+ifeq ($(ARCH)$(shell command -v $(cross-armhf)gcc >/dev/null && echo +cross),arm64+cross)
+under-test: $(lab-guest-programs32)
 endif
 
 .PHONY: under-test-arm64

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Linux at work on arm64, with fio and a TCP session in the 64-bit one, moved by lkvm's own commands: pause, snapshot, restore, migrate. GIC=2: with a GICv2, and
-# a 32-bit Linux, too. LONG=1: twenty times.
+# Linux at work on arm64, with fio and a TCP session, moved by lkvm's own commands: pause, snapshot, restore, migrate.
+# GIC=2: with a GICv2, and a 32-bit Linux, too. LONG=1: twenty times.
 here=$(dirname "$0")
 . "$here/../lib.sh"
 . "$here/host.sh"
@@ -13,7 +13,10 @@ lab_tools
 lab_initrd legs cloud virtio_pci,virtio_mmio,virtio_blk,virtio_net,ext4 "$guest/clock:/bin/clock" "$guest/memory:/bin/memory" \
 	"$guest/session:/bin/session"
 if [ $gic = 2 ]; then
-	lab_initrd --arch armhf legs32 generic virtio_pci,virtio_mmio,virtio_blk
+	[ -x "${guest}32/clock" ] || skip_all "gcc-arm-linux-gnueabihf is not installed"
+	lab_tools armhf
+	lab_initrd --arch armhf legs32 generic virtio_pci,virtio_mmio,virtio_blk,virtio_net,ext4 "${guest}32/clock:/bin/clock" \
+		"${guest}32/memory:/bin/memory" "${guest}32/session:/bin/session"
 	MACHINES=${MACHINES-gicv2:mmio:2: gicv2m:pci:2: gicv2:mmio:1:32}
 fi
 MACHINES=${MACHINES-gicv3-its:pci:2:${LONG:+ gicv3:mmio:2:}}

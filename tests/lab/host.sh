@@ -58,16 +58,16 @@ lab_root()
 	PATH=$PATH:/sbin mke2fs -q -F -t ext4 -d "$tree" "$LAB_OUT/$1" || bail "cannot make the disk $1"
 }
 
-# lab_tools: $LAB_OUT/tools.img is a disk with fio and more, of the lab's architecture.
+# lab_tools [ARCH]: $LAB_OUT/tools.img is a disk with fio and more, of the lab's architecture; toolsARCH.img of that one.
 lab_tools()
 {
-	tools=$("$lab_dir/tools" "$lab_arch")
+	tools=$("$lab_dir/tools" "${1:-$lab_arch}")
 	case $? in
 	0) ;;
 	3) bail "the download of Debian's tools failed, and the cache is empty" ;;
 	*) bail "tests/lab/tools failed" ;;
 	esac
-	ln -f "$tools/disk.img" "$LAB_OUT/tools.img" 2>/dev/null || cp "$tools/disk.img" "$LAB_OUT/tools.img" ||
+	ln -f "$tools/disk.img" "$LAB_OUT/tools${1-}.img" 2>/dev/null || cp "$tools/disk.img" "$LAB_OUT/tools${1-}.img" ||
 		bail "no room for the tools' disk"
 }
 
