@@ -360,9 +360,10 @@ static int add_net(struct machine *m, unsigned int i, struct err *err)
 		net_close(nets, net.queues); /* else they are the device's */
 		return rc;
 	}
-	for (unsigned int q = 0; net.mode != NET_MODE_USER && q < net.queues; q++)
-		m->taps[m->n_taps++] = nets[q];
-	tell_ports(m, &n->net, &net);
+	for (unsigned int q = 0; q < net.queues; q++)
+		m->net_queues[m->n_net_queues++] = nets[q];
+	if (!net.handed)
+		tell_ports(m, &n->net, &net);
 	return plug_virtio(m, dev, err);
 }
 

@@ -98,18 +98,23 @@ static void reclaim_disks(void *opaque)
 	}
 }
 
-unsigned int machine_taps(const struct machine *m, int fds[MACHINE_TAPS])
+unsigned int machine_net_fds(const struct machine *m, int fds[MACHINE_NET_FDS])
 {
-	for (unsigned int i = 0; i < m->n_taps; i++)
-		fds[i] = m->taps[i]->fd;
-	return m->n_taps;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < m->n_net_queues; i++) {
+		fds[n++] = m->net_queues[i]->fd;
+		if (m->net_queues[i]->place_fd >= 0)
+			fds[n++] = m->net_queues[i]->place_fd;
+	}
+	return n;
 }
 
-/* Who closes a tap takes its interface down, unless another process has it. */
-static void leave_taps(struct machine *m, bool left)
+/* Who closes a network takes down what belongs to it, unless another process has it. */
+static void leave_nets(struct machine *m, bool left)
 {
-	for (unsigned int i = 0; i < m->n_taps; i++)
-		m->taps[i]->left = left;
+	for (unsigned int i = 0; i < m->n_net_queues; i++)
+		m->net_queues[i]->left = left;
 }
 
 /* ---- The source ---- */
@@ -161,7 +166,7 @@ static void *migrate_main(void *opaque)
 		channel_explain(&channel, &err);
 	if (!rc && g->how.local) {
 		g->heir = channel.child;
-		leave_taps(m, true);
+		leave_nets(m, true);
 	}
 	if (!rc)
 		set_status(m, MIGRATION_COMPLETED, NULL);
@@ -384,7 +389,7 @@ static int take_over(void *opaque, struct vm *vm, struct err *err)
 		return rc;
 	/* Nothing more is said; who is at the other end waits for the end of the link, perhaps. */
 	channel_leave(r->wire.channel);
-	leave_taps(m, false);
+	leave_nets(m, false);
 	device_list_resume(&m->devices);
 	if (m->config->come)
 		m->config->come(m->config->come_opaque);

@@ -77,9 +77,9 @@ struct machine {
 	struct migration migration;
 	struct diff diff;
 	struct disk *disks[MACHINE_DISKS]; /* the devices' */
-	/* Likewise: queues of taps, as machine_taps() has them. */
-	struct net *taps[MACHINE_TAPS];
-	unsigned int n_taps;
+	/* Likewise: all networks'. */
+	struct net *net_queues[MACHINE_NETS * NET_QUEUES];
+	unsigned int n_net_queues;
 	atomic_bool driven; /* a device has been: there may be something to wait for */
 	char why[REPORT_LINE + 128];
 	struct {

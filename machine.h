@@ -23,7 +23,8 @@
 #define MACHINE_DISKS 32
 #define MACHINE_DISK_QUEUES 8
 #define MACHINE_NETS 8
-#define MACHINE_TAPS (MACHINE_NETS * NET_QUEUES)
+#define MACHINE_NET_FDS \
+	(MACHINE_NETS * NET_QUEUES) /* (More than one queue, or more than one fd for it.) */
 #define MACHINE_SHARES 16
 #define MACHINE_DEBUG_EXITS 4
 
@@ -286,10 +287,10 @@ void machine_migration_state(struct machine *m, struct machine_migration_state *
 pid_t machine_heir(struct machine *m);
 
 /*
- * The fds that a process which goes on with its guest here needs for its networks: the machine's; for each network that is
- * a tap (struct net_config: handed) one for each of its queues. How many. Any thread.
+ * The fds that a process which goes on with its guest here needs for its networks, one after the other, each as struct
+ * net_config has it for `handed`; they stay the machine's. How many. Any thread.
  */
-unsigned int machine_taps(const struct machine *m, int fds[MACHINE_TAPS]);
+unsigned int machine_net_fds(const struct machine *m, int fds[MACHINE_NET_FDS]);
 
 /* Has the guest that comes to a machine of this config (incoming) come? Then it is nowhere else. */
 bool machine_has_come(const struct machine_config *config);

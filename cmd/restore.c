@@ -55,11 +55,15 @@ static int prepare(struct run_options *o, struct snapshot *s, bool trust, struct
 
 /* ---- A guest that comes ---- */
 
+static bool is_heir(const char *place)
+{
+	return place && (!strcmp(place, CONTROL_HEIR) || !strcmp(place, CONTROL_HEIR_NETS));
+}
+
 /* Who has not got in by this user's own doing is somebody else, whom nobody has asked who he is. */
 static enum saved_trust trust_in(const char *place, bool trust)
 {
-	bool own = !strncmp(place, "unix:", 5) || !strncmp(place, "exec:", 5) ||
-		   !strcmp(place, CONTROL_HEIR);
+	bool own = !strncmp(place, "unix:", 5) || !strncmp(place, "exec:", 5) || is_heir(place);
 
 	return own || trust ? SAVED_BELIEVED : SAVED_DOUBTED;
 }
@@ -92,18 +96,18 @@ static int take_link(struct channel *channel, struct err *err)
 				 CONTROL_HEIR " is what lkvm migrate --local starts, and no place");
 }
 
-/* As machine_taps() has them. (One that an older lkvm has not handed on is opened anew, if it can be.) */
-static void take_taps(struct machine_config *c)
+/* As machine_net_fds() has them. Nothing that is started from here on shall have them. */
+static void take_nets(struct machine_config *c)
 {
-	int fd = CONTROL_FD_TAPS;
+	int fd = CONTROL_FD_NETS;
 
 	for (unsigned int i = 0; i < c->n_nets; i++) {
 		struct net_config *n = &c->nets[i].net;
+		int end = fd + (n->mode == NET_MODE_USER ? 2 : (int)n->queues);
 
-		if (n->mode == NET_MODE_USER)
-			continue;
-		n->handed = fcntl(fd, F_GETFD) < 0 ? 0 : fd;
-		fd += (int)n->queues;
+		n->handed = fd;
+		for (; fd < end; fd++)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	}
 }
 
@@ -120,8 +124,8 @@ static int accept_guest(struct run_options *o, struct receive *r, struct channel
 		r->memory = CONTROL_FD_MEMORY;
 	if (!rc)
 		rc = take_hello(o, r, trust, err);
-	if (!rc && o->heir)
-		take_taps(&o->machine);
+	if (!rc && o->heir && !strcmp(o->from, CONTROL_HEIR_NETS))
+		take_nets(&o->machine);
 	if (!rc)
 		rc = restore_make_disks(&o->machine, r, made, err);
 	o->machine.incoming = r;
@@ -197,7 +201,7 @@ int cmd_restore(int argc, char **argv, const struct command *table)
 	run_init(&o);
 	o.source = OPTIONS_RESTORE;
 	rc = options_parse(argc, argv, &o, &err);
-	o.heir = !rc && o.from && !strcmp(o.from, CONTROL_HEIR);
+	o.heir = !rc && is_heir(o.from);
 	if (o.heir || (!rc && o.from && channel_is_place(o.from))) {
 		status = run_incoming(&o, trust, &results);
 	} else {

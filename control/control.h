@@ -39,12 +39,14 @@ struct control_config {
  * socket go on as they are: at no time are they anybody else's.
  */
 #define CONTROL_HEIR "local:"
+#define CONTROL_HEIR_NETS \
+	"local:nets" /* with networks, of which an lkvm that does not know of it shall have none */
 enum {
 	CONTROL_FD_LINK = 3, /* the channel that the guest comes by */
 	CONTROL_FD_LOCK,     /* of the directory */
 	CONTROL_FD_LISTENER, /* of the socket */
 	CONTROL_FD_MEMORY,   /* the guest's, if it is shared */
-	CONTROL_FD_TAPS,     /* and those behind it: machine_taps() */
+	CONTROL_FD_NETS,     /* and those behind it: machine_net_fds(), for CONTROL_HEIR_NETS */
 };
 
 /* Before machine_run(). -EBUSY: a VM of that name is running. -errno and a line. */

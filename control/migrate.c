@@ -115,12 +115,12 @@ static int spawn_heir(void *opaque, struct channel *channel, struct err *err)
 	struct control_migration *g = opaque;
 	const struct control *c = g->control;
 	const struct buf *options = c->config.words;
-	int fds[CONTROL_FD_TAPS - CONTROL_FD_LOCK + MACHINE_TAPS] = {
+	int fds[CONTROL_FD_NETS - CONTROL_FD_LOCK + MACHINE_NET_FDS] = {
 		c->dir.lock_fd, c->listener.fd,
 		c->vm->mem.backing == MEM_SHARED ? c->vm->mem.fd : -1
 	};
-	unsigned int taps = machine_taps(c->config.machine,
-					 fds + CONTROL_FD_TAPS - CONTROL_FD_LOCK);
+	unsigned int nets = machine_net_fds(c->config.machine,
+					    fds + CONTROL_FD_NETS - CONTROL_FD_LOCK);
 	char *argv[HEIR_WORDS] = { g->where + strlen(CONTROL_HEIR), "restore", "--name",
 				   (char *)(uintptr_t)c->config.name };
 	unsigned int n = 4;
@@ -130,12 +130,12 @@ static int spawn_heir(void *opaque, struct channel *channel, struct err *err)
 			return err_set(err, E2BIG, "too many options to be handed on");
 		argv[n] = (char *)options->data + at;
 	}
-	argv[n] = CONTROL_HEIR;
+	argv[n] = nets ? CONTROL_HEIR_NETS : CONTROL_HEIR;
 	_Static_assert(CONTROL_FD_LOCK == CONTROL_FD_LINK + 1 &&
 			       CONTROL_FD_MEMORY == CONTROL_FD_LISTENER + 1,
 		       "as channel_spawn() counts them");
 	_Static_assert(ARRAY_SIZE(fds) <= CHANNEL_SPAWN, "all of them can be handed on");
-	return channel_spawn(channel, argv, fds, CONTROL_FD_TAPS - CONTROL_FD_LOCK + taps, err);
+	return channel_spawn(channel, argv, fds, CONTROL_FD_NETS - CONTROL_FD_LOCK + nets, err);
 }
 
 /* What ssh runs there: the same name, unless that is taken. */

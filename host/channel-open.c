@@ -238,7 +238,7 @@ static int set_fds(posix_spawn_file_actions_t *actions, const struct program *p,
 	for (unsigned int i = 0; i < p->n; i++) {
 		if (p->fds[i] < 0)
 			continue;
-		copies[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, p->first + SPAWN_FDS);
+		copies[i] = fcntl(p->fds[i], F_DUPFD_CLOEXEC, p->first + (int)p->n);
 		if (copies[i] < 0)
 			return -errno;
 		posix_spawn_file_actions_adddup2(actions, copies[i], p->first + (int)i);

@@ -82,6 +82,7 @@ struct net {
 	const struct net_ops *ops;
 	const char *what;  /* for people: "tap tap0" */
 	int fd;		   /* to poll for EPOLLIN and EPOLLOUT */
+	int place_fd;	   /* what another process needs besides to go on with it; -1: nothing */
 	uint32_t offloads; /* NET_*; 0: no header */
 	bool vhost;	   /* the fd can be given to NET_VHOST (linux/vhost.h) */
 	bool left; /* another process has it, too, and goes on: close() takes nothing down */
@@ -112,9 +113,9 @@ struct net_config {
 	const char *script, *down_script;
 	int fd; /* NET_MODE_FD: of a tap, the backend's own once it is open */
 	/*
-	 * NET_MODE_TAP and NET_MODE_FD: its queues are open already, by this number and those behind it, and another
-	 * process may be using them for a while: they are taken as they are, and nothing is tried, set or run; they are
-	 * `left` until somebody says that they are not. The backend's own, too. 0: none are.
+	 * Its queues are open already, by this number and those behind it (each queue's fd, and its place_fd if it has
+	 * one), and another process may be using them for a while: they are taken as they are, and nothing is tried, set
+	 * or run; they are `left` until somebody says that they are not. Closed on exec by then. The backend's own, too. 0: none are.
 	 */
 	int handed;
 	/* NET_MODE_USER */

@@ -5,7 +5,8 @@
  * that a frame may come and go in parts.
  *
  * It goes to the background when all is set up, or fails and says why. It ends when our end of the
- * socket is closed, however we ended, and we see when its end is.
+ * socket is closed, however we ended, and we see when its end is. A process that goes on with our guest
+ * on this host has that end, and how far the stream was read, and with it all connections.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,14 +37,22 @@
 
 extern char **environ;
 
-struct passt {
-	struct net net;
+/* Where the stream has been read and written to: a file, with which another process can go on. */
+struct place {
+	uint32_t layout;
 	/* What came: [begin, end) of `in` was not handed out yet. */
 	uint32_t begin, end;
 	/* The end of a frame of which the socket took only the beginning. */
 	uint32_t unsent_at, unsent_len;
 	uint8_t in[BUFFER];
 	uint8_t unsent[LENGTH + NET_FRAME_MAX];
+};
+
+#define LAYOUT 1 /* another for each change of it */
+
+struct passt {
+	struct net net;
+	struct place *place;
 };
 
 static struct passt *passt_of(struct net *net)
@@ -59,7 +69,7 @@ static int stream_error(int code)
 
 static int passt_flush(struct net *net)
 {
-	struct passt *p = passt_of(net);
+	struct place *p = passt_of(net)->place;
 
 	while (p->unsent_len) {
 		ssize_t n = send(net->fd, p->unsent + p->unsent_at, p->unsent_len,
@@ -74,7 +84,7 @@ static int passt_flush(struct net *net)
 }
 
 /* What is left of `iov` after `sent` bytes. */
-static void keep(struct passt *p, const struct iovec *iov, unsigned int n, size_t sent)
+static void keep(struct place *p, const struct iovec *iov, unsigned int n, size_t sent)
 {
 	p->unsent_at = p->unsent_len = 0;
 	for (unsigned int i = 0; i < n; i++) {
@@ -89,7 +99,6 @@ static void keep(struct passt *p, const struct iovec *iov, unsigned int n, size_
 static int passt_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 		      const struct iovec *iov, unsigned int n)
 {
-	struct passt *p = passt_of(net);
 	struct iovec all[PIECES];
 	struct msghdr msg = { .msg_iov = all, .msg_iovlen = n + 1 };
 	uint8_t length[LENGTH];
@@ -110,21 +119,21 @@ static int passt_send(struct net *net, const struct virtio_net_hdr_v1 *header,
 	sent = sendmsg(net->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent < 0)
 		return stream_error(errno);
-	keep(p, all, n + 1, (size_t)sent);
+	keep(passt_of(net)->place, all, n + 1, (size_t)sent);
 	return 0;
 }
 
 /* ---- Receiving ---- */
 
 /* More of the stream behind what is there. 0 or -errno. */
-static int read_more(struct passt *p)
+static int read_more(struct place *p, int fd)
 {
 	ssize_t n;
 
 	memmove(p->in, p->in + p->begin, p->end - p->begin);
 	p->end -= p->begin;
 	p->begin = 0;
-	n = recv(p->net.fd, p->in + p->end, BUFFER - p->end, MSG_DONTWAIT);
+	n = recv(fd, p->in + p->end, BUFFER - p->end, MSG_DONTWAIT);
 	if (n < 0)
 		return stream_error(errno);
 	p->end += (uint32_t)n;
@@ -132,7 +141,7 @@ static int read_more(struct passt *p)
 }
 
 /* The length of the frame at `begin`, if all of it is there; else 0. -EPROTO: it can't be one. */
-static ssize_t whole_frame(const struct passt *p)
+static ssize_t whole_frame(const struct place *p)
 {
 	uint32_t have = p->end - p->begin, len;
 
@@ -149,11 +158,11 @@ static ssize_t whole_frame(const struct passt *p)
 static ssize_t passt_receive(struct net *net, struct virtio_net_hdr_v1 *header,
 			     const uint8_t **frame)
 {
-	struct passt *p = passt_of(net);
+	struct place *p = passt_of(net)->place;
 	ssize_t len = whole_frame(p);
 
 	if (!len) {
-		int rc = read_more(p);
+		int rc = read_more(p, net->fd);
 
 		if (rc)
 			return rc;
@@ -171,8 +180,15 @@ static ssize_t passt_receive(struct net *net, struct virtio_net_hdr_v1 *header,
 
 static void passt_close(struct net *net)
 {
-	close(net->fd);
-	free(passt_of(net));
+	struct passt *p = passt_of(net);
+
+	if (net->fd >= 0)
+		close(net->fd);
+	if (net->place_fd >= 0)
+		close(net->place_fd);
+	if (p->place)
+		munmap(p->place, sizeof(*p->place));
+	free(p);
 }
 
 static const struct net_ops passt_ops = {
@@ -336,24 +352,73 @@ static int start(const struct net_config *c, int socket, struct err *err)
 	return rc;
 }
 
-int passt_open(struct net_config *config, struct net *out[], struct err *err)
+/* ---- Opening it ---- */
+
+/* A new one, or another process's. 0 or -errno. */
+static int map_place(struct passt *p, bool is_new)
 {
-	struct passt *p;
+	struct stat st;
+	void *at;
+
+	if (is_new)
+		p->net.place_fd = memfd_create("passt's stream", MFD_CLOEXEC);
+	if (p->net.place_fd < 0 ||
+	    (is_new && ftruncate(p->net.place_fd, (off_t)sizeof(*p->place))) ||
+	    fstat(p->net.place_fd, &st))
+		return -errno;
+	if (st.st_size != (off_t)sizeof(*p->place))
+		return -EPROTO;
+	at = mmap(NULL, sizeof(*p->place), PROT_READ | PROT_WRITE, MAP_SHARED, p->net.place_fd, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	p->place = at;
+	if (is_new)
+		p->place->layout = LAYOUT;
+	return 0;
+}
+
+static int start_new(struct passt *p, struct net_config *config, struct err *err)
+{
 	int ends[2], rc = 0;
 
 	for (unsigned int i = 0; !rc && i < config->n_forwards; i++)
 		rc = choose_port(&config->forwards[i], err);
+	if (!rc && (map_place(p, true) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)))
+		rc = err_set(err, errno, "no socket for passt: %s", strerror(errno));
 	if (rc)
 		return rc;
-	p = calloc(1, sizeof(*p));
-	if (!p || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
-		rc = err_set(err, p ? errno : ENOMEM, "no socket for passt");
-		free(p);
-		return rc;
-	}
+	p->net.fd = ends[0];
 	rc = start(config, ends[1], err);
 	close(ends[1]);
-	p->net = (struct net){ .ops = &passt_ops, .what = "passt", .fd = ends[0] };
+	return rc;
+}
+
+/* It is still the other's, perhaps: what there is to be read is so only when somebody asks for it. */
+static int take_over(struct passt *p, int handed, struct err *err)
+{
+	const struct place *at;
+	int rc;
+
+	p->net.fd = handed;
+	p->net.place_fd = handed + 1;
+	p->net.left = true;
+	rc = map_place(p, false);
+	if (rc)
+		return err_set(err, -rc, "passt's stream can't be gone on with: %s", strerror(-rc));
+	at = p->place;
+	return at->layout == LAYOUT ? 0
+				    : err_set(err, EPROTO, "passt's stream is another lkvm's own");
+}
+
+int passt_open(struct net_config *config, struct net *out[], struct err *err)
+{
+	struct passt *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (!p)
+		return err_set(err, ENOMEM, "no memory for passt");
+	p->net = (struct net){ .ops = &passt_ops, .what = "passt", .fd = -1, .place_fd = -1 };
+	rc = config->handed ? take_over(p, config->handed, err) : start_new(p, config, err);
 	if (rc)
 		passt_close(&p->net);
 	else

@@ -99,7 +99,10 @@ int tap_mtu(const char *name)
 	return rc ? rc : ifr.ifr_mtu;
 }
 
-/* Linux 6.2. (To try is to set it. A kernel that has it by a backport has it for who tries.) */
+/*
+ * Linux 6.2. To try is to set it, which is not for who takes a tap over; and he must come to the same as who tried, or
+ * the guest is refused. (So a kernel that has it by a backport has it in vain.)
+ */
 bool tap_knows_uso(void)
 {
 	struct utsname host;

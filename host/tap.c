@@ -43,7 +43,7 @@ struct interface {
 struct tap {
 	struct net net;
 	struct interface *interface;
-	bool enabled;
+	bool enabled, sure; /* as far as we know; nobody else has it */
 	uint8_t frame[NET_FRAME_MAX];
 };
 
@@ -113,12 +113,13 @@ static int tap_enable(struct net *net, bool on)
 	struct tap *t = tap_of(net);
 	struct ifreq ifr = { .ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
 
-	if (on == t->enabled)
+	if (t->sure && on == t->enabled)
 		return 0;
-	/* EINVAL: the interface was deleted. It is remembered for when it comes back. */
+	/* EINVAL: it is so. Or the interface was deleted: it is remembered for when it comes back. */
 	if (ioctl(net->fd, TUNSETQUEUE, &ifr) && errno != EINVAL)
 		return -errno;
 	t->enabled = on;
+	t->sure = true;
 	return 0;
 }
 
@@ -153,7 +154,7 @@ static int attach(struct tap *t, char name[IFNAMSIZ])
 	if (ioctl(t->net.fd, TUNSETIFF, &ifr))
 		return -errno;
 	memcpy(name, ifr.ifr_name, IFNAMSIZ);
-	t->enabled = true;
+	t->enabled = t->sure = true;
 	return 0;
 }
 
@@ -197,31 +198,40 @@ static int adopt(struct tap *t, const struct net_config *c, bool *header, struct
 	return 0;
 }
 
-/* Another process's, which may be at work: what is found out changes nothing. */
+/* Offloads that this kernel's taps know. */
+static uint32_t all_offloads(void)
+{
+	return NET_CSUM | NET_TSO4 | NET_TSO6 | NET_TSO_ECN | (tap_knows_uso() ? NET_USO : 0);
+}
+
+/*
+ * Another process's, which may be at work: what is found out changes nothing. Which queues it has enabled is not known
+ * before it has stopped.
+ */
 static int take_over(struct tap *t, int fd, struct err *err)
 {
-	struct ifreq ifr = { 0 };
+	struct ifreq ifr = { .ifr_flags = t->interface->flags };
+	bool there;
 
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) || ioctl(fd, TUNGETIFF, &ifr))
-		return err_set(err, errno, "a tap's queue is handed on, and is none: %s",
-			       strerror(errno));
-	memcpy(t->interface->name, ifr.ifr_name, IFNAMSIZ);
-	t->interface->flags = ifr.ifr_flags & KINDS;
 	t->net.fd = fd;
 	t->net.left = true;
-	t->enabled = !(ifr.ifr_flags & IFF_DETACH_QUEUE);
-	if (ifr.ifr_flags & IFF_VNET_HDR) {
-		t->net.offloads = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_TSO_ECN |
-				  (tap_knows_uso() ? NET_USO : 0);
-		t->net.vhost = true;
-	}
+	there = !ioctl(fd, TUNGETIFF, &ifr);
+	/* An interface that was deleted: it may come back. */
+	if (!there && errno != EBADFD)
+		return err_set(err, errno, "a tap's queue is handed on, and is none: %s",
+			       strerror(errno));
+	if (there)
+		memcpy(t->interface->name, ifr.ifr_name, IFNAMSIZ);
+	t->interface->flags = ifr.ifr_flags & KINDS;
+	t->net.vhost = ifr.ifr_flags & IFF_VNET_HDR;
+	t->net.offloads = t->net.vhost ? all_offloads() : 0;
 	return 0;
 }
 
 /* As much as this kernel's taps can; begins with all of it left to the kernel. */
 static int negotiate(struct tap *t, bool header, struct err *err)
 {
-	uint32_t all = NET_CSUM | NET_TSO4 | NET_TSO6 | NET_TSO_ECN;
+	uint32_t all = all_offloads();
 	int size = HEADER, one = 1;
 
 	if (!header)
@@ -231,8 +241,6 @@ static int negotiate(struct tap *t, bool header, struct err *err)
 			       size, strerror(errno));
 	/* As virtio 1.x has it; kernels that lack this have the host's order, which is the same. */
 	ioctl(t->net.fd, TUNSETVNETLE, &one);
-	if (!tap_set_offload(&t->net, all | NET_USO))
-		all |= NET_USO;
 	t->net.offloads = all;
 	t->net.vhost = true;
 	if (tap_set_offload(&t->net, 0))
@@ -315,7 +323,9 @@ static int add_queue(struct interface *in, const struct net_config *c, struct er
 
 	if (!t)
 		return err_set(err, ENOMEM, "no memory for a tap");
-	t->net = (struct net){ .ops = by_fd ? &fd_ops : &tap_ops, .what = in->what, .fd = -1 };
+	t->net = (struct net){
+		.ops = by_fd ? &fd_ops : &tap_ops, .what = in->what, .fd = -1, .place_fd = -1
+	};
 	t->interface = in;
 	in->queues[in->n_open++] = t;
 	if (c->handed)

@@ -14,7 +14,7 @@ int tap_run_script(const char *script, const char *name);
 /* One that we made has no other who could give it an address, an MTU, and bring it up. */
 int tap_configure(const char *name, const struct net_config *c, struct err *err);
 
-/* Does this kernel know UDP's segmentation (NET_USO)? Asked without trying. */
+/* Does this kernel know UDP's segmentation (NET_USO)? */
 bool tap_knows_uso(void);
 
 /* IFF_UP and so on. -ENODEV: this network namespace has no such interface. */

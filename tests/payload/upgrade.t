@@ -285,6 +285,48 @@ else
 	note "no taps can be made here: not seen"
 fi
 
+# ---- passt, which nothing else that is handed on may go to ----
+
+passts() { pgrep -x 'passt(\.avx2)?'; }
+
+if command -v passt >/dev/null && ! passts >/dev/null && "$lkvm" run --payload exit -n mode=user >/dev/null 2>&1; then
+	begins v -m 64 --mem-shared -n mode=user,fwd=0:22 -n mode=tap,host_ip=192.0.2.1
+	port=$(sed -n 's/.*127.0.0.1:\([0-9]*\) is forwarded.*/\1/p' v.err)
+	its=$(passts)
+	for hop in 1 2; do
+		"$lkvm" migrate -n v --local >out 2>err
+		is $? 0 "with a port that is forwarded: $(cat out err)"
+		check "it runs on" runs v
+	done
+	is "$(passts)" "$its" "passt is the same"
+	like v.err "^lkvm: 127.0.0.1:$port is forwarded to the guest's port 22\$" "and so is the port: said once"
+	is "$(find "/proc/$its/fd" -lname '/dev/net/tun' | wc -l)" 0 "it has no tap"
+	"$lkvm" stop --force v
+	wait $guest
+	check "it ends with the guest" wait_for sh -c '! pgrep -x "passt(\.avx2)?"'
+	# Who would start it, and has taps.
+	begins w -m 64 --mem-shared -n mode=tap,host_ip=192.0.2.1 -n mode=user
+	"$lkvm" migrate -n w --local >out 2>err
+	is $? 0 "in another order: $(cat out err)"
+	"$lkvm" stop --force w
+	wait $guest
+else
+	note "no passt here, or another's: not seen"
+fi
+
+# ---- Few descriptors ----
+
+(
+	ulimit -n 64
+	exec "$lkvm" run "$image" --name x -m 64 --mem-shared </dev/null >x.out 2>x.err
+) &
+guest=$!
+wait_for "$lkvm" stat x
+"$lkvm" migrate -n x --local >out 2>err
+is $? 0 "with room for few descriptors: $(cat out err)"
+"$lkvm" stop --force x
+wait $guest
+
 # ---- The bar ----
 
 hops=3

@@ -191,13 +191,28 @@ static void test_stream(void)
 	net->ops->close(net);
 }
 
-/* More than the socket holds: what it took in part must end before the next begins. */
-static void test_full(void)
+/* Another process's end of it, as this program is told of it: by numbers. */
+static struct net *hand_on(struct net *net)
+{
+	struct net_config handed = { .mode = NET_MODE_USER,
+				     .queues = 1,
+				     .handed = net->fd == 100 ? 110 : 100 };
+	struct net *next;
+
+	if (dup2(net->fd, handed.handed) < 0 || dup2(net->place_fd, handed.handed + 1) < 0)
+		abort();
+	next = open_passt("nobody starts it", &handed);
+	net->ops->close(net);
+	return next;
+}
+
+/* More than the socket holds: what it took in part must end before the next begins. And so with `handed`. */
+static void test_full(bool handed)
 {
 	enum { FRAMES = 200 };
 	struct net *net = open_passt("slow", NULL);
 	struct pollfd pfd = { .fd = net->fd };
-	unsigned int sent = 0, got = 0, refused = 0;
+	unsigned int sent = 0, got = 0, refused = 0, hands = 0;
 	bool same = true;
 
 	while (same && got < FRAMES) {
@@ -214,12 +229,19 @@ static void test_full(void)
 			got++;
 			continue;
 		}
+		if (handed) {
+			net = hand_on(net);
+			pfd.fd = net->fd;
+			hands++;
+		}
 		pfd.events = POLLIN | (rc == -EAGAIN ? POLLOUT : 0);
 		if ((rc || sent == FRAMES) && poll(&pfd, 1, WAIT_MS) != 1)
 			break;
 	}
 	ok(refused > 0, "a passt that is slow is waited for");
-	ok(same && got == FRAMES, "and every frame arrives whole, in order (%u of %u)", got, sent);
+	ok(same && got == FRAMES && !!hands == handed,
+	   "and every frame arrives whole, in order (%u of %u), through %u hands", got, sent,
+	   hands);
 	net->ops->close(net);
 }
 
@@ -293,6 +315,55 @@ static void test_refusals(void)
 }
 
 /* ---- tap ---- */
+
+/* That are attached. (/sys may be another network namespace's.) */
+static unsigned int queues_of(const char *name)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command),
+		 "exit $(ip -d link show %s | sed -n 's/.* numqueues \\([0-9]*\\).*/\\1/p')", name);
+	return (unsigned int)WEXITSTATUS(system(command));
+}
+
+/* As machine-migrate.c has it: opened while the other is at work, which stops then. */
+static void test_handed(void)
+{
+	struct net_config config = { .mode = NET_MODE_TAP, .queues = 2, .tap_name = "tap3" };
+	struct net *first[NET_QUEUES], *next[NET_QUEUES];
+	struct err err = { "" };
+
+	ok(!net_open(&config, first, &err), "a tap of two queues, to be handed on: %s", err.text);
+	first[1]->ops->enable(first[1], true);
+	config.handed = 100;
+	for (int i = 0; i < 2; i++)
+		dup2(first[i]->fd, config.handed + i);
+	ok(!net_open(&config, next, &err) && !strcmp(next[0]->what, "tap tap3") &&
+		   next[0]->offloads == first[0]->offloads && queues_of("tap3") == 2,
+	   "it is taken as it is: %s", err.text);
+	first[1]->ops->enable(first[1], false);
+	next[1]->ops->enable(next[1], true);
+	ok(queues_of("tap3") == 2, "a queue that the other has stopped goes on");
+	next[1]->ops->enable(next[1], false);
+	ok(queues_of("tap3") == 1, "and stops");
+	first[0]->left = first[1]->left = true;
+	net_close(first, 2);
+	/* Again, by another who finds the interface gone. */
+	config.handed = 110;
+	for (int i = 0; i < 2; i++)
+		dup2(next[i]->fd, config.handed + i);
+	if (!system("ip link del tap3")) {
+		ok(!net_open(&config, first, &err) && !first[0]->ops->link(first[0]),
+		   "one that was deleted is down: %s", err.text);
+		ok(!system("ip tuntap add tap3 mode tap multi_queue && ip link set tap3 up") &&
+			   first[0]->ops->link(first[0]),
+		   "and comes back");
+		net_close(first, 2);
+	}
+	net_close(next, 2);
+	config.handed = 120;
+	ok(net_open(&config, first, &err) < 0, "none is there: %s", err.text);
+}
 
 static const uint8_t host_ip[4] = { 192, 168, 33, 1 }, guest_ip[4] = { 192, 168, 33, 15 };
 
@@ -535,6 +606,7 @@ static void test_queues(void)
 static void test_taps(void)
 {
 	test_tap();
+	test_handed();
 	test_link();
 	test_queues();
 }
@@ -589,7 +661,8 @@ int main(int argc, char **argv)
 		ok(true, "# skip no taps here: not root, or no /dev/net/tun");
 	become_passt(dir);
 	test_stream();
-	test_full();
+	test_full(false);
+	test_full(true);
 	test_lies();
 	test_words();
 	test_refusals();
