@@ -23,8 +23,7 @@
 #define MACHINE_DISKS 32
 #define MACHINE_DISK_QUEUES 8
 #define MACHINE_NETS 8
-#define MACHINE_NET_FDS \
-	(MACHINE_NETS * NET_QUEUES) /* (More than one queue, or more than one fd for it.) */
+#define MACHINE_NET_FDS (MACHINE_NETS * NET_QUEUES) /* (Who has two for a queue has one queue.) */
 #define MACHINE_SHARES 16
 #define MACHINE_DEBUG_EXITS 4
 

@@ -53,6 +53,11 @@ struct net_ops {
 	ssize_t (*receive)(struct net *net, struct virtio_net_hdr_v1 *header,
 			   const uint8_t **frame);
 	/*
+	 * The frame that is lent was not taken: it comes again, perhaps to another process (`handed` below). NULL:
+	 * then it is lost.
+	 */
+	void (*put_back)(struct net *net, uint32_t len);
+	/*
 	 * Goes on with what send() has taken and not got rid of. 0: all is gone. -EAGAIN: POLLOUT
 	 * will tell when to call it again. NULL: nothing is ever left.
 	 */
@@ -115,7 +120,8 @@ struct net_config {
 	/*
 	 * Its queues are open already, by this number and those behind it (each queue's fd, and its place_fd if it has
 	 * one), and another process may be using them for a while: they are taken as they are, and nothing is tried, set
-	 * or run; they are `left` until somebody says that they are not. Closed on exec by then. The backend's own, too. 0: none are.
+	 * or run; they are `left` until somebody says that they are not. Closed on exec by then, and the backend's own.
+	 * 0: none are.
 	 */
 	int handed;
 	/* NET_MODE_USER */

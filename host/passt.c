@@ -178,6 +178,12 @@ static ssize_t passt_receive(struct net *net, struct virtio_net_hdr_v1 *header,
 	return len < (ssize_t)NET_FRAME_MIN ? 0 : len;
 }
 
+/* (It is where it was: only receive() moves what is there.) */
+static void passt_put_back(struct net *net, uint32_t len)
+{
+	passt_of(net)->place->begin -= (uint32_t)LENGTH + len;
+}
+
 static void passt_close(struct net *net)
 {
 	struct passt *p = passt_of(net);
@@ -194,6 +200,7 @@ static void passt_close(struct net *net)
 static const struct net_ops passt_ops = {
 	.send = passt_send,
 	.receive = passt_receive,
+	.put_back = passt_put_back,
 	.flush = passt_flush,
 	.close = passt_close,
 };
@@ -363,7 +370,7 @@ static int map_place(struct passt *p, bool is_new)
 	if (is_new)
 		p->net.place_fd = memfd_create("passt's stream", MFD_CLOEXEC);
 	if (p->net.place_fd < 0 ||
-	    (is_new && ftruncate(p->net.place_fd, (off_t)sizeof(*p->place))) ||
+	    (is_new && fallocate(p->net.place_fd, 0, 0, (off_t)sizeof(*p->place))) ||
 	    fstat(p->net.place_fd, &st))
 		return -errno;
 	if (st.st_size != (off_t)sizeof(*p->place))

@@ -332,6 +332,10 @@ void pair_stop(struct pair *p)
 	loop_destroy(p->loop);
 	stop_timer(p);
 	p->loop = NULL;
+	if (p->frame && p->net->ops->put_back) {
+		p->net->ops->put_back(p->net, p->frame_len);
+		p->frame = NULL;
+	}
 	if (p->index)
 		enable(p, false);
 }

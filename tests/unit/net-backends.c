@@ -212,7 +212,7 @@ static void test_full(bool handed)
 	enum { FRAMES = 200 };
 	struct net *net = open_passt("slow", NULL);
 	struct pollfd pfd = { .fd = net->fd };
-	unsigned int sent = 0, got = 0, refused = 0, hands = 0;
+	unsigned int sent = 0, got = 0, refused = 0, hands = 0, returned = 0;
 	bool same = true;
 
 	while (same && got < FRAMES) {
@@ -224,6 +224,14 @@ static void test_full(bool handed)
 		sent += !rc && sent < FRAMES;
 		refused += rc == -EAGAIN;
 		n = net->ops->receive(net, &header, &frame);
+		/* One that nobody took. */
+		if (handed && n > 0 && got > returned + 10) {
+			net->ops->put_back(net, (uint32_t)n);
+			returned = got;
+			net = hand_on(net);
+			pfd.fd = net->fd;
+			continue;
+		}
 		if (n != -EAGAIN) {
 			same = n == (ssize_t)(20000 + got) && frame[1] == (uint8_t)(13 + got);
 			got++;
