@@ -400,7 +400,7 @@ static int start_new(struct passt *p, struct net_config *config, struct err *err
 	return rc;
 }
 
-/* It is still the other's, perhaps: what there is to be read is so only when somebody asks for it. */
+/* The other may be at work yet: all but the layout is looked at when somebody asks for a frame. */
 static int take_over(struct passt *p, int handed, struct err *err)
 {
 	const struct place *at;

@@ -332,6 +332,7 @@ void pair_stop(struct pair *p)
 	loop_destroy(p->loop);
 	stop_timer(p);
 	p->loop = NULL;
+	/* Who goes on may be another process, which knows nothing of it. */
 	if (p->frame && p->net->ops->put_back) {
 		p->net->ops->put_back(p->net, p->frame_len);
 		p->frame = NULL;

@@ -49,6 +49,23 @@ carried()
 	is "$(guest_word "$1" served)" "$data_sum" "$1: a server in the guest is reached"
 }
 
+# upgrade NAME HOST PORT: in the middle of a connection to its server it goes on in another process.
+upgrade()
+{
+	{
+		head -c 400000 "$tmp/data"
+		until [ -e "$tmp/moved" ]; do sleep 0.1; done
+		tail -c +400001 "$tmp/data"
+	} | $busybox nc "$2" "$3" >/dev/null &
+	client=$!
+	sleep 2
+	"$lkvm" migrate -n "$1" --local >"$tmp/said" 2>&1
+	is $? 0 "it goes on in another process: $(cat "$tmp/said")"
+	touch "$tmp/moved"
+	wait $client
+	rm "$tmp/moved"
+}
+
 # tap NAME ACTS KEYS [OPTION...]: a guest with a tap that we make, with -n KEYS; whose link goes down and up if it
 # waits for that.
 tap()
@@ -56,10 +73,16 @@ tap()
 	name=$1 acts=$2 keys=$3
 	shift 3
 	serve
-	guest "$name" vmlinuz-cloud "net_up,$acts,poweroff" -p net=192.168.33.15/24 -n "mode=tap,$keys" "$@" </dev/null &
+	guest "$name" vmlinuz-cloud "net_up,$acts,poweroff" --name "$name" -p net=192.168.33.15/24 -n "mode=tap,$keys" "$@" </dev/null &
 	guest=$!
 	wait_for "$tmp/$name.out" serving
-	$busybox nc 192.168.33.15 5003 <"$tmp/data" >/dev/null
+	case $keys in
+	*queues=2*)
+		upgrade "$name" 192.168.33.15 5003
+		is "$(ls -d /sys/class/net/tap0/queues/rx-* | wc -l)" 2 "with both queues" ;;
+	*)
+		$busybox nc 192.168.33.15 5003 <"$tmp/data" >/dev/null ;;
+	esac
 	case $acts in
 	*net_flap*)
 		wait_for "$tmp/$name.out" "waiting for the link"
