@@ -55,15 +55,10 @@ static int prepare(struct run_options *o, struct snapshot *s, bool trust, struct
 
 /* ---- A guest that comes ---- */
 
-static bool is_heir(const char *place)
-{
-	return place && (!strcmp(place, CONTROL_HEIR) || !strcmp(place, CONTROL_HEIR_NETS));
-}
-
 /* Who has not got in by this user's own doing is somebody else, whom nobody has asked who he is. */
-static enum saved_trust trust_in(const char *place, bool trust)
+static enum saved_trust trust_in(const struct run_options *o, bool trust)
 {
-	bool own = !strncmp(place, "unix:", 5) || !strncmp(place, "exec:", 5) || is_heir(place);
+	bool own = o->heir || !strncmp(o->from, "unix:", 5) || !strncmp(o->from, "exec:", 5);
 
 	return own || trust ? SAVED_BELIEVED : SAVED_DOUBTED;
 }
@@ -71,7 +66,7 @@ static enum saved_trust trust_in(const char *place, bool trust)
 static int take_hello(struct run_options *o, const struct receive *r, bool trust, struct err *err)
 {
 	const struct saved_section *section = saved_find(&r->said, STATE_OPTIONS, 0);
-	enum saved_trust in = trust_in(o->from, trust);
+	enum saved_trust in = trust_in(o, trust);
 
 	if (!section)
 		return err_set(err, EINVAL, "the guest comes without options to be restored by");
@@ -103,7 +98,7 @@ static void take_nets(struct machine_config *c)
 
 	for (unsigned int i = 0; i < c->n_nets; i++) {
 		struct net_config *n = &c->nets[i].net;
-		int end = fd + (n->mode == NET_MODE_USER ? 2 : (int)n->queues);
+		int end = fd + (int)net_handed(n);
 
 		n->handed = fd;
 		for (; fd < end; fd++)
@@ -124,7 +119,7 @@ static int accept_guest(struct run_options *o, struct receive *r, struct channel
 		r->memory = CONTROL_FD_MEMORY;
 	if (!rc)
 		rc = take_hello(o, r, trust, err);
-	if (!rc && o->heir && !strcmp(o->from, CONTROL_HEIR_NETS))
+	if (!rc && !strcmp(o->from, CONTROL_HEIR_NETS))
 		take_nets(&o->machine);
 	if (!rc)
 		rc = restore_make_disks(&o->machine, r, made, err);
@@ -169,6 +164,11 @@ static int run_incoming(struct run_options *o, bool trust, struct results *resul
 	receive_end(r);
 	free(r);
 	return status;
+}
+
+static bool is_heir(const char *place)
+{
+	return place && (!strcmp(place, CONTROL_HEIR) || !strcmp(place, CONTROL_HEIR_NETS));
 }
 
 /* It is no option of run's. */

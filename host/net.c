@@ -9,8 +9,18 @@
 
 int net_open(struct net_config *config, struct net *out[], struct err *err)
 {
-	return config->mode == NET_MODE_USER ? passt_open(config, out, err)
-					     : tap_open(config, out, err);
+	int rc = config->mode == NET_MODE_USER ? passt_open(config, out, err)
+					       : tap_open(config, out, err);
+
+	for (unsigned int i = 0; !rc && config->handed && i < config->queues; i++)
+		out[i]->left = true;
+	return rc;
+}
+
+/* passt's place_fd is the only one. */
+unsigned int net_handed(const struct net_config *config)
+{
+	return config->mode == NET_MODE_USER ? 2 : config->queues;
 }
 
 void net_close(struct net *queues[], unsigned int n)

@@ -136,6 +136,9 @@ struct net_config {
 int net_open(struct net_config *config, struct net *out[], struct err *err);
 void net_close(struct net *queues[], unsigned int n);
 
+/* How many fds there are from `handed` on, for such a network. */
+unsigned int net_handed(const struct net_config *config);
+
 /*
  * An fd that can be read whenever an interface of the host may have changed, until it is cleared.
  * -errno; the caller closes it.

@@ -403,18 +403,16 @@ static int start_new(struct passt *p, struct net_config *config, struct err *err
 /* The other may be at work yet: all but the layout is looked at when somebody asks for a frame. */
 static int take_over(struct passt *p, int handed, struct err *err)
 {
-	const struct place *at;
 	int rc;
 
 	p->net.fd = handed;
 	p->net.place_fd = handed + 1;
-	p->net.left = true;
 	rc = map_place(p, false);
 	if (rc)
 		return err_set(err, -rc, "passt's stream can't be gone on with: %s", strerror(-rc));
-	at = p->place;
-	return at->layout == LAYOUT ? 0
-				    : err_set(err, EPROTO, "passt's stream is another lkvm's own");
+	return p->place->layout == LAYOUT
+		       ? 0
+		       : err_set(err, EPROTO, "passt's stream is another lkvm's own");
 }
 
 int passt_open(struct net_config *config, struct net *out[], struct err *err)

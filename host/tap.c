@@ -214,7 +214,6 @@ static int take_over(struct tap *t, int fd, struct err *err)
 	bool there;
 
 	t->net.fd = fd;
-	t->net.left = true;
 	there = !ioctl(fd, TUNGETIFF, &ifr);
 	/* An interface that was deleted: it may come back. */
 	if (!there && errno != EBADFD)
@@ -231,7 +230,6 @@ static int take_over(struct tap *t, int fd, struct err *err)
 /* As much as this kernel's taps can; begins with all of it left to the kernel. */
 static int negotiate(struct tap *t, bool header, struct err *err)
 {
-	uint32_t all = all_offloads();
 	int size = HEADER, one = 1;
 
 	if (!header)
@@ -241,7 +239,7 @@ static int negotiate(struct tap *t, bool header, struct err *err)
 			       size, strerror(errno));
 	/* As virtio 1.x has it; kernels that lack this have the host's order, which is the same. */
 	ioctl(t->net.fd, TUNSETVNETLE, &one);
-	t->net.offloads = all;
+	t->net.offloads = all_offloads();
 	t->net.vhost = true;
 	if (tap_set_offload(&t->net, 0))
 		return err_set(err, errno, "tap %s: %s", t->interface->name, strerror(errno));

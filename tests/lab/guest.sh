@@ -120,37 +120,49 @@ hops()
 	say "it is over"
 }
 
-# For who moves it about with all that, until the host ends the session: a processor that computes, memory that is written
-# to and looked at, fio, clocks, a TCP session.
-moves()
+# load MIB: for who is moved about: eth0 as net= says, a processor that computes, as much memory that is written to and looked
+# at, fio on vdb.
+load()
 {
 	net=$(sed -n 's/.*\bnet=\([^ ]*\).*/\1/p' /proc/cmdline)
 	ip link set lo up
 	ip link set eth0 up
 	ip addr add "$net" dev eth0
 	tool fio --version >/dev/null # whose disk is mounted then
+	said=$(dmesg | wc -l)
 	sha256sum </dev/zero &
 	computes=$!
-	renice -n 19 -p $computes
-	memory 16 &
+	memory "$1" &
 	fio_passes &
-	shares=
-	if grep -q work /sys/bus/virtio/drivers/9pnet_virtio/*/mount_tag 2>/dev/null; then
-		share_moves &
-		shares=$!
-	fi
-	said=$(dmesg | wc -l)
-	say "at work"
-	clock &
-	session "${net%.*}.1" 5001 || say "the session is broken"
+}
+
+# load_ends NAME: the passes by that name, and all that there is to complain about.
+load_ends()
+{
 	killall clock 2>/dev/null
 	kill $computes || say "nobody computes any more"
 	[ "$(pidof memory)" ] || say "memory is not written to any more"
 	touch /tmp/enough
 	until [ -e /tmp/passes ]; do usleep 100000; done
-	[ -z "$shares" ] || wait $shares
-	say "fio: $(cat /tmp/passes) passes"
+	say "$1: $(cat /tmp/passes) passes"
 	dmesg | tail -n +$((said + 1)) | grep -v 'virtual machine fork\|random: crng\|hrtimer: interrupt took' | sed 's/^/guest: the kernel says /'
+}
+
+# With that, clocks, and a TCP session until the host ends it.
+moves()
+{
+	load 16
+	renice -n 19 -p $computes
+	shares=
+	if grep -q work /sys/bus/virtio/drivers/9pnet_virtio/*/mount_tag 2>/dev/null; then
+		share_moves &
+		shares=$!
+	fi
+	say "at work"
+	clock &
+	session "${net%.*}.1" 5001 || say "the session is broken"
+	load_ends fio
+	[ -z "$shares" ] || wait $shares
 	forks
 	say "it is over"
 }
@@ -188,33 +200,19 @@ fio_passes()
 	mv /tmp/passes.new /tmp/passes
 }
 
-# For who moves it about with his commands, until he types a line: a processor that computes, memory that is written to
-# and looked at, a disk that is written and read, numbered lines about the clocks, a connection.
+# With the same, until who moves it types a line.
 legs()
 {
 	stty -echo
-	net=$(sed -n 's/.*\bnet=\([^ ]*\).*/\1/p' /proc/cmdline)
-	ip link set eth0 up
-	ip addr add "$net" dev eth0
-	tool fio --version >/dev/null # whose disk is mounted then
-	said=$(dmesg | wc -l)
-	sha256sum </dev/zero &
-	memory 4 &
-	fio_passes &
+	load 4
 	say "at work"
 	session "${net%.*}.1" 5001 || say "the session is broken" &
 	session=$!
 	clock &
 	read -r line
 	say "told $line"
-	touch /tmp/enough
-	until [ -e /tmp/passes ]; do usleep 100000; done
 	wait $session
-	killall clock sha256sum 2>/dev/null
-	[ "$(pidof memory)" ] || say "memory is not written to any more"
-	say "disk: $(cat /tmp/passes) passes"
-	dmesg | tail -n +$((said + 1)) | grep -v 'virtual machine fork\|random: crng\|hrtimer: interrupt took' |
-		sed 's/^/guest: the kernel says /'
+	load_ends disk
 	say "it is over"
 }
 

@@ -29,6 +29,16 @@ counts()
 rss() { awk '/^Rss/ {print $2}' "/proc/$1/smaps_rollup"; } # KiB
 pid_of() { "$lkvm" list --json | sed -n "s/.*\"pid\": *\([0-9]*\).*/\1/p" | head -n 1; }
 
+# goes_on NAME WHAT: twice, in a process of its own each time.
+goes_on()
+{
+	for hop in 1 2; do
+		"$lkvm" migrate -n "$1" --local >out 2>err
+		is $? 0 "$2: $(cat out err)"
+		check "it runs on" runs "$1"
+	done
+}
+
 # ---- Memory that is shared ----
 
 truncate -s 1M disk
@@ -248,11 +258,7 @@ if [ -w /dev/net/tun ] && command -v ip >/dev/null && ip tuntap add ktap0 mode t
 	own=$(ls -t /sys/class/net | grep '^tap' | head -n 1)
 	is "$(carrier ktap0) $(carrier "$own")" "1 1" "two taps, one of its own"
 	index=$(cat "/sys/class/net/$own/ifindex")
-	for hop in 1 2; do
-		"$lkvm" migrate -n t --local >out 2>err
-		is $? 0 "with them it moves: $(cat out err)"
-		check "it runs on" runs t
-	done
+	goes_on t "with them it moves"
 	is "$(carrier ktap0) $(carrier "$own") $(cat "/sys/class/net/$own/ifindex")" "1 1 $index" "they are there, and the same"
 	check "no script has taken one down" [ ! -e went ]
 	qmp t '{"execute": "migrate", "arguments": {"uri": "local:/bin/true"}}' >out
@@ -271,11 +277,7 @@ if [ -w /dev/net/tun ] && command -v ip >/dev/null && ip tuntap add ktap0 mode t
 		perl -e 'open my $tun, "+<&=9"; exit !ioctl $tun, 0x400454ca, my $ifr = pack "a16 S x22", "ktap0", 0x5002'
 		begins u -m 64 --mem-shared -n fd=9
 		exec 9>&-
-		for hop in 1 2; do
-			"$lkvm" migrate -n u --local >out 2>err
-			is $? 0 "by its number: $(cat out err u.err)"
-			check "it runs on" runs u
-		done
+		goes_on u "by its number"
 		is "$(carrier ktap0)" 1 "it is there"
 		"$lkvm" stop --force u
 		wait $guest
@@ -287,23 +289,21 @@ fi
 
 # ---- passt, which nothing else that is handed on may go to ----
 
-passts() { pgrep -x 'passt(\.avx2)?'; }
+passts() { pgrep -r D,R,S -x 'passt(\.avx2)?'; }
+no_passt() { ! passts >/dev/null; }
 
-if command -v passt >/dev/null && ! passts >/dev/null && "$lkvm" run --payload exit -n mode=user >/dev/null 2>&1; then
+if command -v passt >/dev/null && no_passt && "$lkvm" run --payload exit -n mode=user >/dev/null 2>&1; then
+	wait_for no_passt
 	begins v -m 64 --mem-shared -n mode=user,fwd=0:22 -n mode=tap,host_ip=192.0.2.1
 	port=$(sed -n 's/.*127.0.0.1:\([0-9]*\) is forwarded.*/\1/p' v.err)
 	its=$(passts)
-	for hop in 1 2; do
-		"$lkvm" migrate -n v --local >out 2>err
-		is $? 0 "with a port that is forwarded: $(cat out err)"
-		check "it runs on" runs v
-	done
+	goes_on v "with a port that is forwarded"
 	is "$(passts)" "$its" "passt is the same"
 	like v.err "^lkvm: 127.0.0.1:$port is forwarded to the guest's port 22\$" "and so is the port: said once"
 	is "$(find "/proc/$its/fd" -lname '/dev/net/tun' | wc -l)" 0 "it has no tap"
 	"$lkvm" stop --force v
 	wait $guest
-	check "it ends with the guest" wait_for sh -c '! pgrep -x "passt(\.avx2)?"'
+	check "it ends with the guest" wait_for no_passt
 	# Who would start it, and has taps.
 	begins w -m 64 --mem-shared -n mode=tap,host_ip=192.0.2.1 -n mode=user
 	"$lkvm" migrate -n w --local >out 2>err
