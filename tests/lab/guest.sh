@@ -101,6 +101,7 @@ hops()
 	kib=$(sed -n 's/.*\bkib=\([^ ]*\).*/\1/p' /proc/cmdline)
 	rounds=$(sed -n 's/.*\brounds=\([^ ]*\).*/\1/p' /proc/cmdline)
 	sha256sum </dev/zero &
+	renice -n 19 -p $! # else who ran when it stood makes up for all that time
 	before=0
 	said=$(dmesg | wc -l)
 	for hop in $(seq ${rounds:-10}); do
