@@ -389,6 +389,7 @@ static inline int hops_main(int argc, char **argv, const struct port *port)
 	struct linux_guest g = { .port = port, .words = argv };
 	bool lives;
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* where it hangs is behind what it has said */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc != 8)
 		return 2;

@@ -172,6 +172,9 @@ for n in 1 2 3 4 5 6; do
 	wait $g 2>/dev/null
 	if [ $status = 0 ]; then
 		check "it was whole before the end" test -e cut/state
+	elif [ -e cut/state ]; then
+		up k restore cut
+		check "it was whole, if there was no time to say so" "$lkvm" stop --force k
 	else
 		check "no half of it is one: $(cat err)" test ! -e cut/state
 	fi
