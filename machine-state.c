@@ -45,7 +45,7 @@ static int fill(struct machine *m, struct snapshot_writer *w, const struct buf *
 		device_list_quiesce(&m->devices);
 		rc = snapshot_fill(w, m->vm, &m->devices, options, err);
 		if (!rc && saved->base)
-			rc = diff_begin(&m->diff, m->vm, err);
+			rc = diff_begin(&m->diff, m->vm, &m->devices, err);
 		device_list_resume(&m->devices);
 	}
 	pthread_mutex_unlock(&m->state_lock);

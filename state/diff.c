@@ -12,9 +12,9 @@
 /* ---- The base ---- */
 
 /* All is marked at first, or what was written to since the last base: none of it is, for this one. */
-int diff_begin(struct diff *d, struct vm *vm, struct err *err)
+int diff_begin(struct diff *d, struct vm *vm, struct device_list *devices, struct err *err)
 {
-	int rc = d->logged ? dirty_sync(&d->log, err) : dirty_start(&d->log, vm, err);
+	int rc = d->logged ? dirty_sync(&d->log, err) : dirty_start(&d->log, vm, devices, err);
 	uint64_t bits[DIRTY_WORDS];
 	unsigned int n;
 

@@ -36,7 +36,7 @@ struct diff {
  * A whole snapshot is being written of the VM, which stands still: a base, once diff_based() says where it is.
  * After an error, and if it does not become one, diff_end().
  */
-int diff_begin(struct diff *d, struct vm *vm, struct err *err);
+int diff_begin(struct diff *d, struct vm *vm, struct device_list *devices, struct err *err);
 
 /* The base is there: or, of a VM that is restored, it is that one's. */
 int diff_based(struct diff *d, const char *base, uint64_t sum, struct err *err);

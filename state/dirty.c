@@ -96,12 +96,12 @@ static void mark_all(struct dirty *d)
 	}
 }
 
-int dirty_start(struct dirty *d, struct vm *vm, struct err *err)
+int dirty_start(struct dirty *d, struct vm *vm, struct device_list *devices, struct err *err)
 {
 	size_t words = align_up(vm->mem.size / MEM_PAGE, 64) / 64;
 	int rc;
 
-	*d = (struct dirty){ .vm = vm };
+	*d = (struct dirty){ .vm = vm, .devices = devices };
 	rc = pass_barriers(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED);
 	if (rc)
 		return err_set(err, -rc, "the host's kernel lacks membarrier(): %s", strerror(-rc));
@@ -112,6 +112,7 @@ int dirty_start(struct dirty *d, struct vm *vm, struct err *err)
 		return err_set(err, ENOMEM, "no memory for a map of the guest's memory");
 	}
 	d->manual = enable_manual(vm);
+	device_list_log(devices, true);
 	rc = set_logging(vm, true);
 	if (rc) {
 		dirty_stop(d);
@@ -124,8 +125,10 @@ int dirty_start(struct dirty *d, struct vm *vm, struct err *err)
 
 void dirty_stop(struct dirty *d)
 {
-	if (d->vm)
+	if (d->vm) {
+		device_list_log(d->devices, false);
 		set_logging(d->vm, false);
+	}
 	free(d->bits);
 	free(d->log);
 	*d = (struct dirty){ 0 };
@@ -179,6 +182,7 @@ int dirty_sync(struct dirty *d, struct err *err)
 {
 	int rc = 0;
 
+	mem_take_log(&d->vm->mem);
 	for (unsigned int i = 0; !rc && i < d->vm->mem.n_slots; i++)
 		rc = sync_slot(d, i);
 	if (!rc)

@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which pages of RAM were written to since they were last taken: by vCPUs, as KVM's dirty log has it, or by us
- * (vm/mem.h, mem_dirty()). Logging costs the guest faults, so it is on between dirty_start() and dirty_stop()
- * only.
+ * Which pages of RAM were written to since they were last taken: by vCPUs, as KVM's dirty log has it; by us, or who
+ * serves a device for us (vm/mem.h: mem_dirty(), mem_log()). Logging costs the guest faults, so it is on between
+ * dirty_start() and dirty_stop() only. For one thread; vCPUs and devices run on meanwhile.
  *
  * The log, and not the dirty ring, which costs a guest as much (within 5 %: tests/bench/x86/dirty.c), and spares what
  * looking through a bitmap takes, 15 us a GiB; but it is made before the first vCPU, for every VM that might move, is
- * not on arm64 before Linux 6.2, and wants the bitmap besides, for what KVM itself writes. Where KVM can
- * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), a page is write-protected no sooner than its turn comes, piece by piece: what
- * was written to often meanwhile is sent once, and no vCPU waits for all of RAM at once.
- *
- * For one thread; vCPUs and devices run on meanwhile.
+ * not on arm64 before Linux 6.2, and wants the bitmap besides, for what KVM itself writes. Where
+ * KVM has KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, a page is write-protected no sooner than its turn comes, piece by piece: what is
+ * written to often is sent once, and no vCPU waits for all of RAM at once.
  */
 #ifndef STATE_DIRTY_H
 #define STATE_DIRTY_H
 
+#include "vm/device.h"
 #include "vm/vm.h"
 
 #define DIRTY_WORDS 64u /* of a window: 16 MiB */
@@ -22,6 +21,7 @@
 
 struct dirty {
 	struct vm *vm;
+	struct device_list *devices;
 	uint64_t *bits; /* a bit a page of MEM_PAGE, as RAM lies in struct mem */
 	uint64_t *log;	/* of one slot, as KVM has it */
 	bool manual;	/* KVM protects pages when it is told to */
@@ -29,7 +29,7 @@ struct dirty {
 };
 
 /* All pages count as written to. -errno and a line: nothing is on. */
-int dirty_start(struct dirty *d, struct vm *vm, struct err *err);
+int dirty_start(struct dirty *d, struct vm *vm, struct device_list *devices, struct err *err);
 
 /* Also after a failure, and if it never was on. */
 void dirty_stop(struct dirty *d);

@@ -361,7 +361,7 @@ static int run_rounds(struct sender *s, struct err *err)
 
 	if (rc < 0 || s->config->shared)
 		return MIN(rc, 0);
-	rc = dirty_start(&s->dirty, s->vm, err);
+	rc = dirty_start(&s->dirty, s->vm, s->devices, err);
 	while (!rc && !enough) {
 		rc = send_round(s, &enough, err);
 		if (!rc && enough)

@@ -186,6 +186,17 @@ static void device_resume(struct device *device)
 	pthread_mutex_unlock(&dev->lock);
 }
 
+static void device_log(struct device *device, bool on)
+{
+	struct virtio_dev *dev = virtio_from_device(device);
+
+	pthread_mutex_lock(&dev->lock);
+	dev->logged = on;
+	if (dev->ops->log)
+		dev->ops->log(dev);
+	pthread_mutex_unlock(&dev->lock);
+}
+
 static void save_state(const struct virtio_dev *dev, struct buf *out)
 {
 	buf_put_le64(out, dev->st.driver_features);
@@ -320,6 +331,7 @@ static const struct device_ops device_ops = {
 	.reset = device_reset,
 	.quiesce = device_quiesce,
 	.resume = device_resume,
+	.log = device_log,
 	.save = device_save,
 	.load = device_load,
 	.count = device_count,

@@ -55,6 +55,8 @@ struct virtio_ops {
 	 * completed.
 	 */
 	void (*stop)(struct virtio_dev *dev, unsigned int i);
+	/* `logged` has changed: somebody else serves queues, perhaps. Under `lock`. */
+	void (*log)(struct virtio_dev *dev);
 	/* After all queues stopped: the device's own state as at power-on. */
 	void (*reset)(struct virtio_dev *dev);
 	/*
@@ -126,6 +128,7 @@ struct virtio_dev {
 	pthread_mutex_t lock;
 	struct virtio_state st;
 	struct virtio_queue queues[VIRTIO_QUEUES];
+	bool logged;	       /* struct device_ops' log() is on. Under `lock` */
 	_Atomic bool running;  /* between DRIVER_OK and reset or quiesce: interrupts may be sent */
 	_Atomic bool stopping; /* somebody waits for the loops to leave the queues */
 	struct ratelimit complaints;

@@ -102,6 +102,8 @@ void pair_changed(struct pair *p);
 void pair_vhost_open(struct pair *p);
 int pair_vhost_start(struct pair *p, unsigned int queue);
 void pair_vhost_close(struct pair *p);
+/* The device's `logged` has changed. */
+void pair_vhost_log(struct pair *p);
 
 /* Is this queue active, and the device in order? */
 bool pair_runs(const struct pair *p, unsigned int queue);

@@ -30,7 +30,14 @@ void pair_vhost_open(struct pair *p)
 		return;
 	rc = vhost_open(&p->vhost, &p->nic->dev, NET_VHOST, FEATURE(VIRTIO_NET_F_MRG_RXBUF));
 	p->in_kernel = !rc;
+	pair_vhost_log(p);
 	say(p, rc);
+}
+
+void pair_vhost_log(struct pair *p)
+{
+	if (p->in_kernel)
+		vhost_log(&p->vhost);
 }
 
 static int start(struct pair *p, unsigned int ring, unsigned int queue)

@@ -269,6 +269,14 @@ static void nic_quiesce(struct virtio_dev *dev)
 	}
 }
 
+static void nic_log(struct virtio_dev *dev)
+{
+	struct virtio_net *nic = nic_of(dev);
+
+	for (unsigned int i = 0; i < nic->n_pairs; i++)
+		pair_vhost_log(&nic->pairs[i]);
+}
+
 static void nic_config_read(struct virtio_dev *dev, uint32_t offset, void *data, uint32_t len)
 {
 	struct virtio_net *nic = nic_of(dev);
@@ -343,6 +351,7 @@ static const struct virtio_ops nic_ops = {
 	.kick = nic_kick,
 	.quiesce = nic_quiesce,
 	.stop = nic_stop,
+	.log = nic_log,
 	.reset = nic_reset,
 	.save = nic_save,
 	.load = nic_load,

@@ -100,6 +100,7 @@ void queue_go_on(struct queue *q, uint16_t next_avail)
 	q->st->next_avail = next_avail;
 	q->st->next_used = __atomic_load_n(&q->used->idx, __ATOMIC_ACQUIRE);
 	q->signalled = q->st->next_used;
+	mem_dirty(q->mem, q->st->device, used_bytes(q->size));
 }
 
 static int add_piece(struct queue *q, struct chain *c, const struct vring_desc *d)

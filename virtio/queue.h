@@ -81,7 +81,7 @@ int queue_start(struct queue *q, struct queue_state *st, struct mem *mem, bool e
 
 /*
  * Somebody else has served it meanwhile, up to here: what he has given back is in the used ring, where
- * the guest may have written, too; no harm to others comes of that.
+ * the guest may have written, too; no harm to others comes of that. It is marked dirty.
  */
 void queue_go_on(struct queue *q, uint16_t next_avail);
 

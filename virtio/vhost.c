@@ -23,14 +23,15 @@ static int set(const struct vhost *v, unsigned long request, const void *arg)
 
 /* ---- All of it ---- */
 
-static int set_features(const struct vhost *v, uint64_t features)
+static int set_features(struct vhost *v, uint64_t features)
 {
-	uint64_t wanted = v->dev->st.driver_features & (RING_FEATURES | features), known = 0;
+	uint64_t known = 0;
 	int rc = set(v, VHOST_GET_FEATURES, &known);
 
-	if (!rc && wanted & ~known)
+	v->features = v->dev->st.driver_features & (RING_FEATURES | features);
+	if (!rc && v->features & ~known)
 		rc = -EOPNOTSUPP;
-	return rc ? rc : set(v, VHOST_SET_FEATURES, &wanted);
+	return rc ? rc : set(v, VHOST_SET_FEATURES, &v->features);
 }
 
 static int set_memory(const struct vhost *v)
@@ -71,6 +72,16 @@ int vhost_take(struct vhost *v, struct virtio_dev *dev, int fd, uint64_t feature
 	if (rc)
 		vhost_close(v);
 	return rc;
+}
+
+void vhost_log(struct vhost *v)
+{
+	uint64_t on = v->features | FEATURE(VHOST_F_LOG_ALL);
+	uint64_t log = v->dev->logged ? (uintptr_t)mem_log(v->dev->env->mem) : 0;
+
+	v->logs = log && !set(v, VHOST_SET_LOG_BASE, &log) && !set(v, VHOST_SET_FEATURES, &on);
+	if (!v->logs)
+		set(v, VHOST_SET_FEATURES, &v->features);
 }
 
 void vhost_close(struct vhost *v)
@@ -167,10 +178,17 @@ int vhost_start(struct vhost *v, unsigned int ring, unsigned int queue, struct l
 	return rc;
 }
 
+static void mark_all(const struct vhost *v)
+{
+	struct mem *mem = v->dev->env->mem;
+
+	for (unsigned int i = 0; i < mem->n_slots; i++)
+		mem_dirty(mem, mem->slots[i].gpa, mem->slots[i].size);
+}
+
 void vhost_stop(struct vhost *v, unsigned int ring)
 {
 	struct vhost_ring *r = &v->rings[ring];
-	struct mem *mem = v->dev->env->mem;
 	struct queue *q = &v->dev->queues[r->queue].ring;
 	struct vhost_vring_state base = { .index = ring };
 
@@ -179,8 +197,8 @@ void vhost_stop(struct vhost *v, unsigned int ring)
 	/* It can't fail where all that came before has not. */
 	if (!set(v, VHOST_GET_VRING_BASE, &base))
 		queue_go_on(q, (uint16_t)base.num);
-	for (unsigned int i = 0; i < mem->n_slots; i++)
-		mem_dirty(mem, mem->slots[i].gpa, mem->slots[i].size);
+	if (!v->logs)
+		mark_all(v);
 	/* What it said last must not get lost. */
 	on_call(r, 0);
 	close_ring(r);

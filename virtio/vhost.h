@@ -5,8 +5,8 @@
  * and says by an eventfd when the driver is to be interrupted. That one is ours: we tell the driver
  * as its transport has it, with an interrupt status that is true.
  *
- * What it writes to guest memory is not marked dirty one by one: when a ring stops, all RAM is. So
- * tracking that goes on while the guest runs must do without.
+ * What it writes to guest memory it marks while its device is logged (vhost_log()), a page at a time; the used
+ * rings are when they stop. Else all RAM is then.
  *
  * The functions are called while no loop has the queues: in activate(), quiesce() and stop().
  */
@@ -28,7 +28,9 @@ struct vhost_ring {
 
 struct vhost {
 	struct virtio_dev *dev;
-	int fd; /* for the device's own ioctls */
+	int fd;		   /* for the device's own ioctls */
+	uint64_t features; /* that were agreed on with it */
+	bool logs;	   /* all that it has written since it was told to */
 	struct vhost_ring rings[VHOST_RINGS];
 };
 
@@ -40,6 +42,12 @@ int vhost_open(struct vhost *v, struct virtio_dev *dev, const char *path, uint64
 
 /* The same, with what is open already: it is closed when this fails, and by vhost_close(). */
 int vhost_take(struct vhost *v, struct virtio_dev *dev, int fd, uint64_t features);
+
+/*
+ * The device's `logged` has changed. For one whose every write the kernel knows how to mark: vhost-net's. Also once it
+ * is open. Rings may run.
+ */
+void vhost_log(struct vhost *v);
 
 /* All rings have stopped. */
 void vhost_close(struct vhost *v);

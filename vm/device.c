@@ -56,6 +56,14 @@ void device_list_resume(struct device_list *list)
 	}
 }
 
+void device_list_log(struct device_list *list, bool on)
+{
+	for (struct device *d = list->first; d; d = d->next) {
+		if (d->ops->log)
+			d->ops->log(d, on);
+	}
+}
+
 static void destroy_from(struct device *dev)
 {
 	if (!dev)

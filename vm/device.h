@@ -64,6 +64,11 @@ struct device_ops {
 	 */
 	void (*save)(struct device *dev, struct buf *out);
 	int (*load)(struct device *dev, struct reader *in);
+	/*
+	 * While it is `on`, what somebody else writes to guest memory for it is marked in mem_log(), or by mem_dirty() before
+	 * quiesce() returns; else it may be marked when that returns as all that could be. NULL: nobody does. vCPUs may run.
+	 */
+	void (*log)(struct device *dev, bool on);
 	/* What has gone through it. NULL: nothing is counted. Any thread, at any time before destroy(). */
 	void (*count)(struct device *dev, struct device_count *out);
 	/* Frees it with all its host resources; it has been quiesced. */
@@ -118,6 +123,7 @@ struct device_list {
 void device_list_add(struct device_list *list, struct device *dev);
 void device_list_quiesce(struct device_list *list);
 void device_list_resume(struct device_list *list);
+void device_list_log(struct device_list *list, bool on);
 /* Destroys the devices, the newest first. */
 void device_list_destroy(struct device_list *list);
 

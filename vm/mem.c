@@ -140,8 +140,21 @@ void mem_use_huge_pages(struct mem *mem)
 	madvise(mem->ram, mem->size, MADV_HUGEPAGE);
 }
 
+static size_t log_bytes(const struct mem *mem)
+{
+	uint64_t end = 0;
+
+	for (unsigned int i = 0; i < mem->n_slots; i++)
+		end = MAX(end, mem->slots[i].gpa + mem->slots[i].size);
+	return align_up(end / MEM_PAGE, 64) / 8;
+}
+
 void mem_destroy(struct mem *mem)
 {
+	_Atomic uint64_t *log = atomic_load(&mem->log);
+
+	if (log)
+		munmap(log, log_bytes(mem));
 	if (mem->area)
 		munmap(mem->area, mem->area_size);
 	if (mem->backing == MEM_SHARED && mem->fd >= 0)
@@ -358,6 +371,44 @@ void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len)
 		/* Most are marked already: a load is cheaper than a locked write. */
 		if (!(atomic_load_explicit(&s->dirty[page / 64], memory_order_relaxed) & bit))
 			atomic_fetch_or(&s->dirty[page / 64], bit);
+	}
+}
+
+/* Only what is marked costs anything. */
+_Atomic uint64_t *mem_log(struct mem *mem)
+{
+	_Atomic uint64_t *log = atomic_load(&mem->log);
+	void *made;
+
+	if (log)
+		return log;
+	made = mmap(NULL, log_bytes(mem), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (made == MAP_FAILED)
+		return NULL;
+	madvise(made, log_bytes(mem), MADV_DONTDUMP);
+	if (atomic_compare_exchange_strong(&mem->log, &log, made))
+		return made;
+	munmap(made, log_bytes(mem)); /* another thread was the first */
+	return log;
+}
+
+void mem_take_log(struct mem *mem)
+{
+	_Atomic uint64_t *log = atomic_load(&mem->log);
+
+	for (unsigned int i = 0; log && i < mem->n_slots; i++) {
+		uint64_t first = mem->slots[i].gpa / MEM_PAGE;
+		uint64_t last = first + mem->slots[i].size / MEM_PAGE - 1;
+
+		for (uint64_t w = first / 64; w <= last / 64; w++) {
+			uint64_t bits = atomic_load_explicit(&log[w], memory_order_relaxed);
+
+			for (bits = bits ? atomic_exchange(&log[w], 0) : 0; bits; bits &= bits - 1)
+				mem_dirty(mem,
+					  (w * 64 + (unsigned int)__builtin_ctzll(bits)) * MEM_PAGE,
+					  MEM_PAGE);
+		}
 	}
 }
 

@@ -63,6 +63,7 @@ struct mem {
 	struct mem_run *runs;
 	unsigned int n_runs;
 	_Atomic uint64_t *dirty;
+	_Atomic(_Atomic uint64_t *) log; /* mem_log()'s, or NULL */
 	unsigned int n_slots;
 	struct mem_slot slots[MEM_SLOTS];
 	unsigned int n_seals;
@@ -142,6 +143,16 @@ bool mem_discards_to_zeros(const struct mem *mem);
 
 /* The VMM has written [gpa, gpa+len), which mem_at() granted. Never sleeps, allocates nothing. */
 void mem_dirty(struct mem *mem, uint64_t gpa, uint64_t len);
+
+/*
+ * For who writes to RAM by himself and marks it, but not by mem_dirty() (vhost): a bit a page of MEM_PAGE by gpa, the
+ * lowest of a byte first, from gpa 0 to the end of RAM. It is made at the first call, and is there until
+ * mem_destroy(). NULL: there is no memory for it.
+ */
+_Atomic uint64_t *mem_log(struct mem *mem);
+
+/* What is marked there now is by mem_dirty(), and there no more. */
+void mem_take_log(struct mem *mem);
 
 /* Is the page at `gpa` marked? With `clear`, unmarks it. For tests and dirty tracking. */
 bool mem_test_dirty(struct mem *mem, uint64_t gpa, bool clear);

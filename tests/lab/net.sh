@@ -21,6 +21,7 @@ wait_for()
 # Ports 5001 (takes) and 5002 (gives), for one connection each; 5004 sends datagrams back; and iperf3's.
 serve()
 {
+	served_sum=$data_sum
 	$busybox nc -l -p 5001 <>"$tmp/quiet" >"$tmp/taken" &
 	servers=$!
 	$busybox nc -l -p 5002 <"$tmp/data" >/dev/null &
@@ -46,24 +47,43 @@ carried()
 		"1 intact 100 intact 1472 intact 1473 intact 9000 intact $2 intact " "$1: datagrams there and back"
 	like "$tmp/$1.out" "guest: iperf3 works" "$1: iperf3 from the guest"
 	like "$tmp/$1.out" "guest: iperf3 -R works" "$1: and to it"
-	is "$(guest_word "$1" served)" "$data_sum" "$1: a server in the guest is reached"
+	is "$(guest_word "$1" served)" "$served_sum" "$1: a server in the guest is reached"
 }
 
-# upgrade NAME HOST PORT: in the middle of a connection to its server it goes on in another process.
+# KiB
+on_disk() { du -k "$1" | cut -f1; }
+resident() { awk '/^Rss/ { print $2 }' "/proc/$("$lkvm" list --json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' | head -n 1)/smaps_rollup"; }
+
+# differs NAME: a snapshot of what it writes to from now on is not one of all there is.
+differs()
+{
+	"$lkvm" snapshot -n "$1" --diff "$tmp/base" >"$tmp/said" 2>&1 && sleep 1 &&
+		"$lkvm" snapshot -n "$1" --diff "$tmp/diff" >>"$tmp/said" 2>&1
+	is $? 0 "what it writes to is a snapshot: $(cat "$tmp/said")"
+	whole=$(on_disk "$tmp/base/memory") less=$(on_disk "$tmp/diff/memory.diff")
+	check "of $less KiB, not $whole" test "$less" -lt $((whole / 2))
+	rm -r "$tmp/base" "$tmp/diff"
+}
+
+# upgrade NAME HOST PORT: while its server is sent to without a pause it goes on in another process.
 upgrade()
 {
 	{
-		head -c 400000 "$tmp/data"
-		until [ -e "$tmp/moved" ]; do sleep 0.1; done
-		tail -c +400001 "$tmp/data"
-	} | $busybox nc "$2" "$3" >/dev/null &
+		until [ -e "$tmp/moved" ]; do head -c 300000 /dev/urandom; done
+		cat "$tmp/data"
+	} | tee "$tmp/flow" | $busybox nc "$2" "$3" >/dev/null &
 	client=$!
 	sleep 2
-	"$lkvm" migrate -n "$1" --local >"$tmp/said" 2>&1
+	case $keys in *vhost*) differs "$1" ;; esac
+	has=$(resident)
+	"$lkvm" migrate -n "$1" --local --downtime 3000 >"$tmp/said" 2>&1
 	is $? 0 "it goes on in another process: $(cat "$tmp/said")"
+	check "which is sent less than what it has one and a half times" \
+		awk -v has="$has" '{ exit !match($0, /[0-9.]+ MiB in/) || substr($0, RSTART) * 1024 > 1.5 * has }' "$tmp/said"
 	touch "$tmp/moved"
 	wait $client
-	rm "$tmp/moved"
+	served_sum=$(sha256sum <"$tmp/flow")
+	rm "$tmp/moved" "$tmp/flow"
 }
 
 # tap NAME ACTS KEYS [OPTION...]: a guest with a tap that we make, with -n KEYS; whose link goes down and up if it

@@ -48,6 +48,43 @@ static void test_adopted(struct mem *first)
 	ok(first->ram[MIB - 1] == 0x5a, "the first has its own still");
 }
 
+static void log_page(_Atomic uint64_t *log, uint64_t gpa)
+{
+	((uint8_t *)log)[gpa / MEM_PAGE / 8] |= (uint8_t)(1 << gpa / MEM_PAGE % 8);
+}
+
+/* Two slots with a word of the log in common, and one far from them. */
+static void logged(void)
+{
+	const uint64_t low = GIB + 3 * MEM_PAGE, next = low + 4 * MEM_PAGE, high = 64 * GIB;
+	_Atomic uint64_t *log;
+	struct mem mem;
+
+	ok(!mem_create(&mem, MEM_ANON, -1, 8 * MIB, NULL) &&
+		   !mem_add_slot(&mem, low, 0, 4 * MEM_PAGE) &&
+		   !mem_add_slot(&mem, next, MIB, 4 * MEM_PAGE) &&
+		   !mem_add_slot(&mem, high, 4 * MIB, 4 * MIB),
+	   "three slots");
+	mem_take_log(&mem);
+	ok(!mem_test_dirty(&mem, low, false), "nobody has a log");
+	log = mem_log(&mem);
+	ok(log && mem_log(&mem) == log, "it is one");
+	log_page(log, low);
+	log_page(log, next + 3 * MEM_PAGE);
+	log_page(log, high + MIB);
+	log_page(log, high + 4 * MIB - MEM_PAGE);
+	mem_take_log(&mem);
+	ok(mem_test_dirty(&mem, low, true) && mem_test_dirty(&mem, next + 3 * MEM_PAGE, true) &&
+		   mem_test_dirty(&mem, high + MIB, true) &&
+		   mem_test_dirty(&mem, high + 4 * MIB - MEM_PAGE, true),
+	   "what is marked there is marked");
+	ok(!mem_test_dirty(&mem, next, false) && !mem_test_dirty(&mem, high, false),
+	   "and nothing else");
+	mem_take_log(&mem);
+	ok(!mem_test_dirty(&mem, low, false) && !mem_test_dirty(&mem, high + MIB, false), "once");
+	mem_destroy(&mem);
+}
+
 static void memory(void)
 {
 	struct mem mem;
@@ -299,6 +336,7 @@ int main(void)
 {
 	bisecting();
 	memory();
+	logged();
 	discards();
 	buses();
 	verdicts();
