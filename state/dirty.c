@@ -136,25 +136,29 @@ void dirty_stop(struct dirty *d)
 
 /* ---- What was written ---- */
 
-static void mark_page(struct dirty *d, uint64_t *bits, uint64_t page)
+/* A word of ours, and whole pages of the host's by it: KVM protects those again when any part is taken. */
+static void add(struct dirty *d, uint64_t *bits, uint64_t word)
 {
-	uint64_t bit = 1ull << page % 64;
+	uint64_t per = scale(d),
+		 page = (1ull << per) - 1; /* (of which the largest are 16 of ours) */
 
-	d->count += !(bits[page / 64] & bit);
-	bits[page / 64] |= bit;
+	for (unsigned int i = 0; per > 1 && i < 64; i += per)
+		word |= word >> i & page ? page << i : 0;
+	d->count += (unsigned int)__builtin_popcountll(word & ~*bits);
+	*bits |= word;
 }
 
-/* The host's pages that this word of KVM's log tells of. */
-static void add_word(struct dirty *d, const struct mem_slot *s, uint64_t first, uint64_t word)
+/* Word `w` of KVM's log. */
+static void add_kvms(struct dirty *d, uint64_t *bits, uint64_t w, uint64_t word)
 {
-	uint64_t *bits = slot_bits(d, s);
-	unsigned int per = scale(d);
+	uint64_t per = scale(d);
 
-	for (; word; word &= word - 1) {
-		uint64_t page = (first + (unsigned int)__builtin_ctzll(word)) * per;
+	if (per == 1)
+		add(d, &bits[w], word);
+	for (; per > 1 && word; word &= word - 1) {
+		uint64_t page = (w * 64 + (unsigned int)__builtin_ctzll(word)) * per;
 
-		for (unsigned int i = 0; i < per && page + i < slot_pages(s); i++)
-			mark_page(d, bits, page + i);
+		add(d, &bits[page / 64], 1ull << page % 64);
 	}
 }
 
@@ -167,13 +171,10 @@ static int sync_slot(struct dirty *d, unsigned int i)
 	if (ioctl(d->vm->fd, KVM_GET_DIRTY_LOG, &log))
 		return -errno;
 	for (uint64_t w = 0; w * 64 * scale(d) < slot_pages(s); w++)
-		add_word(d, s, w * 64, d->log[w]);
+		add_kvms(d, bits, w, d->log[w]);
 	for (uint64_t w = 0; w * 64 < slot_pages(s); w++) {
-		uint64_t ours = atomic_load_explicit(&s->dirty[w], memory_order_relaxed);
-
-		ours = ours ? atomic_exchange(&s->dirty[w], 0) : 0;
-		d->count += (unsigned int)__builtin_popcountll(ours & ~bits[w]);
-		bits[w] |= ours;
+		if (atomic_load_explicit(&s->dirty[w], memory_order_relaxed))
+			add(d, &bits[w], atomic_exchange(&s->dirty[w], 0));
 	}
 	return 0;
 }

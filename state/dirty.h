@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which pages of RAM were written to since they were last taken: by vCPUs, as KVM's dirty log has it; by us, or who
- * serves a device for us (vm/mem.h: mem_dirty(), mem_log()). Logging costs the guest faults, so it is on between
- * dirty_start() and dirty_stop() only. For one thread; vCPUs and devices run on meanwhile.
+ * Which pages of RAM were written to since they were last taken: by vCPUs, as KVM's dirty log has it; by us, or by
+ * vhost for us (vm/mem.h: mem_dirty(), mem_log()). Logging costs the guest faults, so it is on between dirty_start()
+ * and dirty_stop() only. For one thread; vCPUs and devices run on meanwhile.
  *
  * The log, and not the dirty ring, which costs a guest as much (within 5 %: tests/bench/x86/dirty.c), and spares what
  * looking through a bitmap takes, 15 us a GiB; but it is made before the first vCPU, for every VM that might move, is
- * not on arm64 before Linux 6.2, and wants the bitmap besides, for what KVM itself writes. Where
- * KVM has KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, a page is write-protected no sooner than its turn comes, piece by piece: what is
- * written to often is sent once, and no vCPU waits for all of RAM at once.
+ * not on arm64 before Linux 6.2, and wants the bitmap besides, for what KVM itself writes. Where KVM can
+ * (KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2), a page is write-protected no sooner than its turn comes, piece by piece: what
+ * was written to often meanwhile is sent once, and no vCPU waits for all of RAM at once.
  */
 #ifndef STATE_DIRTY_H
 #define STATE_DIRTY_H

@@ -190,10 +190,12 @@ static void device_log(struct device *device, bool on)
 {
 	struct virtio_dev *dev = virtio_from_device(device);
 
+	/* (Nobody waits here for a device that is none of those: its lock may be held for long.) */
+	if (!dev->ops->log)
+		return;
 	pthread_mutex_lock(&dev->lock);
 	dev->logged = on;
-	if (dev->ops->log)
-		dev->ops->log(dev);
+	dev->ops->log(dev);
 	pthread_mutex_unlock(&dev->lock);
 }
 

@@ -55,7 +55,7 @@ struct virtio_ops {
 	 * completed.
 	 */
 	void (*stop)(struct virtio_dev *dev, unsigned int i);
-	/* `logged` has changed: somebody else serves queues, perhaps. Under `lock`. */
+	/* `logged` has changed. Only where others than us may write to guest memory. Under `lock`. */
 	void (*log)(struct virtio_dev *dev);
 	/* After all queues stopped: the device's own state as at power-on. */
 	void (*reset)(struct virtio_dev *dev);

@@ -30,7 +30,8 @@ void pair_vhost_open(struct pair *p)
 		return;
 	rc = vhost_open(&p->vhost, &p->nic->dev, NET_VHOST, FEATURE(VIRTIO_NET_F_MRG_RXBUF));
 	p->in_kernel = !rc;
-	pair_vhost_log(p);
+	if (p->nic->dev.logged)
+		pair_vhost_log(p);
 	say(p, rc);
 }
 

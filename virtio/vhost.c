@@ -6,6 +6,7 @@
 #include <linux/vhost.h>
 #include <linux/virtio_config.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -74,14 +75,26 @@ int vhost_take(struct vhost *v, struct virtio_dev *dev, int fd, uint64_t feature
 	return rc;
 }
 
+static int set_log(const struct vhost *v)
+{
+	uint64_t log = (uintptr_t)mem_log(v->dev->env->mem);
+	uint64_t features = v->features | FEATURE(VHOST_F_LOG_ALL);
+	int rc = log ? set(v, VHOST_SET_LOG_BASE, &log) : -ENOMEM;
+
+	return rc ? rc : set(v, VHOST_SET_FEATURES, &features);
+}
+
 void vhost_log(struct vhost *v)
 {
-	uint64_t on = v->features | FEATURE(VHOST_F_LOG_ALL);
-	uint64_t log = v->dev->logged ? (uintptr_t)mem_log(v->dev->env->mem) : 0;
+	int rc = v->dev->logged ? set_log(v) : 0;
 
-	v->logs = log && !set(v, VHOST_SET_LOG_BASE, &log) && !set(v, VHOST_SET_FEATURES, &on);
+	v->logs = v->dev->logged && !rc;
 	if (!v->logs)
 		set(v, VHOST_SET_FEATURES, &v->features);
+	if (rc)
+		log_at(v->dev->env->log, LOG_WARNING,
+		       "%s: vhost does not tell which pages it writes to: %s; all of memory counts as written to",
+		       v->dev->device.name, strerror(-rc));
 }
 
 void vhost_close(struct vhost *v)

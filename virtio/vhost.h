@@ -5,8 +5,8 @@
  * and says by an eventfd when the driver is to be interrupted. That one is ours: we tell the driver
  * as its transport has it, with an interrupt status that is true.
  *
- * What it writes to guest memory it marks while its device is logged (vhost_log()), a page at a time; the used
- * rings are when they stop. Else all RAM is then.
+ * While its device is logged (vhost_log()) the kernel marks each page that it writes to; a used ring is marked when it
+ * stops. Without that, or where the kernel refuses, all of RAM is marked then.
  *
  * The functions are called while no loop has the queues: in activate(), quiesce() and stop().
  */
@@ -30,7 +30,7 @@ struct vhost {
 	struct virtio_dev *dev;
 	int fd;		   /* for the device's own ioctls */
 	uint64_t features; /* that were agreed on with it */
-	bool logs;	   /* all that it has written since it was told to */
+	bool logs;	   /* each of its writes, since it was told to */
 	struct vhost_ring rings[VHOST_RINGS];
 };
 
@@ -44,8 +44,8 @@ int vhost_open(struct vhost *v, struct virtio_dev *dev, const char *path, uint64
 int vhost_take(struct vhost *v, struct virtio_dev *dev, int fd, uint64_t features);
 
 /*
- * The device's `logged` has changed. For one whose every write the kernel knows how to mark: vhost-net's. Also once it
- * is open. Rings may run.
+ * Does as the device's `logged` says, from now on. Only for one that marks every write: vhost-net. After vhost_open();
+ * rings may run.
  */
 void vhost_log(struct vhost *v);
 

@@ -65,8 +65,9 @@ struct device_ops {
 	void (*save)(struct device *dev, struct buf *out);
 	int (*load)(struct device *dev, struct reader *in);
 	/*
-	 * While it is `on`, what somebody else writes to guest memory for it is marked in mem_log(), or by mem_dirty() before
-	 * quiesce() returns; else it may be marked when that returns as all that could be. NULL: nobody does. vCPUs may run.
+	 * `on`: whoever else writes to guest memory for this device (the kernel, by vhost) marks that in
+	 * mem_log() from now on. Where he does not, all of RAM is marked by mem_dirty() before quiesce()
+	 * or reset() returns. vCPUs may run. NULL: nobody does.
 	 */
 	void (*log)(struct device *dev, bool on);
 	/* What has gone through it. NULL: nothing is counted. Any thread, at any time before destroy(). */

@@ -54,22 +54,36 @@ carried()
 on_disk() { du -k "$1" | cut -f1; }
 resident() { awk '/^Rss/ { print $2 }' "/proc/$("$lkvm" list --json | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' | head -n 1)/smaps_rollup"; }
 
-# differs NAME: a snapshot of what it writes to from now on is not one of all there is.
+# differs NAME: a snapshot of what it writes to from now on has all of that, and not all that there is.
 differs()
 {
-	"$lkvm" snapshot -n "$1" --diff "$tmp/base" >"$tmp/said" 2>&1 && sleep 1 &&
-		"$lkvm" snapshot -n "$1" --diff "$tmp/diff" >>"$tmp/said" 2>&1
+	"$lkvm" snapshot -n "$1" --diff "$tmp/base" >"$tmp/said" 2>&1
+	sleep 1
+	# (Who is paused takes frames, too.)
+	touch "$tmp/hold"
+	ip link set tap0 down
+	sleep 1
+	"$lkvm" pause "$1" &&
+		"$lkvm" snapshot -n "$1" --diff "$tmp/diff" >>"$tmp/said" 2>&1 &&
+		"$lkvm" snapshot -n "$1" "$tmp/whole" >>"$tmp/said" 2>&1 && "$lkvm" resume "$1"
 	is $? 0 "what it writes to is a snapshot: $(cat "$tmp/said")"
-	whole=$(on_disk "$tmp/base/memory") less=$(on_disk "$tmp/diff/memory.diff")
+	whole=$(on_disk "$tmp/whole/memory") less=$(on_disk "$tmp/diff/memory.diff")
 	check "of $less KiB, not $whole" test "$less" -lt $((whole / 2))
-	rm -r "$tmp/base" "$tmp/diff"
+	# Between the two the rings are begun anew, of which two bytes each are the device's.
+	differ=$(. tests/merged.sh && cd "$tmp" && merged diff && cmp -l merged whole/memory | wc -l)
+	check "with its base it is what the memory is, but for ${differ:-all} bytes" test "${differ:-9}" -le 8
+	ip link set tap0 up
+	rm -r "$tmp/hold" "$tmp/base" "$tmp/diff" "$tmp/whole" "$tmp/merged"
 }
 
-# upgrade NAME HOST PORT: while its server is sent to without a pause it goes on in another process.
+# upgrade NAME HOST PORT: while its server is sent to it goes on in another process.
 upgrade()
 {
 	{
-		until [ -e "$tmp/moved" ]; do head -c 300000 /dev/urandom; done
+		until [ -e "$tmp/moved" ]; do
+			[ -e "$tmp/hold" ] || head -c 100000 /dev/urandom
+			sleep 0.05 # it is kept there
+		done
 		cat "$tmp/data"
 	} | tee "$tmp/flow" | $busybox nc "$2" "$3" >/dev/null &
 	client=$!

@@ -4,31 +4,10 @@
 # lkvm snapshot --diff: what was written to since the last whole one, and lkvm restore of that. The guest is the
 # payload `state`, which finds out after each tick whether it has lost anything; or one that fills memory.
 . tests/lib.sh
+. tests/merged.sh
 . tests/payload/saves.sh
 command -v perl >/dev/null || skip_all "perl is not installed"
 
-# merged DIR: the memory that one is restored with, by another reader than ours.
-merged()
-{
-	cp --sparse=always "$1/base/memory" merged && perl -e '
-		my ($dir) = @ARGV;
-		sub all { open my $f, "<", $_[0] or die; binmode $f; local $/; <$f> }
-		my $state = all("$dir/state");
-		open my $from, "<", "$dir/memory.diff" or die;
-		open my $to, "+<", "merged" or die;
-		for (my $at = 16; $at < length $state;) {
-			my ($name, $length) = unpack "Z24 x8 Q<", substr $state, $at, 48;
-			my $body = substr $state, $at + 48, $length;
-			$at += 48 + $length;
-			next unless $name eq "diff";
-			my ($sum, $n, @runs) = unpack "Q< L< Q<*", $body;
-			print STDERR "$n runs\n";
-			while (my ($at, $len) = splice @runs, 0, 2) {
-				sysseek $from, $at, 0; sysread $from, my $data, $len;
-				sysseek $to, $at, 0; syswrite $to, $data;
-			}
-		}' "$1" 2>runs
-}
 kib() { du -k "$1" | cut -f1; }
 
 # ---- One that was booted ----
