@@ -139,8 +139,8 @@ void dirty_stop(struct dirty *d)
 /* A word of ours, and whole pages of the host's by it: KVM protects those again when any part is taken. */
 static void add(struct dirty *d, uint64_t *bits, uint64_t word)
 {
-	uint64_t per = scale(d),
-		 page = (1ull << per) - 1; /* (of which the largest are 16 of ours) */
+	uint64_t per = scale(d); /* 16 at most */
+	uint64_t page = (1ull << per) - 1;
 
 	for (unsigned int i = 0; per > 1 && i < 64; i += per)
 		word |= word >> i & page ? page << i : 0;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# merged DIR: the memory that a snapshot with --diff is restored with, in the file `merged`, by another reader than ours; how many
-# runs it has in `runs`. Needs perl.
+# merged DIR: the memory that a snapshot with --diff is restored with, in the file `merged`, by another reader than
+# ours; how many runs it has in `runs`. Needs perl.
 merged()
 {
 	cp --sparse=always "$1/base/memory" merged && perl -e '

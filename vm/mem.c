@@ -393,6 +393,16 @@ _Atomic uint64_t *mem_log(struct mem *mem)
 	return log;
 }
 
+static void take_word(struct mem *mem, _Atomic uint64_t *word, uint64_t first)
+{
+	uint64_t bits = atomic_load_explicit(word, memory_order_relaxed);
+
+	if (bits)
+		bits = atomic_exchange(word, 0);
+	for (; bits; bits &= bits - 1)
+		mem_dirty(mem, (first + (unsigned int)__builtin_ctzll(bits)) * MEM_PAGE, MEM_PAGE);
+}
+
 void mem_take_log(struct mem *mem)
 {
 	_Atomic uint64_t *log = atomic_load(&mem->log);
@@ -401,14 +411,8 @@ void mem_take_log(struct mem *mem)
 		uint64_t first = mem->slots[i].gpa / MEM_PAGE;
 		uint64_t last = first + mem->slots[i].size / MEM_PAGE - 1;
 
-		for (uint64_t w = first / 64; w <= last / 64; w++) {
-			uint64_t bits = atomic_load_explicit(&log[w], memory_order_relaxed);
-
-			for (bits = bits ? atomic_exchange(&log[w], 0) : 0; bits; bits &= bits - 1)
-				mem_dirty(mem,
-					  (w * 64 + (unsigned int)__builtin_ctzll(bits)) * MEM_PAGE,
-					  MEM_PAGE);
-		}
+		for (uint64_t w = first / 64; w <= last / 64; w++)
+			take_word(mem, &log[w], w * 64);
 	}
 }
 
