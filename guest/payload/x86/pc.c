@@ -152,7 +152,7 @@ static uint64_t rdtsc(void)
 
 static uint64_t clock_ns(void)
 {
-	uint64_t ticks = rdtsc() - clock.tsc;
+	uint64_t since = clock.tsc, ticks = rdtsc() - since;
 
 	ticks = clock.shift < 0 ? ticks >> -clock.shift : ticks << clock.shift;
 	return clock.ns + ((ticks >> 16) * clock.multiplier >> 16);

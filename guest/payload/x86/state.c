@@ -58,14 +58,15 @@ static int check_memory(uint32_t tick)
 static int check_time(void)
 {
 	static uint64_t last_tsc, last_system;
-	uint64_t t = tsc(), system = kvmclock.system_time;
+	/* The clock before the TSC: a pause between them gives a newer clock, not an older one. */
+	uint64_t system = kvmclock.system_time, since = kvmclock.tsc, t = tsc();
 
 	if (t <= last_tsc)
 		return 3;
 	if (!(kvmclock.version & 1) && system < last_system)
 		return 4;
 	/* What both make of this moment: were the TSC behind the clock's own reading, that would be ages ago. */
-	if (t < kvmclock.tsc)
+	if (t < since)
 		return 5;
 	last_tsc = t;
 	last_system = system;
