@@ -19,6 +19,7 @@
 #define WIRE_DISKS_FLUSH WIRE_MORE	  /* what came of disks is to be on stable storage */
 #define PATIENCE 10			  /* rounds in all without progress */
 #define FLUSH_PATIENCE (10 * 60 * 1000)	  /* ms */
+#define SAID (8 + 4 + 4)		  /* bytes of each disk, in all */
 #define ENOUGH MIB			  /* bytes, of which a rate can be told */
 #define LITTLE (16 * (uint64_t)DISK_MARK) /* that is sent in no time */
 
@@ -33,7 +34,12 @@ static bool moves(const struct machine *m, unsigned int i)
 
 /* ---- The source ---- */
 
-/* The sizes of all, 0 for what does not move. */
+static uint32_t queues(const struct machine *m, unsigned int i)
+{
+	return MAX(m->config->disks[i].queues, 1u);
+}
+
+/* The sizes of all, 0 for what does not move; then what else has to be the same, which is found before they come. */
 int machine_begin_disks(struct machine *m, struct buf *said, struct err *err)
 {
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
@@ -43,6 +49,10 @@ int machine_begin_disks(struct machine *m, struct buf *said, struct err *err)
 			return err_set(err, -rc, "disk %s: %s", m->config->disks[i].path,
 				       strerror(-rc));
 		buf_put_le64(said, moves(m, i) ? disk_copy_size(m->disks[i]) : 0);
+	}
+	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+		buf_put_le32(said, queues(m, i));
+		buf_put_le32(said, disk_block_size(m->disks[i]));
 	}
 	return said->failed ? err_set(err, ENOMEM, "no memory to migrate by") : 0;
 }
@@ -167,13 +177,31 @@ bool machine_disks_come(const struct machine_config *config)
 	return said_of(config);
 }
 
+/* `said` is behind the sizes. */
+static int check_shapes(const struct machine *m, struct reader *said, struct err *err)
+{
+	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+		uint32_t n = reader_le32(said), block = reader_le32(said);
+		const char *path = m->config->disks[i].path;
+
+		if (n != queues(m, i))
+			return err_set(err, EINVAL, "disk %s has %u queue%s there, and %u here",
+				       path, n, n == 1 ? "" : "s", queues(m, i));
+		if (block != disk_block_size(m->disks[i]))
+			return err_set(err, EINVAL,
+				       "disk %s has blocks of %u bytes there, and of %u here", path,
+				       block, disk_block_size(m->disks[i]));
+	}
+	return 0;
+}
+
 int machine_check_disks(const struct machine *m, struct err *err)
 {
 	struct reader said = said_of(m->config)->body;
 
-	if (said.left != m->config->n_disks * sizeof(uint64_t))
+	if (said.left != m->config->n_disks * SAID)
 		return err_set(err, EINVAL, "there are %zu disks there, and %u here",
-			       said.left / sizeof(uint64_t), m->config->n_disks);
+			       said.left / SAID, m->config->n_disks);
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
 		uint64_t size = reader_le64(&said);
 		const char *path = m->config->disks[i].path;
@@ -190,7 +218,7 @@ int machine_check_disks(const struct machine *m, struct err *err)
 				       path, (unsigned long long)size,
 				       (unsigned long long)disk_size(m->disks[i]));
 	}
-	return 0;
+	return check_shapes(m, &said, err);
 }
 
 static int flush(struct machine *m, struct err *err)

@@ -41,8 +41,8 @@ int receive_begin(struct receive *r, struct channel *channel, struct err *err)
 	shared = reader_le32(&in);
 	if (version != MIGRATE_VERSION || shared > 1)
 		return err_set(err, EINVAL,
-			       "the other side migrates by version %u, and this lkvm by %u",
-			       version, MIGRATE_VERSION);
+			       "the migration is of version %u, and this lkvm knows %u", version,
+			       MIGRATE_VERSION);
 	r->shared = shared;
 	r->ram = reader_le64(&in);
 	return saved_open(&r->said, r->hello.data + HELLO, r->hello.len - HELLO, err);

@@ -37,12 +37,17 @@ static inline void set_up(struct run *r, const char *payload, const char *cmdlin
 	};
 }
 
+static inline const char *name_of(const struct run *r)
+{
+	return r->config.payload ? r->config.payload : "the guest";
+}
+
 static inline bool create(struct run *r)
 {
 	struct err err = { "" };
 	int rc = machine_create(&r->config, &r->m, &err);
 
-	ok(!rc, "%s is created: %s", r->config.payload, rc ? err.text : "yes");
+	ok(!rc, "%s is created: %s", name_of(r), rc ? err.text : "yes");
 	return !rc;
 }
 
@@ -63,7 +68,7 @@ static inline void output_is(struct run *r, const char *wanted)
 	if (read(r->output[0], text, sizeof(text) - 1) < 0)
 		text[0] = 0;
 	close(r->output[0]);
-	ok(!strcmp(text, wanted), "%s wrote its own output", r->config.payload);
+	ok(!strcmp(text, wanted), "%s wrote its own output", name_of(r));
 }
 
 /* Reads up to `lines` line ends, so that the test knows where the guest is. */

@@ -79,6 +79,12 @@ waits b -d there/short -d only-read,ro
 is $? 125 "a disk of another size"
 like err 'has 315807744 bytes there, and 1048576 here' "is told: $(cat err)"
 wait $target
+waits b -d there/disk,queues=2 -d only-read,ro
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+is $? 125 "a disk of more queues"
+like err 'has 1 queue there, and 2 here' "is told: $(cat err)"
+wait $target
+check "and what was made is gone" test ! -e there/disk
 waits b -d there/nowhere/disk -d only-read,ro
 "$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
 like err "can't be made: No such file" "a folder that is not there: $(cat err)"
