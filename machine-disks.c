@@ -19,7 +19,7 @@
 #define WIRE_DISKS_FLUSH WIRE_MORE	  /* what came of disks is to be on stable storage */
 #define PATIENCE 10			  /* rounds in all without progress */
 #define FLUSH_PATIENCE (10 * 60 * 1000)	  /* ms */
-#define SAID (8 + 4 + 4)		  /* bytes of each disk, in all */
+#define SAID (8 + 3 * 4)		  /* bytes that are said of each disk */
 #define ENOUGH MIB			  /* bytes, of which a rate can be told */
 #define LITTLE (16 * (uint64_t)DISK_MARK) /* that is sent in no time */
 
@@ -39,7 +39,7 @@ static uint32_t queues(const struct machine *m, unsigned int i)
 	return MAX(m->config->disks[i].queues, 1u);
 }
 
-/* The sizes of all, 0 for what does not move; then what else has to be the same, which is found before they come. */
+/* What has to be the same at both ends: that is found before any of it comes. */
 int machine_begin_disks(struct machine *m, struct buf *said, struct err *err)
 {
 	for (unsigned int i = 0; i < m->config->n_disks; i++) {
@@ -48,9 +48,9 @@ int machine_begin_disks(struct machine *m, struct buf *said, struct err *err)
 		if (rc)
 			return err_set(err, -rc, "disk %s: %s", m->config->disks[i].path,
 				       strerror(-rc));
-		buf_put_le64(said, moves(m, i) ? disk_copy_size(m->disks[i]) : 0);
-	}
-	for (unsigned int i = 0; i < m->config->n_disks; i++) {
+		buf_put_le64(said, moves(m, i) ? disk_copy_size(m->disks[i])
+					       : disk_size_now(m->disks[i]));
+		buf_put_le32(said, moves(m, i));
 		buf_put_le32(said, queues(m, i));
 		buf_put_le32(said, disk_block_size(m->disks[i]));
 	}
@@ -167,58 +167,64 @@ int machine_send_last(struct machine *m, struct wire *wire, struct err *err)
 
 /* ---- The target ---- */
 
-static const struct saved_section *said_of(const struct machine_config *c)
-{
-	return c->incoming ? saved_find(&c->incoming->said, STATE_DISKS, 0) : NULL;
-}
-
 bool machine_disks_come(const struct machine_config *config)
 {
-	return said_of(config);
+	return config->incoming && saved_find(&config->incoming->said, STATE_DISKS, 0);
 }
 
-/* `said` is behind the sizes. */
-static int check_shapes(const struct machine *m, struct reader *said, struct err *err)
+int machine_said_disks(const struct machine_config *config, struct machine_said_disk *disks,
+		       struct err *err)
 {
-	for (unsigned int i = 0; i < m->config->n_disks; i++) {
-		uint32_t n = reader_le32(said), block = reader_le32(said);
-		const char *path = m->config->disks[i].path;
+	struct reader said = saved_find(&config->incoming->said, STATE_DISKS, 0)->body;
 
-		if (n != queues(m, i))
-			return err_set(err, EINVAL, "disk %s has %u queue%s there, and %u here",
-				       path, n, n == 1 ? "" : "s", queues(m, i));
-		if (block != disk_block_size(m->disks[i]))
-			return err_set(err, EINVAL,
-				       "disk %s has blocks of %u bytes there, and of %u here", path,
-				       block, disk_block_size(m->disks[i]));
+	if (said.left % SAID)
+		return err_set(err, EINVAL, "disks come as another lkvm's version sends them");
+	if (said.left / SAID != config->n_disks)
+		return err_set(err, EINVAL, "%zu disk%s to come, and this machine has %u",
+			       said.left / SAID, said.left == SAID ? " is" : "s are",
+			       config->n_disks);
+	for (unsigned int i = 0; i < config->n_disks; i++) {
+		disks[i].size = reader_le64(&said);
+		disks[i].moves = reader_le32(&said);
+		disks[i].queues = reader_le32(&said);
+		disks[i].block = reader_le32(&said);
 	}
+	return 0;
+}
+
+/* Its lines are read at both ends. */
+static int check_disk(const struct machine *m, unsigned int i, const struct machine_said_disk *said,
+		      struct err *err)
+{
+	const char *path = m->config->disks[i].path;
+
+	if (m->config->disks[i].cow)
+		return err_set(err, EINVAL, "disk %s is cow: what comes would be in no file", path);
+	if (said->moves != moves(m, i))
+		return err_set(err, EINVAL, "disk %s is %s, and what comes is %s", path,
+			       said->moves ? "only read" : "written to",
+			       said->moves ? "written to" : "only read");
+	if (said->size != disk_size(m->disks[i]))
+		return err_set(err, EINVAL, "disk %s has %llu bytes, and what comes has %llu", path,
+			       (unsigned long long)disk_size(m->disks[i]),
+			       (unsigned long long)said->size);
+	if (said->queues != queues(m, i))
+		return err_set(err, EINVAL, "disk %s has %u queue%s, and what comes has %u", path,
+			       queues(m, i), queues(m, i) == 1 ? "" : "s", said->queues);
+	if (said->block != disk_block_size(m->disks[i]))
+		return err_set(err, EINVAL, "disk %s has blocks of %u bytes, and what comes of %u",
+			       path, disk_block_size(m->disks[i]), said->block);
 	return 0;
 }
 
 int machine_check_disks(const struct machine *m, struct err *err)
 {
-	struct reader said = said_of(m->config)->body;
+	struct machine_said_disk disks[MACHINE_DISKS];
+	int rc = machine_said_disks(m->config, disks, err);
 
-	if (said.left != m->config->n_disks * SAID)
-		return err_set(err, EINVAL, "there are %zu disks there, and %u here",
-			       said.left / SAID, m->config->n_disks);
-	for (unsigned int i = 0; i < m->config->n_disks; i++) {
-		uint64_t size = reader_le64(&said);
-		const char *path = m->config->disks[i].path;
-
-		if (m->config->disks[i].cow)
-			return err_set(err, EINVAL,
-				       "disk %s is cow here: what comes would be in no file", path);
-		if (!size == moves(m, i))
-			return err_set(err, EINVAL, "disk %s is %s there, and %s here", path,
-				       size ? "written to" : "only read",
-				       size ? "only read" : "written to");
-		if (size && size != disk_size(m->disks[i]))
-			return err_set(err, EINVAL, "disk %s has %llu bytes there, and %llu here",
-				       path, (unsigned long long)size,
-				       (unsigned long long)disk_size(m->disks[i]));
-	}
-	return check_shapes(m, &said, err);
+	for (unsigned int i = 0; !rc && i < m->config->n_disks; i++)
+		rc = check_disk(m, i, &disks[i], err);
+	return rc;
 }
 
 static int flush(struct machine *m, struct err *err)

@@ -168,8 +168,7 @@ uint64_t machine_disks_left(const struct machine *m); /* bytes */
 bool machine_disks_wait(const struct machine *m);     /* there is much left again */
 int machine_send_last(struct machine *m, struct wire *wire, struct err *err);
 
-/* The target's: are there any, are they as they have to be; and receive.more. */
-bool machine_disks_come(const struct machine_config *config);
+/* The target's: are they as they have to be; and receive.more. */
 int machine_check_disks(const struct machine *m, struct err *err);
 int machine_take_disks(void *opaque, struct wire *wire, const struct frame *f, struct err *err);
 

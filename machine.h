@@ -303,6 +303,18 @@ void machine_migrate_cancel(struct machine *m);
  */
 int machine_migrate_take_back(struct machine *m, struct err *err);
 
+/* What the source says of a disk that comes along, or has to be there already. */
+struct machine_said_disk {
+	uint64_t size; /* bytes */
+	bool moves;
+	uint32_t queues, block; /* block: bytes */
+};
+
+/* Do disks come with what config->incoming is? And then: as many as there are in `config`; else -EINVAL and a line. */
+bool machine_disks_come(const struct machine_config *config);
+int machine_said_disks(const struct machine_config *config, struct machine_said_disk *disks,
+		       struct err *err);
+
 /* There is no machine, or it has not run: who is sending the guest, if anybody is, hears why. */
 void machine_refuse(const struct machine_config *config, const char *why);
 

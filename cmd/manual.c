@@ -596,7 +596,7 @@ static const char tail[] =
 	"written over: a file or device of the same size, or one that the target makes, for its user alone, and removes\n"
 	"if the guest does not come.\n"
 	"(So who is trusted can make files, with what he likes in them.)\n"
-	"Those that it only reads have to be there.\n"
+	"Those that it only reads have to be there, of the same sizes.\n"
 	"The source's files stay, as they were when it left.\n"
 	"What a snapshot can't have a migration can't either.\n"
 	"The link is neither encrypted nor authenticated: ssh is.\n"
@@ -687,6 +687,7 @@ static const char tail[] =
 	"Disk files are locked while in use, shared by read-only users only.\n"
 	"A raw file that becomes longer makes the guest's disk larger; one that becomes shorter has errors\n"
 	"there.\n"
+	"A device that becomes larger (lvextend) does so, too, when the guest is saved or moved the next time.\n"
 	"A guest that is told pci=nomsi has no interrupts of its virtio devices on PCI, but where the\n"
 	"interrupt controller has none of these messages either (GICv2 unless gicv2m is asked for).\n"
 	"A disk's request that waits for its rate holds up those behind it in its queue, reads or writes.\n";

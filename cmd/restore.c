@@ -10,6 +10,7 @@
 #include "cmd/restore.h"
 #include "cmd/run.h"
 #include "cmd/saved-options.h"
+#include "cmd/signals.h"
 #include "control/control.h"
 #include "host/channel.h"
 #include "state/receive.h"
@@ -121,9 +122,9 @@ static int accept_guest(struct run_options *o, struct receive *r, struct channel
 		rc = take_hello(o, r, trust, err);
 	if (!rc && !strcmp(o->from, CONTROL_HEIR_NETS))
 		take_nets(&o->machine);
-	if (!rc)
-		rc = restore_make_disks(&o->machine, r, made, err);
 	o->machine.incoming = r;
+	if (!rc)
+		rc = restore_make_disks(&o->machine, made, err);
 	/* What is not the guest's goes nowhere. */
 	if (!strcmp(o->from, "-"))
 		o->machine.in = o->machine.out = -1;
@@ -137,29 +138,44 @@ static void has_come(void *opaque)
 	restore_let_ssh_go(*ssh);
 }
 
+struct coming {
+	const struct receive *r;
+	struct made_disks made;
+};
+
+/* In a signal's handler, too. */
+static void unmake(void *opaque)
+{
+	const struct coming *c = opaque;
+
+	if (!c->r->runs)
+		restore_unmake_disks(&c->made);
+}
+
 static int run_incoming(struct run_options *o, bool trust, struct results *results)
 {
 	struct receive *r = calloc(1, sizeof(*r));
 	struct channel channel = { 0 };
-	struct made_disks made = { 0 };
+	struct coming coming = { .r = r };
 	struct err err;
 	int status, rc, ssh;
 
 	if (!r)
 		return cmd_fail("no memory");
 	ssh = restore_part_from_ssh(o->from);
-	/* A source that goes ends no process that has yet to say why it fails. */
-	signal(SIGPIPE, SIG_IGN);
+	/* Neither a source that goes nor a limit of files ends a process that has yet to say why it fails. */
+	signals_set();
+	signals_clean(unmake, &coming);
 	if (ssh >= 0) {
 		o->machine.come = has_come;
 		o->machine.come_opaque = &ssh;
 	}
-	rc = accept_guest(o, r, &channel, trust, &made, results, &err);
+	rc = accept_guest(o, r, &channel, trust, &coming.made, results, &err);
 	status = rc ? results_fail(results, err.text) : run_machine(o, results);
 	if (rc)
 		machine_refuse(&o->machine, err.text);
-	if (!r->runs)
-		restore_unmake_disks(&made);
+	unmake(&coming);
+	signals_clean(NULL, NULL);
 	channel_close(&channel);
 	receive_end(r);
 	free(r);

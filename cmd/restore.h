@@ -3,7 +3,6 @@
 #define CMD_RESTORE_H
 
 #include "machine.h"
-#include "state/receive.h"
 
 /* Names are the configuration's. */
 struct made_disks {
@@ -15,10 +14,9 @@ struct made_disks {
  * For disks that come along, and have no file here: empty ones, as long as they have to be, this user's alone. -errno
  * and a line; some may have been made then, too.
  */
-int restore_make_disks(const struct machine_config *c, const struct receive *r,
-		       struct made_disks *made, struct err *err);
+int restore_make_disks(const struct machine_config *c, struct made_disks *made, struct err *err);
 
-/* The guest has not come: nor have they. */
+/* The guest has not come: nor have they. Async-signal-safe. */
 void restore_unmake_disks(const struct made_disks *made);
 
 /*

@@ -23,6 +23,8 @@ static struct {
 	_Atomic uint64_t ending;
 	atomic_bool handed_on;
 	_Atomic pid_t heir;
+	void (*_Atomic clean)(void *opaque);
+	void *clean_opaque;
 } process;
 
 #define HANDED_ON 0x6b766d /* in a signal's value */
@@ -54,6 +56,7 @@ static void on_end(int sig, siginfo_t *info, void *context)
 {
 	struct machine *m = atomic_load(&process.machine);
 	uint64_t first = atomic_load(&process.ending);
+	void (*clean)(void *opaque) = atomic_load(&process.clean);
 	int saved = errno;
 
 	(void)context;
@@ -66,6 +69,8 @@ static void on_end(int sig, siginfo_t *info, void *context)
 	}
 	if (!m || first) {
 		terminal_restore();
+		if (clean)
+			clean(process.clean_opaque);
 		_exit(STATUS_SIGNAL + sig);
 	}
 	atomic_store(&process.handed_on, is_handed_on(info));
@@ -171,6 +176,13 @@ void signals_set(void)
 	set_handler(SIGCONT, on_poke);
 	set_handler(SIGWINCH, on_poke);
 	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+void signals_clean(void (*clean)(void *opaque), void *opaque)
+{
+	atomic_store(&process.clean, NULL);
+	process.clean_opaque = opaque;
+	atomic_store(&process.clean, clean);
 }
 
 void signals_end(struct machine *m)

@@ -8,6 +8,9 @@
 /* Handlers, for all that would end the process. */
 void signals_set(void);
 
+/* `clean` is called before one ends the process at once, in its handler. NULL: nothing is. */
+void signals_clean(void (*clean)(void *opaque), void *opaque);
+
 /* From here on they end this machine; NULL: the process, at once. */
 void signals_end(struct machine *m);
 

@@ -29,12 +29,8 @@ static void watch_once(struct disk_growth *g)
 
 static void look(struct disk_growth *g)
 {
-	struct stat st;
-	uint64_t size;
+	uint64_t size = disk_size_now(g->disk);
 
-	if (fstat(disk_fd(g->disk), &st) || st.st_size < 0)
-		return;
-	size = align_down((uint64_t)st.st_size, disk_block_size(g->disk));
 	if (size <= g->size)
 		return;
 	g->size = size;
@@ -134,6 +130,13 @@ void disk_growth_stop(struct disk_growth *g)
 	loop_remove(g->loop, g->watch_source);
 	g->timer_source = g->watch_source = LOOP_NONE;
 	g->loop = NULL;
+}
+
+void disk_growth_look(struct disk_growth *g, uint64_t size)
+{
+	disk_growth_stop(g);
+	g->size = size;
+	look(g);
 }
 
 void disk_growth_destroy(struct disk_growth *g)

@@ -2,6 +2,7 @@
 /*
  * Tells when a raw disk's file becomes longer under a running guest (truncate -s +1G), within a
  * second or two. Costs nothing while nobody writes to the file, and two wakeups a second otherwise.
+ * Of a device (lvextend) there is no event: that is looked at when the guest is saved or moved.
  */
 #ifndef HOST_DISK_GROWTH_H
 #define HOST_DISK_GROWTH_H
@@ -32,6 +33,9 @@ void disk_growth_init(struct disk_growth *g, struct disk *disk,
  * can't grow: it is no raw file.
  */
 int disk_growth_start(struct disk_growth *g, struct loop *loop, uint64_t size);
+
+/* Stops it, and looks once more. `size`: as above. Of any disk; on who stops it all: no handler of it runs. */
+void disk_growth_look(struct disk_growth *g, uint64_t size);
 
 /* May be called when it was not started, and again. */
 void disk_growth_stop(struct disk_growth *g);

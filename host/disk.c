@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/util.h"
 
@@ -12,6 +13,13 @@ static const uint8_t qcow2_magic[] = { 'Q', 'F', 'I', 0xfb };
 uint64_t disk_size(const struct disk *disk)
 {
 	return disk->size;
+}
+
+uint64_t disk_size_now(const struct disk *disk)
+{
+	off_t end = disk->fd >= 0 ? lseek(disk->fd, 0, SEEK_END) : -1;
+
+	return end < 0 ? disk->size : align_down((uint64_t)end, disk->block);
 }
 
 bool disk_read_only(const struct disk *disk)

@@ -43,6 +43,9 @@ void disk_close(struct disk *disk); /* NULL is no disk */
 /* When it was opened (host/disk-growth.h): bytes, a multiple of disk_block_size(). */
 uint64_t disk_size(const struct disk *disk);
 
+/* Now, if that can be told of its format: a raw one may have grown. */
+uint64_t disk_size_now(const struct disk *disk);
+
 bool disk_read_only(const struct disk *disk);
 
 /* What offsets and lengths must be multiples of: DISK_SECTOR; more where the device has it so. */

@@ -73,7 +73,7 @@ struct migrate_progress {
 
 #define MIGRATE_UNKNOWN 1
 
-#define MIGRATE_VERSION 2u
+#define MIGRATE_VERSION 1u
 
 enum migrate_frame {
 	/* The source says: */

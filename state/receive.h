@@ -18,8 +18,8 @@ struct receive {
 	/* A frame of WIRE_MORE's, its body unread: 0 or -errno and a line. NULL: there may be none. */
 	int (*more)(void *opaque, struct wire *wire, const struct frame *f, struct err *err);
 	void *opaque;
-	bool taken; /* receive_guest() has had it, and told the source what came of it */
-	bool runs;  /* and that was: it runs here */
+	bool taken;	   /* receive_guest() has had it, and told the source what came of it */
+	_Atomic bool runs; /* and that was: it runs here */
 };
 
 /* What the source says first. 0 or -errno and a line; receive_end() in both cases. The channel is borrowed. */

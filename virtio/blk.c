@@ -57,6 +57,14 @@ static void blk_stop(struct virtio_dev *dev, unsigned int i)
 	blk_queue_stop(&blk->queues[i]);
 }
 
+/* What is saved has the size that whoever loads it finds. */
+static void blk_quiesce(struct virtio_dev *dev)
+{
+	struct virtio_blk *blk = blk_of(dev);
+
+	disk_growth_look(&blk->growth, atomic_load(&blk->capacity) * SECTOR);
+}
+
 static void blk_reset(struct virtio_dev *dev)
 {
 	atomic_store(&blk_of(dev)->write_back, true);
@@ -116,6 +124,7 @@ static const struct virtio_ops blk_ops = {
 	.activate = blk_activate,
 	.kick = blk_kick,
 	.stop = blk_stop,
+	.quiesce = blk_quiesce,
 	.reset = blk_reset,
 	.save = blk_save,
 	.load = blk_load,
@@ -127,8 +136,9 @@ static void describe(struct virtio_blk *blk, unsigned int n_queues)
 {
 	struct virtio_blk_config *config = &blk->config;
 	uint32_t block = disk_block_size(blk->disk), physical = disk_physical_block(blk->disk);
+	/* TOPOLOGY in any case: it may move to where the blocks below are larger, and back. */
 	uint64_t features = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_FLUSH) |
-			    FEATURE(VIRTIO_BLK_F_CONFIG_WCE);
+			    FEATURE(VIRTIO_BLK_F_CONFIG_WCE) | FEATURE(VIRTIO_BLK_F_TOPOLOGY);
 
 	atomic_init(&blk->capacity, disk_size(blk->disk) / SECTOR);
 	config->seg_max = SEG_MAX;
@@ -138,8 +148,6 @@ static void describe(struct virtio_blk *blk, unsigned int n_queues)
 	config->num_queues = (uint16_t)n_queues;
 	if (block != SECTOR)
 		features |= FEATURE(VIRTIO_BLK_F_BLK_SIZE);
-	if (physical != block)
-		features |= FEATURE(VIRTIO_BLK_F_TOPOLOGY);
 	if (n_queues > 1)
 		features |= FEATURE(VIRTIO_BLK_F_MQ);
 	if (disk_read_only(blk->disk)) {

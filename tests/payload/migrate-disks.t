@@ -77,12 +77,12 @@ truncate -s 1M there/short
 waits b -d there/short -d only-read,ro
 "$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
 is $? 125 "a disk of another size"
-like err 'has 315807744 bytes there, and 1048576 here' "is told: $(cat err)"
+like err 'has 1048576 bytes, and what comes has 315807744' "is told: $(cat err)"
 wait $target
 waits b -d there/disk,queues=2 -d only-read,ro
 "$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
 is $? 125 "a disk of more queues"
-like err 'has 1 queue there, and 2 here' "is told: $(cat err)"
+like err 'has 2 queues, and what comes has 1' "is told: $(cat err)"
 wait $target
 check "and what was made is gone" test ! -e there/disk
 waits b -d there/nowhere/disk -d only-read,ro
@@ -92,7 +92,7 @@ wait $target
 waits b -d only-read,ro -d as-it-was,ro
 "$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
 is $? 125 "they are in another order"
-like err 'only-read is written to there, and only read here' "and said: $(cat err)"
+like err 'only-read is only read, and what comes is written to' "and said: $(cat err)"
 wait $target
 waits b -d there/disk,cow -d only-read,ro
 "$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
@@ -105,8 +105,26 @@ like err '/dev/nosuchdisk: No such file' "a device that is not there: $(cat err)
 wait $target
 waits b -d there/disk
 "$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
-like err 'there are 2 disks there, and 1 here' "one is missing: $(cat err)"
+like err '2 disks are to come, and this machine has 1' "one is missing: $(cat err)"
 wait $target
+waits b -d there/disk -d only-read,ro -d there/more
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+like err '2 disks are to come, and this machine has 3' "one too many: $(cat err)"
+wait $target
+is "$(ls there)" short "nothing was made in any of these cases"
+head -c 2M /dev/zero >longer
+waits b -d there/disk -d longer,ro
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+like err 'longer has 2097152 bytes, and what comes has 1048576' "another one to read: $(cat err)"
+wait $target
+ulimit -S -f 1024
+waits b -d there/disk -d only-read,ro
+ulimit -S -f unlimited
+"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
+is $? 125 "files may not be so large there"
+like err "there/disk can't be made.*File too large" "and said: $(cat err)"
+wait $target
+is "$(ls there)" short "and nothing of it stays"
 if mkdir small && mount -t tmpfs -o size=4m none small 2>/dev/null; then
 	waits b -d small/disk -d only-read,ro
 	"$lkvm" migrate a --disks "unix:$tmp/b.sock" 2>err
@@ -170,6 +188,25 @@ is "$(sha256sum here/disk)" "$moved" "who has moved writes no more"
 wait $target
 check "all of it is there" holds there/again "$(last a.out b.out c.out)"
 is "$(turns a.out b.out c.out)" $((0x$(last a.out b.out c.out))) "no turn is missing, or came twice"
+
+# ---- A device that grows: nothing tells of that, and the guest hears of it where it goes ----
+
+truncate -s 8M grows
+if loop=$(losetup --find --show grows 2>/dev/null); then
+	starts f "$loop"
+	truncate -s 16M grows
+	losetup --set-capacity "$loop"
+	waits g -d there/grown
+	"$lkvm" migrate f --disks "unix:$tmp/g.sock" >out 2>err
+	is $? 0 "it moves, though it has grown: $(cat out err)"
+	is "$(stat -c %s there/grown)" $((16 << 20)) "as long as it is now"
+	check "the target runs" runs g
+	"$lkvm" stop --force g
+	wait $target
+	losetup --detach "$loop"
+else
+	skip "no device can be made of a file here"
+fi
 
 # ---- One that writes faster than the link ----
 

@@ -196,6 +196,7 @@ static void test_config(struct machine *m, bool read_only)
 	ok(bus_read(m, 0x114, 4) == 512, "its block size");
 	ok(!!(offered & FEATURE(VIRTIO_BLK_F_RO)) == read_only, "read-only: %d", read_only);
 	ok(offered & FEATURE(VIRTIO_BLK_F_FLUSH), "it can flush");
+	ok(offered & FEATURE(VIRTIO_BLK_F_TOPOLOGY), "it tells of blocks below, wherever it lies");
 }
 
 static void test_reads(struct machine *m)
