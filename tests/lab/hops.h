@@ -188,9 +188,14 @@ static inline bool is_same(const struct saved_section *x, const struct saved_sec
 		i++;
 	if (y && x->body.left == y->body.left && i == x->body.left)
 		return true;
-	printf("# section %s.%u differs from byte %zu of %zu on: %02x, %02x\n", x->name,
-	       x->instance, i, x->body.left, i < x->body.left ? x->body.p[i] : 0,
-	       y && i < y->body.left ? y->body.p[i] : 0);
+	printf("# section %s.%u of %zu bytes differs at", x->name, x->instance, x->body.left);
+	for (unsigned int n = 0; i < x->body.left && i < (y ? y->body.left : 0) && n < 16; i++) {
+		if (x->body.p[i] == y->body.p[i])
+			continue;
+		printf(" %zu: %02x, %02x", i, x->body.p[i], y->body.p[i]);
+		n++;
+	}
+	printf("\n");
 	return false;
 }
 
