@@ -10,6 +10,8 @@
 #include "util/util.h"
 
 #define LAPIC_CURRENT 0x390 /* what is left of the timer's count */
+/* Made of TPR and ISR whenever it is looked at; KVM_SET_LAPIC makes it before it knows that a vector is in service. */
+#define LAPIC_PRIORITY 0xa0
 #define MSR_TSC 0x10
 #define MSR_REFERENCE_COUNT 0x40000020 /* Hyper-V's, which runs for who does not ask for it, too */
 #define MSR_RUNTIME 0x40000010	       /* the same */
@@ -23,6 +25,7 @@ static inline void still_part(uint8_t *p, size_t size)
 {
 	if (size == sizeof(struct kvm_lapic_state)) {
 		put_le32(p + LAPIC_CURRENT, 0);
+		put_le32(p + LAPIC_PRIORITY, 0);
 	} else if (size == sizeof(struct kvm_clock_data)) {
 		memset(p, 0, size);
 	} else if (size == sizeof(struct kvm_pit_state2)) {
