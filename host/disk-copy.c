@@ -32,11 +32,12 @@ static struct disk_marks *new_marks(uint64_t size)
 int disk_mark_all(struct disk *disk)
 {
 	struct disk_marks *old = atomic_load(&disk->marks), *marks = old;
-	off_t end = lseek(disk->fd, 0, SEEK_END);
-	uint64_t size = end < 0 ? 0 : align_down((uint64_t)end, disk->block);
+	uint64_t size = disk_size_now(disk);
 
+	if (disk->fd < 0)
+		return -EBADF;
 	if (!size)
-		return end < 0 ? -errno : -EINVAL;
+		return -EINVAL;
 	if (!old || old->size != size) {
 		marks = new_marks(size);
 		if (!marks)

@@ -140,7 +140,7 @@ int main(void)
 		return done_testing();
 	}
 	goes_on(&g, 5);
-	refused(&g, "a later migration", later_migration, "the migration is of version");
+	refused(&g, "a later migration", later_migration, "the migration is of version 2");
 	refused(&g, "a later format", later_format, "format 2");
 	refused(&g, "a later section", later_section, "section vcpu is of version 2");
 	refused(&g, "another architecture", other_architecture, "is of riscv64");
