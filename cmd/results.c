@@ -350,16 +350,22 @@ static const char *given(char **argv, const char *name)
 }
 
 /* Is nothing there that isn't from an earlier run? It may be the guest's disk: who knows yet. */
-static bool is_ours(const struct result_file *f, char begin)
+static bool is_ours(const struct result_file *f, const char *begin)
 {
 	int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
-	char c = begin;
+	char there[64];
+	ssize_t len;
 	bool ours;
 
 	if (fd < 0)
 		return errno == ENOENT || errno == ENXIO;
-	ours = !fstat(fd, &st) && (!S_ISREG(st.st_mode) || (read(fd, &c, 1) >= 0 && c == begin));
+	ours = !fstat(fd, &st);
+	if (ours && S_ISREG(st.st_mode)) {
+		len = read(fd, there, MIN(strlen(begin), sizeof(there)));
+		/* (A run that was killed may have left less of it.) */
+		ours = len >= 0 && !memcmp(there, begin, (size_t)len);
+	}
 	close(fd);
 	return ours;
 }
@@ -367,7 +373,10 @@ static bool is_ours(const struct result_file *f, char begin)
 /* Where to is known from a command line that was not understood, or not checked yet. */
 static void open_given(struct results *r)
 {
-	static const char begin[] = { [RESULTS_JSON] = '{', [RESULTS_JUNIT] = '<' };
+	static const char *const begin[] = {
+		[RESULTS_JSON] = "{\n\t\"lkvm\": ",
+		[RESULTS_JUNIT] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites",
+	};
 	struct err err;
 
 	name_files(r, given(r->what.argv, "--result"), given(r->what.argv, "--junit"));
