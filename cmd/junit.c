@@ -249,7 +249,7 @@ void junit_put(struct buf *out, const struct junit_source *sources, unsigned int
 		put_one(&suites, "run", failure, &all);
 	else if (!all.tests)
 		put_one(&suites, "run", "no result of a test was printed", &all);
-	put(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites");
+	put(out, JUNIT_BEGIN);
 	put_attribute(out, "name", "lkvm");
 	put_counts(out, &all);
 	buf_put(out, suites.data, suites.len);

@@ -10,6 +10,8 @@
 #include "term/ktap.h"
 #include "util/buf.h"
 
+#define JUNIT_BEGIN "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites"
+
 struct junit_source {
 	const char *name; /* of the suite of tests that are in no other: "stdout" */
 	const struct ktap *ktap;

@@ -375,7 +375,7 @@ static void open_given(struct results *r)
 {
 	static const char *const begin[] = {
 		[RESULTS_JSON] = "{\n\t\"lkvm\": ",
-		[RESULTS_JUNIT] = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites",
+		[RESULTS_JUNIT] = JUNIT_BEGIN,
 	};
 	struct err err;
 
